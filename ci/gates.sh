@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# What is checked without running anything.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# silent runs a command, and fails if this fails or prints anything.
+silent() {
+	local output status=0
+	echo "+ $*"
+	output=$("$@") || status=$?
+	if [[ -n $output ]]; then
+		echo "$output"
+		return 1
+	fi
+	return "$status"
+}
+
+silent gofmt -l .
+in_modules run go vet ./...
+in_modules run env GOOS=windows go vet ./...
+in_modules run env GOOS=darwin go vet ./...
+in_modules silent go fix -diff ./...
+in_modules run go mod tidy -diff
+in_modules run go tool -modfile="$root/tools.mod" staticcheck ./...
