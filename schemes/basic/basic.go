@@ -1,0 +1,62 @@
+// Package basic implements the Basic scheme (RFC 7617) for package proxyauth.
+//
+// Basic sends the password to the proxy, merely encoded. Over an http:// proxy
+// anyone on the way can read it.
+package basic
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"github.com/go-proxyauth/proxyauth"
+)
+
+// Scheme is the Basic scheme. It opens an exchange without having been asked,
+// and needs one leg. The zero value is ready to use.
+//
+// User name and password are sent in UTF-8, or whatever bytes they consist of,
+// if the proxy asks for this (charset) or not.
+type Scheme struct{}
+
+var _ proxyauth.Scheme = Scheme{}
+
+// Errors of NewSession. Neither the user name nor the password is in them.
+var (
+	// ErrColon means that the user name contains a colon, which would end it
+	// (RFC 7617, Section 2).
+	ErrColon = errors.New("proxyauth: basic: colon in the user name")
+
+	// ErrControl means that there is a control character in the user name or
+	// the password, often the line end of the file that it was read from.
+	ErrControl = errors.New("proxyauth: basic: control character in the user name or password")
+)
+
+// Name returns "Basic".
+func (Scheme) Name() string { return "Basic" }
+
+// NewSession returns a session for ex.Credentials, or [ErrColon] or
+// [ErrControl]. The password may be empty.
+func (Scheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {
+	user, password := ex.Credentials.Username, ex.Credentials.Password.Reveal()
+	if strings.Contains(user, ":") {
+		return nil, ErrColon
+	}
+	if strings.ContainsFunc(user+password, isControl) {
+		return nil, ErrControl
+	}
+	text := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	return session{proxyauth.NewSecret("Basic " + text)}, nil
+}
+
+// session holds the authorization as a Secret, so that it does not show when a
+// session is printed.
+type session struct{ authorization proxyauth.Secret }
+
+// Authorization implements [proxyauth.Session].
+func (s session) Authorization(context.Context, proxyauth.Leg) (string, error) {
+	return s.authorization.Reveal(), nil
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }

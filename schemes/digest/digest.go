@@ -1,0 +1,99 @@
+// Package digest implements the Digest scheme (RFC 7616, and before it RFC 2617
+// and RFC 2069) for package proxyauth.
+//
+// The password itself is not sent. A proxy that supports it proves in return that
+// it knows the password, and is then held to it.
+package digest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/go-proxyauth/proxyauth"
+)
+
+// Scheme is the Digest scheme. The zero value is ready to use.
+//
+// Of several challenges it answers the one with the strongest algorithm. It
+// prefers qop "auth"; a proxy that insists on "auth-int" has the body hashed,
+// which takes a request whose body can be had twice. A user name outside ASCII
+// is sent in the form that the challenge asks for (userhash, charset), and as
+// the bytes it consists of if it asks for none.
+type Scheme struct {
+	// MinAlgorithm is the weakest algorithm that is answered. The zero value
+	// is [MD5], the only one that many proxies know.
+	MinAlgorithm Algorithm
+}
+
+var _ proxyauth.Scheme = Scheme{}
+
+var (
+	// ErrControl is returned by NewSession if there is a control character in
+	// the user name or the password, often the line end of the file that it
+	// was read from.
+	ErrControl = errors.New("proxyauth: digest: control character in the user name or password")
+
+	// ErrBodyNeeded is returned by Authorization if the proxy wants the body
+	// to be hashed (qop "auth-int") and there is no GetBody.
+	ErrBodyNeeded = errors.New("proxyauth: digest: qop auth-int takes a body that can be read twice")
+
+	// ErrNotVerified is wrapped by the error of Verify, or of reading the body
+	// of the response, if the proxy's proof that it knows the password is
+	// wrong (RFC 7616, Section 3.5).
+	ErrNotVerified = errors.New("proxyauth: digest: proxy not verified")
+)
+
+// Name returns "Digest".
+func (Scheme) Name() string { return "Digest" }
+
+// NewSession returns a session that answers the strongest of ex.Challenges. The
+// session implements [proxyauth.Continuer] and [proxyauth.Verifier].
+//
+// Besides [ErrControl], its error wraps [proxyauth.ErrChallengeRequired] if there
+// is no challenge, or [proxyauth.ErrUnsupportedChallenge] if there is none with a
+// known and permitted algorithm, a known qop, a realm and a nonce.
+func (s Scheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {
+	return s.newSession(ex, rand.Text)
+}
+
+func (s Scheme) newSession(ex proxyauth.Exchange, cnonce func() string) (proxyauth.Session, error) {
+	c := ex.Credentials
+	if strings.ContainsFunc(c.Username+c.Password.Reveal(), isControl) {
+		return nil, ErrControl
+	}
+	if len(ex.Challenges) == 0 {
+		return nil, proxyauth.ErrChallengeRequired
+	}
+	o, err := s.pick(ex.Challenges)
+	if err != nil {
+		return nil, err
+	}
+	state := &session{scheme: s, credentials: c, newCnonce: cnonce}
+	state.adopt(o)
+	return hidden{func() *session { return state }}, nil
+}
+
+// hidden is a session behind a func, so that printing it, or a value that holds
+// it, shows neither the user name nor the hash of the password: package fmt does
+// not ask a Format method in an unexported field.
+type hidden struct{ reveal func() *session }
+
+var (
+	_ proxyauth.Continuer = hidden{}
+	_ proxyauth.Verifier  = hidden{}
+)
+
+func (h hidden) Authorization(ctx context.Context, leg proxyauth.Leg) (string, error) {
+	return h.reveal().authorization(ctx, leg)
+}
+
+func (h hidden) Continue(_ context.Context, challenges []proxyauth.Challenge) error {
+	return h.reveal().proceed(challenges)
+}
+
+func (h hidden) Verify(resp *http.Response) error { return h.reveal().verify(resp) }
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
