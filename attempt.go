@@ -1,0 +1,272 @@
+package proxyauth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+)
+
+const (
+	// maxLegs bounds the legs of one request at a proxy. NTLM inside
+	// Negotiate takes three; three times that leaves room for a nonce that
+	// expires on the way, or a fallback.
+	maxLegs = 9
+
+	// maxAnswers bounds the different credentials that one request may try:
+	// directories lock accounts after three failures.
+	maxAnswers = 3
+
+	// maxBroken bounds how often one request begins a handshake that was
+	// broken off.
+	maxBroken = 2
+)
+
+// An attempt is what one request does to be let through a proxy. It says what
+// the next leg carries and is told the answer. begin makes it ready.
+type attempt struct {
+	p      *proxy
+	op     string // for errors
+	target string // for errors
+
+	// onConn is set where the legs go over a connection of the attempt's
+	// own, so that it can carry out the handshake of a scheme that binds it.
+	onConn bool
+
+	// single is set where no other method than the first may be chosen.
+	single bool
+
+	method  *method // in use, nil while none is known
+	session Session // of method, nil while not begun
+	fresh   bool    // session answers a challenge of this attempt
+	sent    bool    // the last leg carried session's authorization
+	flight  *flight // held by this attempt, or nil
+
+	last       *http.Response // the last 407, or what ended the attempt
+	challenges []Challenge    // of last
+
+	legs, answers, broken int
+
+	tried    []*SchemeError
+	excluded []int // indices of schemes
+}
+
+// begin takes up what is known of the proxy. While nothing is, or credentials
+// are not proved, it waits for the request that is finding out.
+func (a *attempt) begin(ctx context.Context) error {
+	if a.takeUp(false) {
+		return nil
+	}
+	f, err := a.p.takeOff(ctx)
+	if err != nil {
+		return err
+	}
+	if a.takeUp(true) {
+		f.land()
+		return nil
+	}
+	a.flight = f
+	a.method, _ = a.p.current()
+	return nil
+}
+
+// takeUp reports whether the attempt can go ahead with what is known: a method
+// that is proved, or that none has been needed or could be had so far.
+func (a *attempt) takeUp(leading bool) bool {
+	p := a.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.proved {
+		a.method = p.method
+		return true
+	}
+	return p.contacted && p.method == nil && (leading || len(p.flight) == 0)
+}
+
+// end gives up what the attempt holds.
+func (a *attempt) end() {
+	if a.flight != nil {
+		a.flight.land()
+		a.flight = nil
+	}
+}
+
+// binds reports whether the method in use authenticates connections.
+func (a *attempt) binds() bool { return a.method != nil && a.method.binds() }
+
+// authorize returns the authorization that the next leg carries, empty for none.
+// conn is the state of TLS to the proxy, if there is one that is known.
+func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionState) (string, error) {
+	for {
+		if err := a.start(ctx, conn); err != nil {
+			return "", err
+		}
+		a.legs++
+		if a.sent = a.session != nil; !a.sent {
+			return "", nil
+		}
+		v, err := a.session.Authorization(ctx, leg)
+		if err == nil {
+			err = checkFieldValue(v)
+		}
+		if err == nil {
+			return v, nil
+		}
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		a.giveUp(a.method.index, err)
+	}
+}
+
+// challenged takes the 407 that answered the last leg. It returns nil if
+// authorize may have something new to say.
+func (a *attempt) challenged(ctx context.Context, resp *http.Response) error {
+	challenges, malformed := ParseChallenges(resp.Header)
+	a.last, a.challenges = resp, challenges
+	if t := a.p.trace; t != nil {
+		info := a.info(a.op)
+		info.Status, info.Offered = resp.StatusCode, a.offered()
+		call(t.Challenged, info)
+	}
+	if len(challenges) == 0 {
+		return a.unchallenged(ctx, malformed)
+	}
+	if a.legs >= maxLegs {
+		return a.fail(HandshakeBroken, errors.New("proxyauth: too many challenges"))
+	}
+	if !a.sent {
+		a.session = nil
+		a.p.asked()
+		return nil
+	}
+	return a.next(ctx, a.proceed(ctx))
+}
+
+// proceed asks the session to go on.
+func (a *attempt) proceed(ctx context.Context) error {
+	c, ok := a.session.(Continuer)
+	if !ok {
+		return ErrRejected
+	}
+	return c.Continue(ctx, a.own(a.method.scheme))
+}
+
+// next does what the outcome of a session's Continue asks for.
+func (a *attempt) next(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		a.fresh = true
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, ErrRejected):
+		return a.refused(ctx)
+	case errors.Is(err, ErrSessionExpired) && !a.fresh:
+		a.p.doubt(a.method)
+		a.session = nil
+	case errors.Is(err, ErrHandshakeBroken) && a.broken+1 < maxBroken:
+		a.broken++
+		a.session = nil
+	default:
+		a.giveUp(a.method.index, err)
+	}
+	return nil
+}
+
+// refused notes that the credentials were refused in a complete attempt.
+func (a *attempt) refused(ctx context.Context) error {
+	m := a.method
+	if m.ambient {
+		a.p.abandon(m)
+		a.giveUp(m.index, ErrRejected)
+		return nil
+	}
+	a.p.refuse(ctx, m)
+	a.method, a.session = nil, nil
+	if a.answers++; a.answers < maxAnswers {
+		return nil
+	}
+	a.tried = append(a.tried, &SchemeError{m.scheme.Name(), ErrRejected})
+	return a.fail(CredentialsRejected, nil)
+}
+
+// unchallenged takes a 407 that has no challenge.
+func (a *attempt) unchallenged(ctx context.Context, malformed error) error {
+	if a.sent {
+		// If the proxy has accepted the credentials, this 407 may well come
+		// from an origin server, out of which proxies take the challenge.
+		if m, proved := a.p.current(); m == a.method && proved {
+			a.shelve()
+		} else {
+			a.p.refuse(ctx, a.method)
+			return a.fail(CredentialsRejected, malformed)
+		}
+	}
+	if malformed != nil {
+		return a.fail(MalformedChallenge, malformed)
+	}
+	return a.fail(NoChallenge, nil)
+}
+
+// accepted takes the answer to the last leg that is not a 407. proof says
+// whether it shows that the proxy has accepted the authorization.
+func (a *attempt) accepted(ctx context.Context, resp *http.Response, proof bool) error {
+	defer a.end()
+	if !a.sent {
+		a.p.passed()
+		return nil
+	}
+	if v, ok := a.session.(Verifier); ok {
+		if err := v.Verify(resp); err != nil {
+			a.last = resp
+			return a.fail(ProxyNotVerified, err)
+		}
+	}
+	if !proof {
+		return nil
+	}
+	a.p.prove(ctx, a.method)
+	if !a.method.binds() {
+		a.p.checkIn(a.method, a.session)
+	}
+	return nil
+}
+
+// shelve puts the session aside for a leg that carries no authorization.
+func (a *attempt) shelve() {
+	if a.session != nil {
+		a.p.checkIn(a.method, a.session)
+	}
+	a.session, a.sent = nil, false
+}
+
+// giveUp notes that a scheme can't be carried out.
+func (a *attempt) giveUp(index int, err error) {
+	a.tried = append(a.tried, &SchemeError{a.p.schemes[index].Name(), err})
+	a.excluded = append(a.excluded, index)
+	a.method, a.session, a.sent = nil, nil, false
+}
+
+// fail returns the error that ends the attempt.
+func (a *attempt) fail(cause Cause, err error) *Error {
+	e := &Error{Cause: cause, Op: a.op, Proxy: a.p.name, Target: a.target, Offered: a.offered(), Tried: a.tried, Err: err}
+	for _, s := range a.p.schemes {
+		e.Enabled = append(e.Enabled, s.Name())
+	}
+	if a.last != nil {
+		header, body := a.last.Header, kept(a.last)
+		e.Status = a.last.StatusCode
+		e.answer = func() (http.Header, []byte) { return header, body }
+	}
+	return e
+}
+
+// offered returns the auth-schemes of the last 407.
+func (a *attempt) offered() []string {
+	var names []string
+	for _, c := range a.challenges {
+		names = append(names, c.Scheme)
+	}
+	return names
+}

@@ -1,0 +1,162 @@
+package proxyauth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// start sees to it that a session is begun, if one can be. It leaves none if the
+// next leg is to ask the proxy what it wants.
+func (a *attempt) start(ctx context.Context, conn *tls.ConnectionState) error {
+	if a.session != nil {
+		return nil
+	}
+	if a.method != nil && a.flight == nil {
+		// While it was under way, others may have found out better.
+		if m, proved := a.p.current(); m != a.method || !proved {
+			a.method = nil
+		}
+	}
+	if a.binds() && !a.onConn {
+		return nil // begun where the connection is made
+	}
+	if a.method != nil {
+		done, err := a.resume(ctx, conn)
+		if done || err != nil {
+			return err
+		}
+	}
+	switch {
+	case a.single:
+		return a.fail(a.verdict(), nil)
+	case len(a.challenges) == 0:
+		return nil
+	}
+	return a.choose(ctx, conn)
+}
+
+// resume begins a session of the method in use. It reports whether that is
+// settled: begun, or to be begun with a challenge that the proxy has yet to send.
+func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done bool, err error) {
+	own := a.own(a.method.scheme)
+	if len(own) == 0 {
+		if len(a.challenges) > 0 {
+			a.method = nil // no longer offered
+			return false, nil
+		}
+		if a.session = a.p.checkOut(a.method); a.session != nil {
+			a.fresh = false
+			return true, nil
+		}
+	}
+	s, err := a.open(ctx, a.method, own, conn)
+	switch {
+	case err == nil:
+		a.session, a.fresh = s, len(own) > 0
+		return true, nil
+	case errors.Is(err, ErrChallengeRequired) && len(own) == 0:
+		return true, nil
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	}
+	a.giveUp(a.method.index, err)
+	return false, nil
+}
+
+// choose takes the strongest scheme that the last 407 offers and that can be
+// begun, with credentials for it. From here to the proxy's answer to them, or
+// where it finds that others have been faster, the attempt has the flight.
+func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
+	if a.flight == nil {
+		f, err := a.p.takeOff(ctx)
+		if err != nil {
+			return err
+		}
+		if m, proved := a.p.current(); proved && !slices.Contains(a.excluded, m.index) && len(a.own(m.scheme)) > 0 {
+			f.land()
+			a.method = m
+			if done, err := a.resume(ctx, conn); done || err != nil {
+				return err
+			}
+			return a.choose(ctx, conn)
+		}
+		a.flight = f
+	}
+	for i, scheme := range a.p.schemes {
+		if slices.Contains(a.excluded, i) || len(a.own(scheme)) == 0 {
+			continue
+		}
+		chosen, err := a.try(ctx, i, conn)
+		if chosen || err != nil {
+			return err
+		}
+	}
+	return a.fail(a.verdict(), nil)
+}
+
+// try begins a session of a scheme, with credentials for it, and reports whether
+// it could. An error ends the attempt.
+func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState) (bool, error) {
+	scheme := a.p.schemes[index]
+	own := a.own(scheme)
+	m, err := a.p.credentials(ctx, index, own)
+	var s Session
+	if err == nil {
+		s, err = a.open(ctx, m, own, conn)
+	}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	case m != nil || errors.Is(err, ErrNoCredentials):
+		a.giveUp(index, err)
+		return false, nil
+	default:
+		a.tried = append(a.tried, &SchemeError{scheme.Name(), err})
+		if errors.Is(err, ErrRejected) {
+			return false, a.fail(CredentialsRejected, nil)
+		}
+		return false, a.fail(NoCredentials, nil)
+	}
+	a.p.choose(m)
+	a.method = m
+	if m.binds() && !a.onConn {
+		return true, nil // as in start; this session has shown that it can be begun
+	}
+	a.session, a.fresh = s, true
+	return true, nil
+}
+
+func (a *attempt) open(ctx context.Context, m *method, own []Challenge, conn *tls.ConnectionState) (Session, error) {
+	return m.scheme.NewSession(ctx, Exchange{Proxy: a.p.url, Credentials: m.creds, Challenges: own, TLS: conn})
+}
+
+// own returns the challenges of the last 407 that are for scheme.
+func (a *attempt) own(scheme Scheme) []Challenge {
+	var own []Challenge
+	for _, c := range a.challenges {
+		if strings.EqualFold(c.Scheme, scheme.Name()) {
+			own = append(own, c)
+		}
+	}
+	return own
+}
+
+// verdict returns the cause where no scheme is left.
+func (a *attempt) verdict() Cause {
+	all := func(target error) bool {
+		return !slices.ContainsFunc(a.tried, func(t *SchemeError) bool { return !errors.Is(t, target) })
+	}
+	switch {
+	case all(ErrUnsupportedChallenge): // or nothing in common at all
+		return NoCommonScheme
+	case all(ErrNoCredentials):
+		return NoCredentials
+	case errors.Is(a.tried[len(a.tried)-1], ErrHandshakeBroken):
+		return HandshakeBroken
+	}
+	return SchemeFailed
+}

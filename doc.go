@@ -1,0 +1,55 @@
+// Package proxyauth gets an application's HTTP through a proxy that asks for
+// authentication.
+//
+// A [Transport] wraps an [http.Transport]. When a proxy answers 407 Proxy
+// Authentication Required, it takes the strongest scheme that both sides know,
+// asks a provider for credentials, and repeats the request with
+// Proxy-Authorization:
+//
+//	client := &http.Client{Transport: &proxyauth.Transport{
+//		Base:        http.DefaultTransport,
+//		Schemes:     schemes.Default(),
+//		Credentials: credentials.Static(`CORP\ann`, "s3cret"),
+//	}}
+//	resp, err := client.Get("https://example.com/")
+//	if e, ok := errors.AsType[*proxyauth.Error](err); ok {
+//		log.Print(e, "\n", e.Hint())
+//	}
+//
+// Which proxy a request takes is decided by Base, as in net/http: from the
+// environment, by default. 401 and Authorization belong to origin servers and are
+// not touched.
+//
+// # Schemes
+//
+// The schemes are in packages below schemes; a program that lists them by hand
+// links only those. They are tried in the order of [Transport.Schemes]. The next
+// one is tried if one can't be carried out, never because a password was refused:
+// one refusal is remembered, and the password not sent to this proxy again, since
+// directories lock accounts after a few.
+//
+// Another scheme is added by implementing [Scheme] and [Session]; the example of
+// Scheme does.
+//
+// # Connections
+//
+// Requests for https:// URLs go through tunnels (CONNECT), which are authenticated
+// as they are made. Requests for http:// URLs are forwarded by the proxy. Schemes
+// that authenticate the request put a field into each of them. NTLM and Negotiate
+// authenticate the connection: each connection of the pool does so as it is made,
+// so that requests go over it as they are.
+//
+// Each proxy, and each user info in a proxy's URL, has connections of its own, so
+// that none ever serves another identity. HTTP/2 to origin servers, the limits of
+// the pool and all other settings of Base stay as they are.
+//
+// # Security
+//
+// Proxy-Authorization goes to the proxy that has asked for it and nowhere else:
+// not into a tunnel, not to an origin server, not along with a redirect. The
+// request's own header never goes into a CONNECT or another request that the
+// Transport makes of its own accord. Passwords are held in a [Secret], which
+// doesn't print, and no error, trace or log has one. Basic sends the password
+// readable for everybody between here and the proxy, unless the proxy is an
+// https:// one.
+package proxyauth

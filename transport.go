@@ -1,0 +1,266 @@
+package proxyauth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// A Transport is an [http.RoundTripper] that authenticates to the proxies that
+// its Base goes through. Its fields must not be changed, and it must not be
+// copied, once it has been used. It is safe for concurrent use.
+type Transport struct {
+	// Base is what requests are made with, nil means [http.DefaultTransport].
+	// It must be an *http.Transport, which the Transport clones for each proxy;
+	// anything that observes or changes requests belongs outside, around the
+	// proxyauth.Transport. Base's Proxy function decides which proxy a request
+	// takes. A request that takes none, or a SOCKS proxy, goes to Base itself.
+	//
+	// All settings of Base keep their meaning, with these differences:
+	//
+	//   - Of TLSClientConfig, an https:// proxy is given only what
+	//     ProxyTLSClientConfig says.
+	//   - OnProxyConnectResponse is called for the answer that ends an
+	//     exchange, not for a 407 that is answered.
+	Base http.RoundTripper
+
+	// Schemes are the authentication schemes that may be used, the strongest
+	// first. The first one that the proxy offers as well is taken.
+	// schemes.Default returns a good list. It must not be empty.
+	Schemes []Scheme
+
+	// Credentials supplies user name and password. Nil means the user info of
+	// the proxy's URL, as in net/http.
+	Credentials CredentialsProvider
+
+	// ProxyTLSClientConfig configures TLS to https:// proxies. Nil means a
+	// configuration with the RootCAs, versions, cipher suites, curves, Time,
+	// Rand and KeyLogWriter of Base.TLSClientConfig. In particular,
+	// InsecureSkipVerify and client certificates are meant for origin servers
+	// and never apply to the proxy. NextProtos is ignored, since a proxy is
+	// spoken to in HTTP/1.1. An empty ServerName means the proxy's host.
+	//
+	// If Base.DialTLSContext or DialTLS is set, it connects to https:// proxies
+	// instead, as it does in net/http; it must not negotiate HTTP/2.
+	ProxyTLSClientConfig *tls.Config
+
+	// LegTimeout limits each leg that the Transport adds of its own accord:
+	// connecting to the proxy, a CONNECT and its answer, and each request
+	// whose only purpose is to authenticate. Zero means one minute, negative
+	// no limit. It does not limit the caller's forwarded requests.
+	LegTimeout time.Duration
+
+	// Trace, if not nil, is told what happens at proxies.
+	Trace *Trace
+
+	once    sync.Once
+	initErr error
+	state   *state
+}
+
+// A state is what a Transport works with once it has been used.
+type state struct {
+	base     *http.Transport
+	schemes  []Scheme
+	provider CredentialsProvider
+	trace    *Trace
+	proxyTLS *tls.Config
+	timeout  time.Duration // zero means none
+	proxies  table
+	refused  rejections
+}
+
+const defaultLegTimeout = time.Minute
+
+// use returns the Transport's state, or what is wrong with its configuration.
+func (t *Transport) use() (*state, error) {
+	t.once.Do(func() { t.state, t.initErr = t.newState() })
+	return t.state, t.initErr
+}
+
+func (t *Transport) newState() (*state, error) {
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	ht, ok := base.(*http.Transport)
+	if !ok || ht == nil {
+		return nil, fmt.Errorf("proxyauth: Transport.Base is a %T, not an *http.Transport; "+
+			"put what instruments requests outside the proxyauth.Transport", base)
+	}
+	if len(t.Schemes) == 0 {
+		return nil, errors.New("proxyauth: Transport.Schemes is empty; set it to schemes.Default()")
+	}
+	s := &state{
+		base:     ht,
+		schemes:  t.Schemes,
+		provider: t.Credentials,
+		trace:    t.Trace,
+		proxyTLS: proxyTLSConfig(t.ProxyTLSClientConfig, ht.TLSClientConfig),
+		timeout:  max(t.LegTimeout, 0),
+	}
+	if t.LegTimeout == 0 {
+		s.timeout = defaultLegTimeout
+	}
+	if s.provider == nil {
+		s.provider = CredentialsFunc(userInfoCredentials)
+	}
+	return s, nil
+}
+
+// userInfoCredentials is the provider of a Transport that has none.
+func userInfoCredentials(_ context.Context, req *CredentialsRequest) (Credentials, error) {
+	if req.UserInfo == nil {
+		return Credentials{}, fmt.Errorf("%w in the user info of the proxy's URL", ErrNoCredentials)
+	}
+	return *req.UserInfo, nil
+}
+
+// RoundTrip executes a request as [http.RoundTripper] says, answering the
+// challenges of the proxy that it takes.
+//
+// If the proxy can't be satisfied,
+//
+//   - for an https:// URL the error is an [*Error];
+//   - for an http:// URL the proxy's 407 is returned as any other response, with
+//     its body intact, and [ResponseError] returns the *Error.
+//
+// A body that can't be had again from GetBody, or that is large, is sent only
+// when authentication is settled. It is closed on every path. A
+// Proxy-Authorization field of the caller is sent to a proxy that forwards the
+// request, which is then not authenticated by the Transport; it never reaches an
+// origin server.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	s, err := t.use()
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	p, err := s.proxyFor(req)
+	switch {
+	case p == nil && (err == nil || errors.Is(err, errSOCKS)):
+		return roundTripWithout(s.base, req)
+	case err != nil:
+		closeBody(req)
+		return nil, err
+	}
+	defer s.proxies.put(p)
+	if req.URL.Scheme == "https" {
+		return roundTripWithout(p.pools.get(tunnelPool), req)
+	}
+	return p.forward(req)
+}
+
+// DialContext connects to addr, a host and a port, through the proxy that Base
+// would use for https://addr, and returns the raw connection: for gRPC,
+// WebSocket, SSH or a database. Where no proxy is to be used it connects
+// directly, with Base's dial function. A SOCKS proxy is an error:
+// golang.org/x/net/proxy dials through those.
+//
+// The network must be "tcp", "tcp4" or "tcp6"; behind a proxy it makes no
+// difference. If the proxy refuses, the error is an [*Error].
+func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	s, err := t.use()
+	if err != nil {
+		return nil, err
+	}
+	switch network {
+	case "tcp", "tcp4", "tcp6":
+	default:
+		return nil, net.UnknownNetworkError(network)
+	}
+	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: addr}, Host: addr}).WithContext(ctx)
+	p, err := s.proxyFor(req)
+	switch {
+	case errors.Is(err, errSOCKS):
+		return nil, errors.New("proxyauth: DialContext through a SOCKS proxy; use golang.org/x/net/proxy")
+	case err != nil:
+		return nil, err
+	case p == nil:
+		return dialBase(s.base, ctx, network, addr)
+	}
+	defer s.proxies.put(p)
+	return p.dialTunnel(ctx, network, addr)
+}
+
+// CloseIdleConnections closes the connections that are not in use, to proxies
+// and Base's own.
+func (t *Transport) CloseIdleConnections() {
+	s, err := t.use()
+	if err != nil {
+		return
+	}
+	for _, p := range s.proxies.all() {
+		p.pools.closeIdle()
+	}
+	s.base.CloseIdleConnections()
+}
+
+// Reset forgets everything that has been learned about proxies, the refused
+// credentials included, and closes idle connections to them. Requests under way
+// are not affected.
+func (t *Transport) Reset() {
+	s, err := t.use()
+	if err != nil {
+		return
+	}
+	s.refused.clear()
+	for _, p := range s.proxies.clear() {
+		p.pools.closeIdle()
+	}
+}
+
+var errSOCKS = errors.New("proxyauth: SOCKS proxy")
+
+// proxyFor returns the proxy that req takes, in use until it is put back, or nil
+// if it takes none.
+func (s *state) proxyFor(req *http.Request) (*proxy, error) {
+	if req.URL == nil || s.base.Proxy == nil || (req.URL.Scheme != "http" && req.URL.Scheme != "https") {
+		return nil, nil
+	}
+	u, err := s.base.Proxy(req)
+	if err != nil || u == nil {
+		return nil, err
+	}
+	switch u.Scheme {
+	case "http", "https":
+	case "socks5", "socks5h":
+		return nil, errSOCKS
+	default:
+		return nil, fmt.Errorf("proxyauth: proxy URL with scheme %q", u.Scheme)
+	}
+	return s.proxies.take(s, u)
+}
+
+// roundTripWithout sends req without its Proxy-Authorization: an origin server
+// is next to read it.
+func roundTripWithout(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
+	if _, ok := req.Header[authorizationField]; !ok {
+		return rt.RoundTrip(req)
+	}
+	out := *req
+	out.Header = req.Header.Clone()
+	out.Header.Del(authorizationField)
+	resp, err := rt.RoundTrip(&out)
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+const (
+	authorizationField = "Proxy-Authorization"
+	challengeField     = "Proxy-Authenticate"
+)
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}

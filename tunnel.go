@@ -1,0 +1,123 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// dialTunnel returns a connection to addr through a tunnel. Errors of the proxy
+// are an *Error.
+func (p *proxy) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error) {
+	t := tunnel{dialogue{attempt: attempt{p: p, op: opConnect, target: addr, onConn: true}}}
+	if err := checkHost(addr); err != nil {
+		return nil, t.fail(ProxyFailed, err)
+	}
+	start := time.Now()
+	if err := t.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer t.close()
+	open := false
+	for err := error(nil); !open; {
+		if open, err = t.step(ctx); err != nil {
+			return nil, errors.Join(err, t.hook(ctx))
+		}
+	}
+	if err := t.hook(ctx); err != nil {
+		return nil, err
+	}
+	if trace := p.trace; trace != nil {
+		info := t.info(opConnect)
+		info.Status, info.Duration = t.last.StatusCode, time.Since(start)
+		call(trace.TunnelOpened, info)
+	}
+	conn := t.wire.raw()
+	t.wire = nil
+	return conn, nil
+}
+
+// A tunnel is a CONNECT under way.
+type tunnel struct{ dialogue }
+
+// step makes one leg, and reports whether the tunnel is open.
+func (t *tunnel) step(ctx context.Context) (open bool, err error) {
+	if err := t.connect(ctx); err != nil {
+		return false, err
+	}
+	header, err := t.header(ctx)
+	if err != nil {
+		return false, err
+	}
+	if _, own := header[authorizationField]; !own {
+		auth, err := t.authorize(ctx, Leg{Method: http.MethodConnect, Target: t.target}, t.wire.tls)
+		if err != nil {
+			return false, err
+		}
+		if auth != "" {
+			header.Set(authorizationField, auth)
+		}
+	}
+	t.req = &http.Request{
+		Method: http.MethodConnect,
+		URL:    &url.URL{Opaque: t.target},
+		Host:   t.target,
+		Header: header,
+	}
+	if challenged, err := t.leg(ctx); challenged || err != nil {
+		return false, err
+	}
+	return true, t.answered(ctx)
+}
+
+// header returns what Base puts into a CONNECT.
+func (t *tunnel) header(ctx context.Context) (http.Header, error) {
+	header := t.p.base.ProxyConnectHeader
+	if get := t.p.base.GetProxyConnectHeader; get != nil {
+		var err error
+		if header, err = get(ctx, t.p.url, t.target); err != nil {
+			return nil, err
+		}
+	}
+	if header == nil {
+		return make(http.Header), nil
+	}
+	return header.Clone(), nil
+}
+
+// answered takes an answer that ends the attempt. It returns nil if the tunnel is
+// open.
+func (t *tunnel) answered(ctx context.Context) error {
+	status := t.last.StatusCode
+	if status == http.StatusUnauthorized && t.sent {
+		// tinyproxy's way to say that the credentials are wrong.
+		t.p.refuse(ctx, t.method)
+		return t.fail(CredentialsRejected, nil)
+	}
+	if err := t.accepted(ctx, t.last, status/100 == 2 || status/100 == 5); err != nil {
+		return err
+	}
+	switch {
+	case status/100 == 2:
+		return nil
+	case status == http.StatusForbidden:
+		return t.fail(Denied, nil)
+	case status == http.StatusProxyAuthRequired:
+		return t.fail(CredentialsRejected, errCallersOwn)
+	}
+	return t.fail(ProxyFailed, nil)
+}
+
+var errCallersOwn = errors.New("proxyauth: the Proxy-Authorization that the program itself put into the CONNECT was refused")
+
+// hook shows Base's hook the answer that ends the attempt.
+func (t *tunnel) hook(ctx context.Context) error {
+	h := t.p.base.OnProxyConnectResponse
+	if h == nil || t.last == nil {
+		return nil
+	}
+	return h(ctx, t.p.url, t.req, t.last)
+}

@@ -1,0 +1,159 @@
+package proxyauth
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	// maxHead bounds the bytes of an answer's status line and header where
+	// Base.MaxResponseHeaderBytes does not; net/http's own bound.
+	maxHead = 10 << 20
+
+	// maxKept is how much of the body of an answer to a leg is kept for the
+	// caller, maxDrained how much is read so that the connection can be used
+	// again. squid's error pages have 3 KB.
+	maxKept    = 64 << 10
+	maxDrained = 256 << 10
+
+	// drainPatience bounds the time for which the rest of an answer's body is
+	// waited for; its header has told what matters.
+	drainPatience = 5 * time.Second
+
+	// maxInformational bounds the 1xx answers before the real one.
+	maxInformational = 8
+)
+
+// A wire is a connection to the proxy over which legs are exchanged before it is
+// handed on.
+type wire struct {
+	net.Conn
+	tls   *tls.ConnectionState
+	br    *bufio.Reader
+	limit *io.LimitedReader
+	used  bool // an answer has come over it
+}
+
+func (s *state) maxHead() int64 {
+	if n := s.base.MaxResponseHeaderBytes; n > 0 {
+		return n
+	}
+	return maxHead
+}
+
+func (p *proxy) dialWire(ctx context.Context) (*wire, error) {
+	conn, state, err := p.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limit := &io.LimitedReader{R: conn}
+	return &wire{Conn: conn, tls: state, limit: limit, br: bufio.NewReader(limit)}, nil
+}
+
+// leg sends req and reads the answer. Of a 2xx to CONNECT the body is the tunnel
+// and not touched; any other is read, up to a limit, and of it the beginning kept
+// in resp.Body. keep tells whether the connection is good for another leg.
+func (w *wire) leg(ctx context.Context, req *http.Request, maxHead int64) (resp *http.Response, keep bool, err error) {
+	unwatch := context.AfterFunc(ctx, func() { w.SetDeadline(aLongTimeAgo) })
+	defer func() {
+		if !unwatch() {
+			resp, keep, err = nil, false, context.Cause(ctx)
+		}
+	}()
+	writeErr := req.WriteProxy(w.Conn)
+	// What has arrived is read before a failed write counts: a proxy that does
+	// not like the request may answer and reset the connection.
+	resp, err = w.read(req, maxHead)
+	if err != nil {
+		return nil, false, cmp.Or(writeErr, err)
+	}
+	if req.Method == http.MethodConnect && resp.StatusCode/100 == 2 {
+		return resp, false, nil
+	}
+	whole := w.keep(resp)
+	return resp, whole && !resp.Close && writeErr == nil, nil
+}
+
+// read reads the answer's status line and header, skipping informational ones.
+func (w *wire) read(req *http.Request, maxHead int64) (*http.Response, error) {
+	for range maxInformational {
+		w.limit.N = maxHead
+		resp, err := http.ReadResponse(w.br, req)
+		if err != nil {
+			if w.limit.N <= 0 {
+				err = errors.New("proxyauth: header of the answer is too long")
+			}
+			return nil, err
+		}
+		w.used = true
+		if resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
+			return resp, nil
+		}
+	}
+	return nil, errors.New("proxyauth: too many informational answers")
+}
+
+// keep reads the body of an answer and reports whether it was read whole. A
+// deadline of its own may end it, without harm to what has been read.
+func (w *wire) keep(resp *http.Response) (whole bool) {
+	w.limit.N = maxDrained
+	timer := time.AfterFunc(drainPatience, func() { w.SetReadDeadline(aLongTimeAgo) })
+	defer timer.Stop()
+	var kept bytes.Buffer
+	_, err := io.CopyN(&kept, resp.Body, maxKept)
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+	}
+	resp.Body.Close()
+	resp.Body = &keptBody{bytes.NewReader(kept.Bytes()), kept.Bytes()}
+	return (err == nil || err == io.EOF) && timer.Stop()
+}
+
+// raw returns the connection to be used from now on: the one of the proxy
+// itself, unless bytes of what follows have been read already.
+func (w *wire) raw() net.Conn {
+	if w.br.Buffered() == 0 {
+		return w.Conn
+	}
+	early, _ := w.br.Peek(w.br.Buffered())
+	return &earlyConn{Conn: w.Conn, early: bytes.Clone(early)}
+}
+
+// An earlyConn is a connection of which the first bytes have been read.
+type earlyConn struct {
+	net.Conn
+	early []byte
+}
+
+func (c *earlyConn) Read(b []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(b)
+	}
+	n := copy(b, c.early)
+	c.early = c.early[n:]
+	return n, nil
+}
+
+// A keptBody is a body that has been read already.
+type keptBody struct {
+	*bytes.Reader
+	kept []byte
+}
+
+func (*keptBody) Close() error { return nil }
+
+// kept returns what was kept of the body of resp.
+func kept(resp *http.Response) []byte {
+	if b, ok := resp.Body.(*keptBody); ok {
+		return b.kept
+	}
+	return nil
+}
