@@ -1,0 +1,20 @@
+//go:build !linux
+
+package interop
+
+import (
+	"os"
+	"os/exec"
+)
+
+func setAttributes(*exec.Cmd) error { return nil }
+
+// terminate asks the server to stop where the system knows how to ask.
+func terminate(p *os.Process) error {
+	if err := p.Signal(os.Interrupt); err != nil {
+		return p.Kill()
+	}
+	return nil
+}
+
+func killGroup(*os.Process) {}
