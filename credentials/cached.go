@@ -1,0 +1,117 @@
+package credentials
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/credentials/internal/flight"
+	"github.com/go-proxyauth/proxyauth/credentials/internal/memo"
+)
+
+// Cached is a provider that remembers the answers of another one, for each proxy,
+// user info and realm. It is for sources that are slow or that ask a person, and
+// can be shared by several Transports.
+//
+// While it knows nothing, one request asks the source, and those that want the
+// same wait for it, each no longer than its own context. An answer is forgotten
+// when it expires, if the source is a [proxyauth.ExpiringProvider]; when MaxAge
+// has passed; and when it has been refused: then the source is asked again, once
+// for all that wait, and a different answer is tried at once. Errors are not
+// remembered. The source, if it is a [proxyauth.CredentialsObserver], is told
+// what became of its answers.
+//
+// The auth-scheme makes no difference: a source whose answer depends on it must
+// not be cached. A Cached must not be copied after first use.
+type Cached struct {
+	// Source is the provider that is asked.
+	Source proxyauth.CredentialsProvider
+
+	// MaxAge is how long an answer is remembered. Zero means until it expires
+	// or is refused.
+	MaxAge time.Duration
+
+	flights flight.Group[memo.Key, cachedAnswer]
+	answers memo.Table[cachedAnswer]
+}
+
+type cachedAnswer struct {
+	credentials proxyauth.Credentials
+
+	// expires is when the source says that the answer ends, forget when the
+	// cache must ask again.
+	expires, forget time.Time
+}
+
+func (a cachedAnswer) fresh(now time.Time) bool {
+	return (a.expires.IsZero() || now.Before(a.expires)) && (a.forget.IsZero() || now.Before(a.forget))
+}
+
+// Credentials implements [proxyauth.CredentialsProvider].
+func (c *Cached) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+	answer, _, err := c.CredentialsUntil(ctx, req)
+	return answer, err
+}
+
+// CredentialsUntil implements [proxyauth.ExpiringProvider].
+func (c *Cached) CredentialsUntil(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+	if err := ended(ctx); err != nil {
+		return proxyauth.Credentials{}, time.Time{}, err
+	}
+	if a, found := c.remembered(req); found {
+		return a.credentials, a.expires, nil
+	}
+	a, err := c.flights.Do(ctx, memo.Attempt(req), func(ctx context.Context) (cachedAnswer, error) {
+		return c.ask(ctx, req)
+	})
+	return a.credentials, a.expires, err
+}
+
+func (c *Cached) remembered(req *proxyauth.CredentialsRequest) (cachedAnswer, bool) {
+	a, found := c.answers.Get(memo.Question(req))
+	return a, found && a.fresh(time.Now()) && !memo.Contains(req.Rejected, a.credentials)
+}
+
+func (c *Cached) ask(ctx context.Context, req *proxyauth.CredentialsRequest) (cachedAnswer, error) {
+	if c.Source == nil {
+		return cachedAnswer{}, errors.New("proxyauth: cached credentials: no Source is given")
+	}
+	// A call that has just ended may have answered meanwhile.
+	if a, found := c.remembered(req); found {
+		return a, nil
+	}
+	answer, expires, err := askUntil(ctx, c.Source, req)
+	if err != nil {
+		return cachedAnswer{}, err
+	}
+	a := cachedAnswer{credentials: answer, expires: expires}
+	if c.MaxAge > 0 {
+		a.forget = time.Now().Add(c.MaxAge)
+	}
+	if !memo.Contains(req.Rejected, answer) {
+		c.answers.Put(memo.Question(req), a)
+	}
+	return a, nil
+}
+
+// Accepted implements [proxyauth.CredentialsObserver].
+func (c *Cached) Accepted(ctx context.Context, req *proxyauth.CredentialsRequest, answer proxyauth.Credentials) {
+	accepted(ctx, c.Source, req, answer)
+}
+
+// Rejected implements [proxyauth.CredentialsObserver].
+func (c *Cached) Rejected(ctx context.Context, req *proxyauth.CredentialsRequest, answer proxyauth.Credentials) {
+	c.answers.Delete(memo.Question(req), func(a cachedAnswer) bool {
+		return memo.Same(a.credentials, answer)
+	})
+	rejected(ctx, c.Source, req, answer)
+}
+
+// String returns the source's name.
+func (c *Cached) String() string {
+	if c.Source == nil {
+		return "cached credentials"
+	}
+	return nameOf(c.Source)
+}

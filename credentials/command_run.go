@@ -1,0 +1,156 @@
+package credentials
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxCommandOutput is far beyond any answer.
+	maxCommandOutput = 64 << 10
+
+	// maxCommandErrors is how much of standard error is looked at.
+	maxCommandErrors = 8 << 10
+
+	// commandGrace is how long a program that was told to end has for it, and
+	// how long others it has started may keep its output open.
+	commandGrace = time.Second
+)
+
+var (
+	errTooMuchOutput = errors.New("it printed too much")
+	errTookTooLong   = errors.New("it took too long")
+)
+
+// A run is one run of a Command's program.
+type run struct {
+	*Command
+	action   string
+	input    []byte
+	env      []string
+	password string
+}
+
+// output runs the program and returns its standard output. passwordIn finds the
+// password in it, to keep it out of the log.
+func (r *run) output(ctx context.Context, passwordIn func([]byte) string) ([]byte, error) {
+	if len(r.Args) == 0 {
+		return nil, errors.New("proxyauth: command: no Args are given")
+	}
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
+	runCtx, timedOut := context.WithTimeoutCause(ctx, cmp.Or(r.Timeout, DefaultCommandTimeout), errTookTooLong)
+	defer timedOut()
+	runCtx, cancel := context.WithCancelCause(runCtx)
+	defer cancel(nil)
+
+	stdout := &boundedBuffer{max: maxCommandOutput, full: func() { cancel(errTooMuchOutput) }}
+	stderr := &boundedBuffer{max: maxCommandErrors, full: func() {}}
+	cmd := r.command(runCtx)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	err := cmd.Run()
+	if passwordIn != nil {
+		r.password = passwordIn(stdout.kept.Bytes())
+	}
+	r.logErrors(ctx, stderr.kept.String())
+	return stdout.kept.Bytes(), r.explain(runCtx, err)
+}
+
+func (r *run) command(ctx context.Context) *exec.Cmd {
+	args := r.Args[1:len(r.Args):len(r.Args)]
+	if r.action != "" {
+		args = append(args, r.action)
+	}
+	cmd := exec.CommandContext(ctx, r.Args[0], args...)
+	cmd.Stdin = bytes.NewReader(r.input)
+	cmd.Env = r.Env
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], r.env...)
+	// git hands SIGTERM on to the helper, but can't hand on SIGKILL.
+	cmd.Cancel = func() error { return terminate(cmd.Process) }
+	cmd.WaitDelay = commandGrace
+	return cmd
+}
+
+func terminate(process *os.Process) error {
+	if err := process.Signal(syscall.SIGTERM); err == nil || errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	// Windows has no SIGTERM.
+	return process.Kill()
+}
+
+// explain returns why the run failed, if it did.
+func (r *run) explain(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return r.errorf("%w", cause)
+	}
+	// A helper may leave a daemon behind that keeps the output open.
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
+		return nil
+	}
+	return r.errorf("%w", err)
+}
+
+func (r *run) logErrors(ctx context.Context, text string) {
+	if len(text) == maxCommandErrors {
+		// The end may be half of a password.
+		text = text[:strings.LastIndexByte(text, '\n')+1]
+	}
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			r.logger().InfoContext(ctx, "credential helper says", "helper", r.String(), "text", r.clean(line))
+		}
+	}
+}
+
+// secretLike matches what programs print before a secret, and all behind it.
+var secretLike = regexp.MustCompile(`(?i)(passw|passphrase|passcode|secret|token|authorization|credential)[\w-]*["']?\s*[=:].*`)
+
+// clean takes out of a line what may be a secret.
+func (r *run) clean(line string) string {
+	if r.password != "" {
+		line = strings.ReplaceAll(line, r.password, redacted)
+	}
+	line = secretLike.ReplaceAllString(line, "$1"+redacted)
+	return strings.Map(printable, strings.ToValidUTF8(line, "?"))
+}
+
+const redacted = "[redacted]"
+
+// A boundedBuffer keeps the first max bytes of what is written to it. It calls
+// full with each write that goes beyond. The buffer is not embedded, since its
+// ReadFrom knows no bound.
+type boundedBuffer struct {
+	kept bytes.Buffer
+	max  int
+	full func()
+}
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	room := b.max - b.kept.Len()
+	if len(p) <= room {
+		return b.kept.Write(p)
+	}
+	b.kept.Write(p[:room])
+	b.full()
+	return len(p), nil
+}
+
+func printable(r rune) rune {
+	if r < ' ' || r >= 0x7f && r < 0xa0 {
+		return '?'
+	}
+	return r
+}

@@ -1,0 +1,11 @@
+//go:build !unix && !windows
+
+package prompt
+
+import "os"
+
+func openDevice(string) (in, out *os.File, err error) {
+	return nil, nil, errNoTerminal
+}
+
+func discard(*os.File) {}

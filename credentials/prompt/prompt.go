@@ -1,0 +1,175 @@
+// Package prompt asks a person at the terminal for the credentials of a proxy.
+package prompt
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/credentials/internal/flight"
+	"github.com/go-proxyauth/proxyauth/credentials/internal/memo"
+)
+
+// MaxAttempts is how often a person is asked for a proxy's password until one is
+// accepted. Directories lock an account after about as many failures.
+const MaxAttempts = 3
+
+// ErrCancelled is wrapped by the error for a person who does not answer: presses
+// Ctrl-C or Ctrl-D, or enters nothing.
+var ErrCancelled = errors.New("proxyauth: prompt: cancelled by the user")
+
+// Provider is a [proxyauth.CredentialsProvider] that asks on the terminal, for
+// the user name if it is not known, and for the password, which is not echoed.
+// It never asks on a pipe or file: it uses /dev/tty, on Windows the console, even
+// if standard input is something else; where there is none, it has no
+// credentials.
+//
+// Requests that want the same at the same time cause one question. After a
+// refusal it says so and asks again, at most MaxAttempts times until credentials
+// have been accepted; then it has none. One that has been refused is not taken a
+// second time. Put it into a [github.com/go-proxyauth/proxyauth/credentials.Cached]
+// to share answers between Transports, since it keeps none.
+//
+// When the context ends, the terminal is put back as it was. Where reading from a
+// terminal can't be interrupted (Windows, and macOS for /dev/tty), a read that is
+// pending then takes the next line typed.
+//
+// The zero value is ready to use. A Provider must not be copied after first use.
+type Provider struct {
+	// Username is the user name. If it is empty, it is that of the proxy's URL
+	// or else asked for.
+	Username string
+
+	// Device is the terminal. If it is empty, it is the controlling one.
+	Device string
+
+	flights flight.Group[memo.Key, proxyauth.Credentials]
+
+	mu     sync.Mutex
+	rounds memo.Table[*round]
+}
+
+// A round is what has happened at one proxy since credentials were last
+// accepted.
+type round struct {
+	given   []memo.Key
+	refused int
+}
+
+// Credentials implements [proxyauth.CredentialsProvider].
+func (p *Provider) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+	if ctx.Err() != nil {
+		return proxyauth.Credentials{}, p.failed(context.Cause(ctx))
+	}
+	return p.flights.Do(ctx, memo.Attempt(req), func(ctx context.Context) (proxyauth.Credentials, error) {
+		return p.ask(ctx, req)
+	})
+}
+
+// Accepted implements [proxyauth.CredentialsObserver].
+func (p *Provider) Accepted(_ context.Context, req *proxyauth.CredentialsRequest, _ proxyauth.Credentials) {
+	p.Reset(req)
+}
+
+// Rejected implements [proxyauth.CredentialsObserver].
+func (p *Provider) Rejected(_ context.Context, req *proxyauth.CredentialsRequest, _ proxyauth.Credentials) {
+	p.update(req, func(r *round) { r.refused++ })
+}
+
+// Reset lets the provider ask MaxAttempts times again for the proxy and user of
+// req.
+func (p *Provider) Reset(req *proxyauth.CredentialsRequest) {
+	p.update(req, func(r *round) { *r = round{} })
+}
+
+// String returns the provider's name.
+func (p *Provider) String() string { return "prompt" }
+
+// update calls change with the round of req.
+func (p *Provider) update(req *proxyauth.CredentialsRequest, change func(*round)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// Without the realm: the proxy could bring a new one each time.
+	key := memo.KeyOf(req.Proxy.String(), p.user(req))
+	r, found := p.rounds.Get(key)
+	if !found {
+		r = new(round)
+		p.rounds.Put(key, r)
+	}
+	change(r)
+}
+
+// refusals returns how many answers have been refused, as far as is known from
+// either side.
+func (p *Provider) refusals(req *proxyauth.CredentialsRequest) (n int) {
+	p.update(req, func(r *round) {
+		for _, c := range req.Rejected {
+			if slices.Contains(r.given, memo.Answer(req, c)) {
+				n++
+			}
+		}
+		n = max(n, r.refused)
+	})
+	return n
+}
+
+func (p *Provider) user(req *proxyauth.CredentialsRequest) string {
+	if req.UserInfo == nil {
+		return p.Username
+	}
+	return cmp.Or(p.Username, req.UserInfo.Username)
+}
+
+// ask asks until it gets an answer that has not been refused before.
+func (p *Provider) ask(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+	for {
+		refusals := p.refusals(req)
+		if refusals >= MaxAttempts {
+			return proxyauth.Credentials{}, p.none(fmt.Sprintf("%d answers were refused", refusals))
+		}
+		c, err := p.question(req, refusals).askOn(ctx, p.Device)
+		if errors.Is(err, errNoTerminal) {
+			return c, p.none("there is no terminal to ask on")
+		} else if err != nil {
+			return c, p.failed(err)
+		}
+		if !memo.Contains(req.Rejected, c) {
+			p.update(req, func(r *round) { r.remember(memo.Answer(req, c)) })
+			return c, nil
+		}
+		p.update(req, func(r *round) { r.refused = refusals + 1 })
+	}
+}
+
+func (r *round) remember(key memo.Key) {
+	// More can't be refused.
+	if len(r.given) == MaxAttempts {
+		r.given = r.given[1:]
+	}
+	r.given = append(r.given, key)
+}
+
+func (p *Provider) question(req *proxyauth.CredentialsRequest, refusals int) *question {
+	return &question{
+		proxy:   req.Proxy.Host,
+		realm:   req.Realm,
+		user:    p.user(req),
+		refused: refusals > 0 || len(req.Rejected) > 0,
+		attempt: refusals + 1,
+	}
+}
+
+func (p *Provider) none(why string) error {
+	return fmt.Errorf("%w: %v: %s", proxyauth.ErrNoCredentials, p, why)
+}
+
+func (p *Provider) failed(err error) error {
+	if errors.Is(err, ErrCancelled) {
+		return err
+	}
+	return fmt.Errorf("proxyauth: %v: %w", p, err)
+}

@@ -1,0 +1,92 @@
+package credentials
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/credentials/internal/memo"
+)
+
+type saved struct {
+	store  proxyauth.CredentialsObserver
+	source proxyauth.CredentialsProvider
+
+	// fromStore remembers which answers the store gave.
+	fromStore memo.Table[bool]
+}
+
+// Saved returns a provider that keeps in store what source says: a credential
+// helper with a prompt behind it, for example. It asks the store first and, if
+// that has none, or only what was refused, the source. The store is told what
+// the proxy accepted, to keep it, and what it refused, to give it up, whichever
+// of the two it came from; the source is told of its own answers.
+//
+// If one of the two fails, as opposed to having none, its error is returned with
+// its name.
+func Saved(store proxyauth.CredentialsObserver, source proxyauth.CredentialsProvider) proxyauth.CredentialsProvider {
+	return &saved{store: store, source: source}
+}
+
+// Credentials implements [proxyauth.CredentialsProvider].
+func (s *saved) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+	c, _, err := s.CredentialsUntil(ctx, req)
+	return c, err
+}
+
+// CredentialsUntil implements [proxyauth.ExpiringProvider].
+func (s *saved) CredentialsUntil(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+	c, expires, err := askUntil(ctx, s.store, req)
+	if err == nil && !memo.Contains(req.Rejected, c) {
+		s.fromStore.Put(memo.Answer(req, c), true)
+		return c, expires, nil
+	}
+	nobody := &noneError{looked: []string{nameOf(s.store) + ": what it has was refused"}}
+	if err != nil && !errors.Is(err, proxyauth.ErrNoCredentials) {
+		return proxyauth.Credentials{}, time.Time{}, &failure{name: nameOf(s.store), err: err}
+	} else if err != nil {
+		nobody.looked = looked(s.store, err)
+	}
+	return s.askSource(ctx, req, nobody)
+}
+
+func (s *saved) askSource(ctx context.Context, req *proxyauth.CredentialsRequest, nobody *noneError) (proxyauth.Credentials, time.Time, error) {
+	c, expires, err := askUntil(ctx, s.source, req)
+	switch {
+	case err == nil:
+		s.fromStore.Put(memo.Answer(req, c), false)
+		return c, expires, nil
+	case errors.Is(err, proxyauth.ErrNoCredentials):
+		nobody.looked = append(nobody.looked, looked(s.source, err)...)
+		return proxyauth.Credentials{}, time.Time{}, nobody
+	}
+	return proxyauth.Credentials{}, time.Time{}, &failure{name: nameOf(s.source), err: err}
+}
+
+// Accepted implements [proxyauth.CredentialsObserver].
+func (s *saved) Accepted(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
+	s.store.Accepted(ctx, req, c)
+	if s.gaveSource(req, c) {
+		accepted(ctx, s.source, req, c)
+	}
+}
+
+// Rejected implements [proxyauth.CredentialsObserver].
+func (s *saved) Rejected(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
+	s.store.Rejected(ctx, req, c)
+	if s.gaveSource(req, c) {
+		rejected(ctx, s.source, req, c)
+	}
+}
+
+func (s *saved) gaveSource(req *proxyauth.CredentialsRequest, c proxyauth.Credentials) bool {
+	fromStore, found := s.fromStore.Get(memo.Answer(req, c))
+	return found && !fromStore
+}
+
+// String returns the names of the two.
+func (s *saved) String() string {
+	return strings.Join([]string{nameOf(s.store), nameOf(s.source)}, ", ")
+}
