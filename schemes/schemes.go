@@ -7,11 +7,12 @@ import (
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/schemes/basic"
 	"github.com/go-proxyauth/proxyauth/schemes/digest"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
 	"github.com/go-proxyauth/proxyauth/schemes/ntlm"
 )
 
 // Default returns all schemes with their default settings, the strongest first:
-// NTLM, Digest, Basic. The caller may change the list.
+// Negotiate, NTLM, Digest, Basic. The caller may change the list.
 func Default() []proxyauth.Scheme {
-	return []proxyauth.Scheme{&ntlm.Scheme{}, &digest.Scheme{}, &basic.Scheme{}}
+	return []proxyauth.Scheme{&negotiate.Scheme{}, &ntlm.Scheme{}, &digest.Scheme{}, &basic.Scheme{}}
 }

@@ -1,0 +1,48 @@
+// Package negotiate implements the auth-scheme Negotiate (RFC 4559): Kerberos
+// (RFC 4120, RFC 4121), and NTLM for who has a password, inside SPNEGO (RFC
+// 4178).
+//
+// # Where tickets come from
+//
+// Unless [Scheme.Sources] says otherwise, the sources are tried in this order:
+//
+//   - the ticket cache that kinit fills: [Scheme.TicketCache], KRB5CCNAME,
+//     default_ccache_name, /tmp/krb5cc_UID, of type FILE or DIR. It is read again
+//     when it has changed.
+//   - a keytab: [Scheme.Keytab], KRB5_CLIENT_KTNAME, default_client_keytab_name.
+//   - user and password from the provider. The user name is user@REALM,
+//     REALM\user, or user of the realm in [Scheme.Realm] or of default_realm. A
+//     domain without a dot (CORP\ann) means that realm too, if it is given in
+//     [Scheme.Realm] or the domain is a part of default_realm.
+//
+// If the provider names a user, a ticket cache or keytab of another user is left
+// alone.
+//
+// krb5.conf is the one in [Scheme.ConfigFile], KRB5_CONFIG, or the system's, with
+// what it includes. Without any, [Scheme.Realm] and [Scheme.KDCs] suffice.
+//
+// Tickets are kept in memory, shared by all connections, and renewed when they
+// are asked for shortly before their end. Nothing runs in the background. A
+// password that the KDC has refused is not sent to it again.
+//
+// # What is sent
+//
+// The AP-REQ asks for mutual authentication, is bound to the TLS connection to
+// an https:// proxy, and never delegates. What the proxy sends back is verified,
+// if it sends anything: squid does not. See [Scheme.RequireMutual].
+//
+// Where there is a password, NTLM is the second mechanism on offer. A proxy that
+// selects it, answers with a message of it, or rejects the ticket, gets it, and
+// is offered nothing else for ten minutes. If there is no ticket to be had, NTLM
+// goes without SPNEGO at first, as from Windows, and inside it to a proxy that
+// would not have it so.
+//
+// Once it has accepted the token, the connection is authenticated. A proxy that
+// wants a token for each request gets a new one from a new session, or from the
+// same one.
+//
+// A proxy that refuses a ticket has not refused a password. The ticket is dropped
+// and the error wraps [ErrTicketRefused]; so another scheme may be tried. A
+// password that the KDC refuses is refused: the error wraps
+// [proxyauth.ErrRejected].
+package negotiate

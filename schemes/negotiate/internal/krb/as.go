@@ -1,0 +1,245 @@
+package krb
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/crypto"
+	"github.com/jcmturner/gokrb5/v8/iana"
+	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
+	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
+	"github.com/jcmturner/gokrb5/v8/iana/msgtype"
+	"github.com/jcmturner/gokrb5/v8/iana/patype"
+	"github.com/jcmturner/gokrb5/v8/messages"
+	"github.com/jcmturner/gokrb5/v8/types"
+)
+
+// errSecretRefused is wrapped by the error of an AS exchange in which the KDC
+// has refused the secret, so that it is not sent again.
+var errSecretRefused = errors.New("secret refused")
+
+// An asExchange gets a ticket-granting ticket for a secret (RFC 4120, Section
+// 3.1).
+//
+// The first request goes without pre-authentication. That proves nothing and
+// costs nothing, and the answer tells the salt, the type of the key, and which
+// KDC is alive. The second one then goes to that KDC alone, and once: gokrb5's
+// own exchange guesses first and sends a wrong password twice.
+type asExchange struct {
+	*transport
+	conf   *conf
+	client principal
+	secret longTermKey
+	types  []int32
+
+	request messages.ASReq
+	key     types.EncryptionKey // proved, or none
+	info    types.PADataSequence
+}
+
+func (x *asExchange) run(ctx context.Context) (*credential, error) {
+	if x.types = x.secret.types(x.conf.ticketTypes); len(x.types) == 0 {
+		return nil, fmt.Errorf("%w: the keytab has no key of a permitted type", ErrEncType)
+	}
+	x.request = messages.ASReq{KDCReqFields: messages.KDCReqFields{
+		PVNO:    iana.PVNO,
+		MsgType: msgtype.KRB_AS_REQ,
+		ReqBody: messages.KDCReqBody{
+			KDCOptions: types.NewKrbFlags(),
+			Realm:      x.client.realm,
+			CName:      x.client.name,
+			SName:      ticketGranting(x.client.realm),
+			Till:       time.Now().UTC().Add(x.conf.lifetime),
+			Nonce:      newNonce(),
+			EType:      x.types,
+		},
+	}}
+	reply, kdc, err := x.send(ctx, x.exchange)
+	if err != nil {
+		return nil, err
+	}
+	if e := parseError(reply); e != nil {
+		if e.ErrorCode != errorcode.KDC_ERR_PREAUTH_REQUIRED {
+			return nil, x.refusal(e, false)
+		}
+		if reply, err = x.prove(ctx, kdc, e); err != nil {
+			return nil, err
+		}
+	}
+	return x.accept(reply)
+}
+
+func (x *asExchange) send(ctx context.Context, exchange func(context.Context, []byte) ([]byte, string, error)) ([]byte, string, error) {
+	request, err := guard(x.request.Marshal)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: the names can't be sent", ErrClientUnknown)
+	}
+	return exchange(ctx, request)
+}
+
+// prove answers the KDC's demand for pre-authentication.
+func (x *asExchange) prove(ctx context.Context, kdc string, demand *messages.KRBError) ([]byte, error) {
+	x.info = parsePAData(demand.EData)
+	if len(x.info) > 0 && !x.info.Contains(patype.PA_ENC_TIMESTAMP) {
+		return nil, fmt.Errorf("%w: it wants a pre-authentication other than a password's", ErrKDC)
+	}
+	info, err := keyInfoOf(x.info, x.client, x.types)
+	if err != nil {
+		return nil, err
+	}
+	var kvno int
+	if x.key, kvno, err = x.secret.key(info); err != nil {
+		return nil, err
+	}
+	stamp, err := encryptedTimestamp(x.key, kvno)
+	if err != nil {
+		return nil, errNoToken
+	}
+	x.request.PAData = types.PADataSequence{stamp}
+	x.request.ReqBody.Nonce = newNonce()
+	// From here on the verdict is waited for, even if nobody needs the ticket
+	// any more: otherwise the next one to ask would send a wrong password a
+	// second time.
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	reply, _, err := x.send(context.WithoutCancel(ctx), func(ctx context.Context, request []byte) ([]byte, string, error) {
+		t := *x.transport
+		t.kdcs = []string{kdc}
+		return t.exchange(ctx, request)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if e := parseError(reply); e != nil {
+		return nil, x.refusal(e, true)
+	}
+	return reply, nil
+}
+
+// refusal puts a KDC's error in words. After a proof a failed decryption means
+// that the secret is wrong.
+func (x *asExchange) refusal(e *messages.KRBError, proved bool) error {
+	switch e.ErrorCode {
+	case errorcode.KDC_ERR_PREAUTH_FAILED, errorcode.KRB_AP_ERR_BAD_INTEGRITY:
+		if proved {
+			return x.secret.refused(fmt.Errorf("%w (KDC: error %d)", x.secret.wrong(), e.ErrorCode))
+		}
+	case errorcode.KRB_AP_ERR_SKEW:
+		if d := time.Since(e.STime).Round(time.Second).Abs(); d > x.conf.skew {
+			return fmt.Errorf("%w (by %v from the KDC's)", ErrClockSkew, d)
+		}
+	case errorcode.KDC_ERR_CLIENT_REVOKED, errorcode.KDC_ERR_KEY_EXPIRED, errorcode.KDC_ERR_NAME_EXP:
+		return x.secret.refused(kdcError(e))
+	}
+	return kdcError(e)
+}
+
+// accept takes an AS-REP.
+func (x *asExchange) accept(data []byte) (*credential, error) {
+	rep, err := guard(func() (messages.ASRep, error) {
+		var rep messages.ASRep
+		return rep, rep.Unmarshal(data)
+	})
+	if err != nil {
+		return nil, ErrMalformedReply
+	}
+	key, err := x.replyKey(&rep)
+	if err != nil {
+		return nil, err
+	}
+	part, err := decryptReply(rep.EncPart, key, keyusage.AS_REP_ENCPART)
+	if err != nil {
+		if x.key.KeyValue == nil {
+			// The KDC has asked for no proof, so this is where a wrong
+			// password shows.
+			return nil, x.secret.refused(x.secret.wrong())
+		}
+		return nil, err
+	}
+	client := principal{name: rep.CName, realm: rep.CRealm}
+	service := principal{name: part.SName, realm: part.SRealm}
+	wanted := principal{name: x.request.ReqBody.SName, realm: x.client.realm}
+	if part.Nonce != x.request.ReqBody.Nonce || !client.equalFold(x.client) || !service.equalFold(wanted) {
+		return nil, fmt.Errorf("%w: the KDC's reply is not for this request", ErrMalformedReply)
+	}
+	if d := time.Since(part.AuthTime).Round(time.Second).Abs(); d > x.conf.skew {
+		return nil, fmt.Errorf("%w (by %v from the KDC's)", ErrClockSkew, d)
+	}
+	return newCredential(client, rep.Ticket, part)
+}
+
+// replyKey returns the key that an AS-REP is encrypted with.
+func (x *asExchange) replyKey(rep *messages.ASRep) (types.EncryptionKey, error) {
+	if x.key.KeyValue != nil && x.key.KeyType == rep.EncPart.EType {
+		return x.key, nil
+	}
+	data := types.PADataSequence(rep.PAData)
+	if _, ok := etypeInfo(data); !ok {
+		data = x.info
+	}
+	info, err := keyInfoOf(data, x.client, []int32{rep.EncPart.EType})
+	if err != nil {
+		return types.EncryptionKey{}, err
+	}
+	key, _, err := x.secret.key(info)
+	return key, err
+}
+
+// silent keeps an error in the chain and out of the text.
+type silent struct{ error }
+
+func (silent) Error() string   { return "" }
+func (s silent) Unwrap() error { return s.error }
+
+func parsePAData(data []byte) types.PADataSequence {
+	list, err := guard(func() (types.PADataSequence, error) {
+		var list types.PADataSequence
+		return list, list.Unmarshal(data)
+	})
+	if err != nil {
+		return nil
+	}
+	return list
+}
+
+// newNonce returns a random number of 31 bits: some KDCs take it for a signed
+// one.
+func newNonce() int {
+	var b [4]byte
+	rand.Read(b[:])
+	return int(binary.BigEndian.Uint32(b[:]) >> 1)
+}
+
+func decryptReply(enc types.EncryptedData, key types.EncryptionKey, usage uint32) (messages.EncKDCRepPart, error) {
+	return guard(func() (messages.EncKDCRepPart, error) {
+		var part messages.EncKDCRepPart
+		plain, err := crypto.DecryptEncPart(enc, key, usage)
+		if err != nil {
+			return part, fmt.Errorf("%w: can't be decrypted", ErrMalformedReply)
+		}
+		if part.Unmarshal(plain) != nil {
+			return part, ErrMalformedReply
+		}
+		return part, nil
+	})
+}
+
+// newCredential makes a credential of what a KDC's reply holds.
+func newCredential(client principal, ticket messages.Ticket, part messages.EncKDCRepPart) (*credential, error) {
+	if len(ticket.SName.NameString) == 0 || len(client.name.NameString) == 0 {
+		return nil, ErrMalformedReply
+	}
+	if !supportedKey(part.Key) {
+		return nil, fmt.Errorf("%w: session key of type %d", ErrEncType, part.Key.KeyType)
+	}
+	c := &credential{client: client, ticket: ticket, key: part.Key, start: part.StartTime, end: part.EndTime, obtained: time.Now()}
+	if c.start.IsZero() {
+		c.start = part.AuthTime
+	}
+	return c, nil
+}

@@ -1,0 +1,161 @@
+// Package krb is the client's side of Kerberos (RFC 4120, RFC 4121), as much as
+// a proxy takes: tickets from a ticket cache, a keytab or a password, the token
+// that opens a GSS-API context, and the verification of the one that comes back.
+//
+// It is built of gokrb5's messages and cryptography. gokrb5's client, its
+// configuration and its readers of files are left out: they neither know of a
+// context nor of a limit, panic on what is truncated, renew tickets behind the
+// caller's back, and send a wrong password twice.
+package krb
+
+import (
+	"context"
+	"errors"
+	"net"
+)
+
+// A Source is where tickets come from.
+type Source int
+
+// The sources.
+const (
+	TicketCache Source = iota + 1
+	Keytab
+	Password
+)
+
+// A Config is the configuration of a [Client]. The zero value works.
+type Config struct {
+	Realm      string        // "" for the default realm of krb5.conf
+	KDCs       []string      // of Realm, nil for those of krb5.conf or DNS
+	ConfFile   string        // "" for KRB5_CONFIG, or else the system's
+	CacheName  string        // "" for KRB5CCNAME, and so on
+	KeytabName string        // "" for KRB5_CLIENT_KTNAME, and so on
+	Principal  string        // of cache or keytab, "" for the user or the first
+	Sources    []Source      // in order
+	Dial       DialFunc      // nil for net.Dialer's
+	Resolver   *net.Resolver // nil for net.DefaultResolver
+}
+
+// A Client gets tickets. It is safe for concurrent use.
+type Client struct {
+	config   Config
+	conf     confFile
+	cache    cacheFile
+	keytab   keytabFile
+	refusals refusals
+	table    table
+}
+
+// NewClient returns a client. It reads nothing before it is asked for a ticket.
+func NewClient(config Config) *Client {
+	if config.Dial == nil {
+		config.Dial = new(net.Dialer).DialContext
+	}
+	if config.Resolver == nil {
+		config.Resolver = net.DefaultResolver
+	}
+	return &Client{config: config}
+}
+
+// A User is who a ticket is for. The zero value means whoever ticket cache or
+// keytab belong to.
+type User struct {
+	Name     string
+	Password func() string // nil for none
+}
+
+// Ticket returns a ticket for a service, such as "HTTP/proxy.example.com", at a
+// host, which tells the realm. It tries the sources one after another.
+func (c *Client) Ticket(ctx context.Context, user User, spn, host string) (*Ticket, error) {
+	conf, err := c.conf.load(c.config.ConfFile)
+	if err != nil {
+		return nil, err
+	}
+	conf = conf.with(c.config.Realm, c.config.KDCs)
+	s := newService(spn, conf.realmOf(host))
+	var errs []error
+	for _, source := range c.config.Sources {
+		id, in, err := c.open(source, conf, user)
+		if err == nil {
+			var cred *credential
+			if cred, err = id.ticket(ctx, s, c.exchange(conf), in); err == nil {
+				return &Ticket{cred: cred, forget: func() { id.forget(s.key(), cred) }}, nil
+			}
+		}
+		if err != errNotHere {
+			errs = append(errs, err)
+		}
+		if !elsewhere(err) {
+			break
+		}
+	}
+	return nil, sourceError(errs)
+}
+
+// errNotHere says that a source has nothing and was not meant to.
+var errNotHere = errors.New("not here")
+
+// elsewhere reports whether another source may do better.
+func elsewhere(err error) bool {
+	for _, e := range []error{errNotHere, ErrNoTicket, ErrTicketExpired, ErrCacheType, ErrMalformedFile, ErrKeytabStale} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Client) open(source Source, conf *conf, user User) (*identity, login, error) {
+	switch source {
+	case TicketCache:
+		return c.openCache(conf, user)
+	case Keytab:
+		return c.openKeytab(conf, user)
+	case Password:
+		return c.openPassword(conf, user)
+	}
+	return nil, nil, errNotHere
+}
+
+func (c *Client) exchange(conf *conf) *tgsExchange {
+	return &tgsExchange{conf: conf, transport: func(ctx context.Context, realm string) (*transport, error) {
+		return c.transport(ctx, conf, realm)
+	}}
+}
+
+func (c *Client) transport(ctx context.Context, conf *conf, realm string) (*transport, error) {
+	kdcs, err := conf.kdcs(ctx, realm, c.config.Resolver)
+	if err != nil {
+		return nil, err
+	}
+	return &transport{realm: realm, kdcs: kdcs, dial: c.config.Dial}, nil
+}
+
+// authenticate is the AS exchange for a secret, whose fingerprint is print. A
+// secret that the KDC has refused before is not sent again.
+func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, secret longTermKey, print fingerprint) (*credential, error) {
+	if err := c.refusals.of(print); err != nil {
+		return nil, err
+	}
+	t, err := c.transport(ctx, conf, who.realm)
+	if err != nil {
+		return nil, err
+	}
+	x := &asExchange{transport: t, conf: conf, client: who, secret: secret}
+	cred, err := x.run(ctx)
+	if errors.Is(err, errSecretRefused) || errors.Is(err, ErrKeytabStale) {
+		c.refusals.add(print, err)
+	}
+	return cred, err
+}
+
+// SecretRefused reports whether err says that the KDC has refused the password,
+// or the account it belongs to.
+func SecretRefused(err error) bool { return errors.Is(err, errSecretRefused) }
+
+// Forget forgets the secrets that KDCs have refused, and all tickets.
+func (c *Client) Forget() {
+	c.refusals.clear()
+	c.table.clear()
+}

@@ -1,0 +1,126 @@
+package krb
+
+import (
+	"context"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/types"
+)
+
+// The parsers, for tests and fuzzing.
+
+func ParseConf(names string) (realm string, kdcs []string, types []int32, err error) {
+	var f confFile
+	c, err := f.load(names)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	return c.defaultRealm, addresses(c.realms[c.defaultRealm]), c.ticketTypes, nil
+}
+
+func ParseProfile(text []byte) error {
+	p := &profileReader{root: newSection()}
+	if err := p.parse("krb5.conf", text); err != nil {
+		return err
+	}
+	_, err := newConf(p.root)
+	return err
+}
+
+func RealmOf(names, host string) string {
+	var f confFile
+	c, err := f.load(names)
+	if err != nil {
+		return err.Error()
+	}
+	return c.realmOf(host)
+}
+
+func PrincipalOf(text, user, own string) (name, realm string, err error) {
+	p := &profileReader{root: newSection()}
+	if err := p.parse("krb5.conf", []byte(text)); err != nil {
+		return "", "", err
+	}
+	c, err := newConf(p.root)
+	if err != nil {
+		return "", "", err
+	}
+	who, err := c.principalOf(user, own)
+	return who.name.PrincipalNameString(), who.realm, err
+}
+
+// ParseCache returns the services that a ticket cache has tickets for.
+func ParseCache(data []byte) (owner string, services []string, err error) {
+	c, err := parseCache("cache", data)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, cred := range c.tickets {
+		services = append(services, cred.ticket.SName.PrincipalNameString())
+	}
+	c.initial()
+	c.expired(time.Now())
+	return c.owner.name.PrincipalNameString() + "@" + c.owner.realm, services, nil
+}
+
+// ParseKeytab returns the number of keys of the first principal.
+func ParseKeytab(data []byte) (owner string, keys int, err error) {
+	k, err := parseKeytab("keytab", data)
+	if err != nil {
+		return "", 0, err
+	}
+	who, _ := k.owner(func(principal) bool { return true })
+	return who.name.PrincipalNameString() + "@" + who.realm, len(k.keys(who)), nil
+}
+
+var (
+	CachePath     = cachePath
+	ParseEncTypes = parseEncTypes
+	Duration      = duration
+)
+
+// Do runs flights of one group.
+type Flights struct{ flights }
+
+func (f *Flights) Do(ctx context.Context, key string, fn func(context.Context) error) error {
+	_, err := f.do(ctx, key, func(ctx context.Context) (*credential, error) { return nil, fn(ctx) })
+	return err
+}
+
+// NewTestContext returns a context that has sent its token and can verify the
+// answer, with a key of the type.
+func NewTestContext(t *Ticket) (*Context, []byte, error) {
+	c := NewContext(t, [16]byte{})
+	out, _, err := c.Init(context.Background(), nil)
+	return c, out, err
+}
+
+// Age makes all tickets of secrets older by d.
+func (c *Client) Age(d time.Duration) {
+	for _, id := range c.table.ids {
+		older(&id.initial, d)
+		for _, s := range id.services {
+			older(s, d)
+		}
+	}
+}
+
+func older(s *slot, d time.Duration) {
+	cred := *s.cred
+	cred.start, cred.end, cred.obtained = cred.start.Add(-d), cred.end.Add(-d), cred.obtained.Add(-d)
+	*s = slot{cred: &cred}
+}
+
+// Idle makes all identities look unused for d, and returns how many there are.
+func (c *Client) Idle(d time.Duration) int {
+	for _, id := range c.table.ids {
+		id.used = id.used.Add(-d)
+	}
+	return len(c.table.ids)
+}
+
+// KeyInfo returns what a KDC's pre-authentication data say of bob's key.
+func KeyInfo(data types.PADataSequence, allowed ...int32) (encType int32, salt, params string, err error) {
+	info, err := keyInfoOf(data, newPrincipal(1, "bob", "EXAMPLE.COM"), allowed)
+	return info.encType, info.salt, info.params, err
+}

@@ -1,0 +1,96 @@
+package krb_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
+)
+
+const proxySPN = "HTTP/proxy.example.com"
+
+func startKDC(t testing.TB, cfg kdc.Config) *kdc.KDC {
+	t.Helper()
+	cfg.Principals = append(cfg.Principals, kdc.Principal{Name: "ann", Password: "s3cret"}, kdc.Principal{Name: proxySPN})
+	return kdc.Start(t, cfg)
+}
+
+func cacheOf(t testing.TB, k *kdc.KDC, c kdc.CCache) []byte {
+	t.Helper()
+	c.Client = "ann"
+	data, err := k.CCache(c)
+	require.NoError(t, err)
+	return data
+}
+
+func TestParseCache(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	owner, services, err := krb.ParseCache(cacheOf(t, k, kdc.CCache{Services: []string{proxySPN}}))
+	require.NoError(t, err)
+	require.Equal(t, "ann@EXAMPLE.COM", owner)
+	require.Equal(t, []string{"krbtgt/EXAMPLE.COM", proxySPN}, services)
+}
+
+func TestParseKeytab(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	owner, keys, err := krb.ParseKeytab(k.Keytab("ann"))
+	require.NoError(t, err)
+	require.Equal(t, "ann@EXAMPLE.COM", owner)
+	require.Equal(t, 5, keys)
+}
+
+// Each length of a truncated file is an error or a shorter file, never a panic.
+func TestTruncatedFiles(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cache, tab := cacheOf(t, k, kdc.CCache{}), k.Keytab("ann")
+	for n := range cache {
+		if _, services, err := krb.ParseCache(cache[:n]); err == nil {
+			require.Less(t, len(services), 2)
+		}
+	}
+	for n := range tab {
+		if _, keys, err := krb.ParseKeytab(tab[:n]); err == nil {
+			require.Less(t, keys, 5)
+		}
+	}
+}
+
+func FuzzParseCacheDoesNotPanic(f *testing.F) {
+	k := startKDC(f, kdc.Config{})
+	f.Add([]byte(nil))
+	f.Add([]byte{5, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1})
+	f.Add([]byte{5, 1, 0xff, 0xff, 0xff, 0xff})
+	f.Add(cacheOf(f, k, kdc.CCache{Services: []string{proxySPN}}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		owner, _, err := krb.ParseCache(data)
+		if err == nil {
+			require.NotEqual(t, "@", owner)
+		}
+	})
+}
+
+func FuzzParseKeytabDoesNotPanic(f *testing.F) {
+	k := startKDC(f, kdc.Config{})
+	f.Add([]byte(nil))
+	f.Add([]byte{5, 2, 0x80, 0, 0, 0})
+	f.Add([]byte{5, 2, 0xff, 0xff, 0xff, 0xf0, 1})
+	f.Add(k.Keytab("ann", proxySPN))
+	f.Fuzz(func(_ *testing.T, data []byte) { krb.ParseKeytab(data) })
+}
+
+func containsInclude(data []byte) bool { return bytes.Contains(data, []byte("include")) }
+
+func FuzzParseProfileDoesNotPanic(f *testing.F) {
+	f.Add([]byte(conf))
+	f.Add([]byte("[a]\nb = {\nc* = \"d"))
+	f.Add([]byte("[libdefaults]\nclockskew = 99999999999d\n"))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		// An include would read whatever the fuzzer names.
+		if !containsInclude(data) {
+			krb.ParseProfile(data)
+		}
+	})
+}

@@ -1,0 +1,118 @@
+package krb
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// retryInterval is for how long a ticket that is still good is used without
+// another try to renew it, after one has failed.
+const retryInterval = 30 * time.Second
+
+// A login gets a new ticket-granting ticket.
+type login func(ctx context.Context) (*credential, error)
+
+// An identity holds the tickets of one user from one source. It gets them when
+// they are asked for: nothing runs in the background, where a password that was
+// changed would lock the account while nobody looks.
+type identity struct {
+	flights flights
+
+	mu       sync.Mutex
+	used     time.Time // guarded by the table
+	initial  slot
+	services map[string]*slot
+}
+
+// A slot holds a ticket.
+type slot struct {
+	cred  *credential
+	retry time.Time // not to be renewed before
+}
+
+// usable returns the ticket if there is no need, or no point, to renew it.
+func (s *slot) usable(now time.Time) (*credential, bool) {
+	return s.cred, s.cred.fresh(now) || s.cred.valid(now) && now.Before(s.retry)
+}
+
+// maxServices bounds the tickets of an identity: one for each proxy in use.
+const maxServices = 256
+
+// slot returns the slot of a service. The caller holds id.mu.
+func (id *identity) slot(name string) *slot {
+	if name == "" {
+		return &id.initial
+	}
+	if s := id.services[name]; s != nil {
+		return s
+	}
+	if id.services == nil || len(id.services) >= maxServices {
+		id.services = map[string]*slot{}
+	}
+	s := &slot{}
+	id.services[name] = s
+	return s
+}
+
+// get returns the ticket of that name, and gets a new one by fetch if it is
+// needed. If that fails the old one will do for as long as it lasts.
+func (id *identity) get(ctx context.Context, name string, fetch login) (*credential, error) {
+	id.mu.Lock()
+	cred, ok := id.slot(name).usable(time.Now())
+	id.mu.Unlock()
+	if ok {
+		return cred, nil
+	}
+	return id.flights.do(ctx, name, func(ctx context.Context) (*credential, error) {
+		cred, err := fetch(ctx)
+		return id.put(name, cred, err)
+	})
+}
+
+func (id *identity) put(name string, cred *credential, err error) (*credential, error) {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	now, s := time.Now(), id.slot(name)
+	switch {
+	case err == nil && cred.valid(now):
+		*s = slot{cred: cred, retry: now.Add(retryInterval)}
+		return cred, nil
+	case s.cred.valid(now):
+		s.retry = now.Add(retryInterval)
+		return s.cred, nil
+	case err != nil:
+		return nil, err
+	}
+	return nil, ErrTicketExpired
+}
+
+// ticket returns a ticket for a service.
+func (id *identity) ticket(ctx context.Context, s service, x *tgsExchange, in login) (*credential, error) {
+	cred, err := id.get(ctx, s.key(), func(ctx context.Context) (*credential, error) {
+		tgt, err := id.get(ctx, "", in)
+		if err != nil {
+			return nil, err
+		}
+		cred, err := x.run(ctx, tgt, s)
+		if errors.Is(err, ErrTicketExpired) {
+			// The KDC no longer takes it: a new one is needed.
+			id.forget("", tgt)
+		}
+		return cred, err
+	})
+	return cred, err
+}
+
+func (s service) key() string { return s.String() + "@" + s.realm }
+
+// forget drops a ticket that was refused, so that the next one to ask gets
+// another.
+func (id *identity) forget(name string, cred *credential) {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	if s := id.slot(name); s.cred == cred {
+		*s = slot{}
+	}
+}

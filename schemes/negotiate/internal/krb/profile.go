@@ -1,0 +1,221 @@
+package krb
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const (
+	// maxProfileSize and maxProfileDepth bound a krb5.conf, its nested groups
+	// and its includes: it is the administrator's, but may name any file.
+	maxProfileSize  = 1 << 20
+	maxProfileDepth = 10
+	maxProfileFiles = 256
+)
+
+// A section is a group of relations of a krb5.conf: a tag has values or a
+// subsection, or both.
+type section struct {
+	values map[string][]string
+	subs   map[string]*section
+}
+
+func newSection() *section {
+	return &section{values: map[string][]string{}, subs: map[string]*section{}}
+}
+
+// sub returns the subsection name, made if need be: sections of the same name
+// are one.
+func (s *section) sub(name string) *section {
+	if s.subs[name] == nil {
+		s.subs[name] = newSection()
+	}
+	return s.subs[name]
+}
+
+// get returns the first value of tag, which counts if there are several.
+func (s *section) get(tag string) string {
+	if v := s.values[tag]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// A profileReader reads krb5.conf and what it includes, and keeps the stamps of
+// what it has read.
+type profileReader struct {
+	root   *section
+	stamps []stamp
+	depth  int
+}
+
+// file reads the file of that name into the root.
+func (p *profileReader) file(name string) error {
+	if p.depth++; p.depth > maxProfileDepth || len(p.stamps) >= maxProfileFiles {
+		return malformed(name, "too many includes")
+	}
+	defer func() { p.depth-- }()
+	data, st, err := readFile(name, maxProfileSize)
+	if err != nil {
+		return err
+	}
+	p.stamps = append(p.stamps, st)
+	return p.parse(name, data)
+}
+
+func (p *profileReader) parse(name string, data []byte) error {
+	// The groups that are open, the innermost last; nothing but an include may
+	// stand before the first section.
+	var open []*section
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, maxProfileSize)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff"))
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		var err error
+		if open, err = p.line(line, open); err != nil {
+			return fmt.Errorf("%w (line %d of %s)", err, n, name)
+		}
+	}
+	return lines.Err()
+}
+
+// line takes one line, with the groups that are open before it, and returns
+// those that are open after it.
+func (p *profileReader) line(line string, open []*section) ([]*section, error) {
+	if word, arg, ok := strings.Cut(line, " "); ok && strings.HasPrefix(word, "include") && !strings.HasPrefix(strings.TrimSpace(arg), "=") {
+		return open, p.include(word, strings.TrimSpace(arg))
+	}
+	switch {
+	case line[0] == '[':
+		name, _, ok := strings.Cut(line[1:], "]")
+		if !ok {
+			return nil, malformed("krb5.conf", "unclosed section name")
+		}
+		return []*section{p.root.sub(strings.TrimSpace(name))}, nil
+	case len(open) == 0:
+		return nil, malformed("krb5.conf", "relation outside of a section")
+	case line[0] == '}':
+		if len(open) == 1 {
+			return nil, malformed("krb5.conf", "unmatched brace")
+		}
+		return open[:len(open)-1], nil
+	}
+	return relation(line, open)
+}
+
+// relation takes "tag = value" or "tag = {".
+func relation(line string, open []*section) ([]*section, error) {
+	tag, value, ok := strings.Cut(line, "=")
+	if !ok {
+		return nil, malformed("krb5.conf", "neither section nor relation")
+	}
+	tag = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(tag), "*"))
+	value = unquote(strings.TrimSpace(value))
+	group := open[len(open)-1]
+	if value != "{" {
+		group.values[tag] = append(group.values[tag], value)
+		return open, nil
+	}
+	if len(open) >= maxProfileDepth {
+		return nil, malformed("krb5.conf", "too many nested groups")
+	}
+	return append(slices.Clip(open), group.sub(tag)), nil
+}
+
+// unquote takes off the quotes of a value, or a comment behind it.
+func unquote(value string) string {
+	if quoted, ok := strings.CutPrefix(value, `"`); ok {
+		text, _, _ := strings.Cut(quoted, `"`)
+		return text
+	}
+	for _, mark := range []string{" #", "\t#", " ;", "\t;"} {
+		value, _, _ = strings.Cut(value, mark)
+	}
+	return strings.TrimSpace(value)
+}
+
+func (p *profileReader) include(word, name string) error {
+	switch {
+	case !filepath.IsAbs(name):
+		return malformed(name, "include needs an absolute path")
+	case word == "include":
+		return p.file(name)
+	case word == "includedir":
+		return p.directory(name)
+	}
+	return malformed(name, "unknown directive")
+}
+
+// directory reads the files of an includedir, in the order of their names. A
+// directory that is missing is none: distributions ship krb5.conf with an
+// includedir for a package that need not be installed.
+func (p *profileReader) directory(name string) error {
+	entries, err := os.ReadDir(name)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if st, err := stampOf(name); err == nil {
+		p.stamps = append(p.stamps, st)
+	}
+	for _, e := range entries {
+		if e.IsDir() || !includable(e.Name()) {
+			continue
+		}
+		if err := p.file(filepath.Join(name, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// includable tells the files that MIT's library takes from an includedir from
+// the backups of editors and package managers.
+func includable(name string) bool {
+	if strings.HasPrefix(name, ".") {
+		return false
+	}
+	if strings.HasSuffix(name, ".conf") {
+		return true
+	}
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+	})
+}
+
+func malformed(name, what string) error {
+	return fmt.Errorf("%w: %s: %s", ErrMalformedFile, name, what)
+}
+
+// readFile reads a file of at most limit octets.
+func readFile(name string, limit int64) ([]byte, stamp, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, stamp{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, stamp{}, err
+	}
+	// A pipe could keep us waiting; the null device is how people say "none".
+	if !info.Mode().IsRegular() && name != os.DevNull {
+		return nil, stamp{}, malformed(name, "not a file")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = malformed(name, "too long")
+	}
+	return data, stamp{name: name, info: info}, err
+}

@@ -1,0 +1,139 @@
+package krb
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/iana/nametype"
+)
+
+// with returns the configuration with a realm that was given in code, and its
+// KDCs. Then nothing need be configured elsewhere, not even in DNS.
+func (c *conf) with(realm string, kdcs []string) *conf {
+	if realm = cmp.Or(realm, c.defaultRealm); realm == "" {
+		return c
+	}
+	clone := *c
+	clone.defaultRealm = realm
+	if len(kdcs) > 0 {
+		clone.realms = maps.Clone(c.realms)
+		clone.realms[realm] = slices.Clone(kdcs)
+	}
+	return &clone
+}
+
+// newService returns the service of that name, which may have its realm behind
+// an @.
+func newService(spn, realm string) service {
+	p := newPrincipal(nametype.KRB_NT_SRV_INST, spn, realm)
+	last := &p.name.NameString[len(p.name.NameString)-1]
+	if name, r, ok := cutLast(*last, '@'); ok {
+		*last, p.realm = name, r
+	}
+	return service(p)
+}
+
+func cutLast(s string, sep byte) (before, after string, found bool) {
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i] == sep {
+			return s[:i], s[i+1:], true
+		}
+	}
+	return s, "", false
+}
+
+// openCache opens the ticket cache.
+func (c *Client) openCache(conf *conf, user User) (*identity, login, error) {
+	path, err := cachePath(conf.cacheNameOf(c.config.CacheName))
+	if err != nil {
+		return nil, nil, err
+	}
+	held, id, err := c.cache.load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%w (there is no %s)", ErrNoTicket, path)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if !c.meant(conf, held.owner, user) {
+		return nil, nil, fmt.Errorf("%w (%s is another user's)", ErrNoTicket, path)
+	}
+	if held.expired(time.Now()) {
+		return nil, nil, fmt.Errorf("%w (%s)", ErrTicketExpired, path)
+	}
+	return id, func(context.Context) (*credential, error) {
+		if tgt := held.initial(); tgt.valid(time.Now()) {
+			return tgt, nil
+		}
+		return nil, fmt.Errorf("%w (%s)", ErrTicketExpired, path)
+	}, nil
+}
+
+// meant reports whether a principal is the one that is configured, or else the
+// user's.
+func (c *Client) meant(conf *conf, p principal, user User) bool {
+	name := c.config.Principal
+	if name == "" {
+		name = user.Name
+	}
+	return conf.meant(p, name, c.config.Realm)
+}
+
+// openKeytab opens the keytab.
+func (c *Client) openKeytab(conf *conf, user User) (*identity, login, error) {
+	path, err := conf.keytabPath(c.config.KeytabName)
+	if err != nil {
+		return nil, nil, err
+	}
+	if path == "" {
+		return nil, nil, errNotHere
+	}
+	tab, err := c.keytab.load(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w (keytab: %w)", ErrNoTicket, err)
+		}
+		return nil, nil, err
+	}
+	who, ok := tab.owner(func(p principal) bool { return c.meant(conf, p, user) })
+	if !ok {
+		return nil, nil, fmt.Errorf("%w (no key of the user in %s)", ErrNoTicket, path)
+	}
+	keys := keytabKeys(tab.keys(who))
+	print := c.refusals.fingerprint(append([]string{"keytab", who.realm, who.name.PrincipalNameString()}, keys.text()...)...)
+	return c.table.identity(print), func(ctx context.Context) (*credential, error) {
+		return c.authenticate(ctx, conf, who, keys, print)
+	}, nil
+}
+
+// text returns the keys in an order that does not change.
+func (k keytabKeys) text() []string {
+	var list []string
+	for id, e := range k {
+		list = append(list, fmt.Sprint(id, e.kvno, string(e.key.KeyValue)))
+	}
+	slices.Sort(list)
+	return list
+}
+
+// openPassword opens the user's password.
+func (c *Client) openPassword(conf *conf, user User) (*identity, login, error) {
+	if user.Name == "" || user.Password == nil || user.Password() == "" {
+		return nil, nil, errNotHere
+	}
+	who, err := conf.principalOf(user.Name, c.config.Realm)
+	if err != nil {
+		return nil, nil, err
+	}
+	secret := user.Password()
+	print := c.refusals.fingerprint("password", who.realm, who.name.PrincipalNameString(), secret)
+	return c.table.identity(print), func(ctx context.Context) (*credential, error) {
+		return c.authenticate(ctx, conf, who, password(secret), print)
+	}, nil
+}

@@ -1,0 +1,144 @@
+package krb_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
+)
+
+func TestTicketCache(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	path := filepath.Join(t.TempDir(), "cc")
+	t.Setenv("KRB5CCNAME", "FILE:"+path)
+	c := krb.NewClient(config)
+	require.ErrorIs(t, ask(t, c, krb.User{}), krb.ErrNoTicket)
+
+	put := func(cc kdc.CCache) {
+		t.Helper()
+		// As kinit does: a new file takes the place of the old one.
+		require.NoError(t, os.WriteFile(path+".new", cacheOf(t, k, cc), 0o600))
+		require.NoError(t, os.Rename(path+".new", path))
+	}
+	put(kdc.CCache{})
+	require.NoError(t, ask(t, c, krb.User{}))
+	require.NoError(t, ask(t, c, krb.User{}))
+	require.Equal(t, 1, k.Total().TGSRequests)
+
+	put(kdc.CCache{Age: time.Hour, Life: time.Minute})
+	err := ask(t, c, krb.User{})
+	require.ErrorIs(t, err, krb.ErrTicketExpired)
+	require.ErrorContains(t, err, "kinit")
+
+	put(kdc.CCache{Services: []string{proxySPN}})
+	require.NoError(t, ask(t, c, krb.User{}))
+	require.Equal(t, 1, k.Total().TGSRequests, "the ticket in the cache is used")
+
+	put(kdc.CCache{Services: []string{proxySPN}, NoTGT: true})
+	require.NoError(t, ask(t, c, krb.User{}))
+
+	require.NoError(t, os.Remove(path)) // kdestroy
+	require.ErrorIs(t, ask(t, c, krb.User{}), krb.ErrNoTicket)
+	require.Zero(t, k.Total().ASRequests)
+}
+
+func TestCacheOfAnotherUserIsLeftAlone(t *testing.T) {
+	k := startKDC(t, kdc.Config{Principals: []kdc.Principal{{Name: "bob", Password: "pa55"}}})
+	config := configOf(t, k)
+	config.CacheName = filepath.Join(t.TempDir(), "cc")
+	require.NoError(t, os.WriteFile(config.CacheName, cacheOf(t, k, kdc.CCache{}), 0o600))
+	c := krb.NewClient(config)
+	require.NoError(t, ask(t, c, user("ann@example.com", "wrong")))
+	require.Zero(t, k.Total().ASRequests)
+	require.NoError(t, ask(t, c, user("bob", "pa55")))
+	require.Equal(t, 1, k.Counts("bob").TGTs)
+	require.ErrorIs(t, ask(t, c, user("bob", "")), krb.ErrNoTicket)
+}
+
+func TestExpiredCacheMakesRoomForThePassword(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	config.CacheName = filepath.Join(t.TempDir(), "cc")
+	require.NoError(t, os.WriteFile(config.CacheName, cacheOf(t, k, kdc.CCache{Age: time.Hour, Life: time.Minute}), 0o600))
+	require.NoError(t, ask(t, krb.NewClient(config), user("ann", "s3cret")))
+}
+
+func TestCacheThatCanNotBeRead(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	for _, tc := range []struct {
+		name string
+		want error
+	}{
+		{"KCM:", krb.ErrCacheType},
+		{write(t, "cc", ""), krb.ErrMalformedFile},
+		{write(t, "cc", "\x05\x04\x00"), krb.ErrMalformedFile},
+	} {
+		config.CacheName = tc.name
+		require.ErrorIs(t, ask(t, krb.NewClient(config), krb.User{}), tc.want)
+		require.NoError(t, ask(t, krb.NewClient(config), user("ann", "s3cret")))
+	}
+}
+
+func TestKeytab(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	path := write(t, "keytab", string(k.Keytab(proxySPN, "ann")))
+	t.Setenv("KRB5_CLIENT_KTNAME", "FILE:"+path)
+	config.Principal = "ann@EXAMPLE.COM"
+	c := krb.NewClient(config)
+	require.NoError(t, ask(t, c, krb.User{}))
+	require.Equal(t, 1, k.Counts("ann").TGTs)
+
+	c.Forget()
+	k.SetPassword("ann", "another")
+	for range 3 {
+		err := ask(t, c, krb.User{})
+		require.ErrorIs(t, err, krb.ErrKeytabStale)
+		require.False(t, krb.SecretRefused(err))
+	}
+	require.Equal(t, 1, k.Counts("ann").PreauthFailed)
+	require.NoError(t, ask(t, c, user("ann", "another")), "the password is another source")
+	require.NoError(t, os.WriteFile(path, k.Keytab("ann"), 0o600))
+	require.NoError(t, ask(t, c, krb.User{}), "the keytab is read again")
+}
+
+func TestKeytabErrors(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	for _, tc := range []struct {
+		desc, keytab, principal string
+		want                    error
+	}{
+		{"missing", "/nonexistent/keytab", "", krb.ErrNoTicket},
+		{"truncated", write(t, "keytab", string(k.Keytab("ann")[:50])), "", krb.ErrMalformedFile},
+		{"of another user", write(t, "keytab", string(k.Keytab("ann"))), "bob", krb.ErrNoTicket},
+		{"of another type", "MEMORY:x", "", krb.ErrMalformedFile},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			config.KeytabName, config.Principal = tc.keytab, tc.principal
+			require.ErrorIs(t, ask(t, krb.NewClient(config), krb.User{}), tc.want)
+		})
+	}
+}
+
+// A krb5.conf is read again when it has changed.
+func TestConfIsReadAgain(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	config.Realm, config.KDCs = "", nil
+	require.NoError(t, os.Remove(config.ConfFile))
+	t.Setenv("KRB5_CONFIG", config.ConfFile)
+	config.ConfFile = ""
+	c := krb.NewClient(config)
+	require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), os.ErrNotExist)
+	require.NoError(t, os.WriteFile(os.Getenv("KRB5_CONFIG"), []byte(k.Krb5Conf("permitted_enctypes = aes256-sha2")), 0o600))
+	require.NoError(t, ask(t, c, user("ann", "s3cret")))
+	require.Equal(t, []int32{kdc.AES256SHA2}, k.Offered("ann"))
+}

@@ -1,0 +1,162 @@
+package krb
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/crypto"
+	"github.com/jcmturner/gokrb5/v8/iana"
+	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
+	"github.com/jcmturner/gokrb5/v8/iana/flags"
+	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
+	"github.com/jcmturner/gokrb5/v8/iana/msgtype"
+	"github.com/jcmturner/gokrb5/v8/iana/patype"
+	"github.com/jcmturner/gokrb5/v8/messages"
+	"github.com/jcmturner/gokrb5/v8/types"
+)
+
+// maxReferrals bounds the realms on the way from the user's to the proxy's.
+const maxReferrals = 6
+
+// A service is what a ticket is asked for.
+type service struct {
+	name  types.PrincipalName
+	realm string // "" if the KDC is to find it
+}
+
+// String returns the service principal as setspn and klist spell it.
+func (s service) String() string { return s.name.PrincipalNameString() }
+
+// A tgsExchange gets a ticket for a service for a ticket-granting ticket (RFC
+// 4120, Section 3.3), along the referrals of the KDCs (RFC 6806, Section 8).
+type tgsExchange struct {
+	conf      *conf
+	transport func(ctx context.Context, realm string) (*transport, error)
+}
+
+func (x *tgsExchange) run(ctx context.Context, tgt *credential, s service) (*credential, error) {
+	for range maxReferrals {
+		realm, ok := isTicketGranting(tgt.ticket.SName)
+		if !ok {
+			return nil, ErrMalformedReply
+		}
+		wanted := s.name
+		if s.realm != "" && s.realm != realm {
+			wanted = ticketGranting(s.realm)
+		}
+		cred, err := x.step(ctx, tgt, realm, wanted)
+		if err != nil {
+			return nil, serviceError(err, s)
+		}
+		if _, referred := isTicketGranting(cred.ticket.SName); !referred {
+			return cred, nil
+		}
+		tgt = cred
+	}
+	return nil, fmt.Errorf("%w: too many referrals", ErrKDC)
+}
+
+// step asks the KDC of one realm.
+func (x *tgsExchange) step(ctx context.Context, tgt *credential, realm string, wanted types.PrincipalName) (*credential, error) {
+	t, err := x.transport(ctx, realm)
+	if err != nil {
+		return nil, err
+	}
+	req, err := x.request(tgt, realm, wanted)
+	if err != nil {
+		return nil, err
+	}
+	data, err := guard(req.Marshal)
+	if err != nil {
+		return nil, errNoToken
+	}
+	reply, _, err := t.exchange(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	return x.accept(reply, tgt, req)
+}
+
+func (x *tgsExchange) request(tgt *credential, realm string, wanted types.PrincipalName) (*messages.TGSReq, error) {
+	req := &messages.TGSReq{KDCReqFields: messages.KDCReqFields{
+		PVNO:    iana.PVNO,
+		MsgType: msgtype.KRB_TGS_REQ,
+		ReqBody: messages.KDCReqBody{
+			KDCOptions: types.NewKrbFlags(),
+			Realm:      realm,
+			SName:      wanted,
+			Till:       time.Now().UTC().Add(x.conf.lifetime),
+			Nonce:      newNonce(),
+			EType:      x.conf.serviceTypes,
+		},
+	}}
+	// Active Directory refers to other realms only if this is set.
+	types.SetFlag(&req.ReqBody.KDCOptions, flags.Canonicalize)
+	pa, err := guard(func() (types.PAData, error) { return ticketPAData(tgt, &req.ReqBody) })
+	if err != nil {
+		return nil, errNoToken // gokrb5's own may name the user
+	}
+	req.PAData = types.PADataSequence{pa}
+	return req, nil
+}
+
+// ticketPAData returns PA-TGS-REQ: an AP-REQ over the body. (gokrb5's own takes
+// the realm of the ticket for the client's, which it is not behind a referral.)
+func ticketPAData(tgt *credential, body *messages.KDCReqBody) (types.PAData, error) {
+	data, err := body.Marshal()
+	if err != nil {
+		return types.PAData{}, err
+	}
+	et, err := crypto.GetEtype(tgt.key.KeyType)
+	if err != nil {
+		return types.PAData{}, err
+	}
+	sum, err := et.GetChecksumHash(tgt.key.KeyValue, data, keyusage.TGS_REQ_PA_TGS_REQ_AP_REQ_AUTHENTICATOR_CHKSUM)
+	if err != nil {
+		return types.PAData{}, err
+	}
+	auth, err := types.NewAuthenticator(tgt.client.realm, tgt.client.name)
+	if err != nil {
+		return types.PAData{}, err
+	}
+	auth.Cksum = types.Checksum{CksumType: et.GetHashID(), Checksum: sum}
+	req, err := messages.NewAPReq(tgt.ticket, tgt.key, auth)
+	if err != nil {
+		return types.PAData{}, err
+	}
+	value, err := req.Marshal()
+	return types.PAData{PADataType: patype.PA_TGS_REQ, PADataValue: value}, err
+}
+
+func (x *tgsExchange) accept(data []byte, tgt *credential, req *messages.TGSReq) (*credential, error) {
+	if e := parseError(data); e != nil {
+		return nil, ticketError(e)
+	}
+	rep, err := guard(func() (messages.TGSRep, error) {
+		var rep messages.TGSRep
+		return rep, rep.Unmarshal(data)
+	})
+	if err != nil {
+		return nil, ErrMalformedReply
+	}
+	part, err := decryptReply(rep.EncPart, tgt.key, keyusage.TGS_REP_ENCPART_SESSION_KEY)
+	if err != nil {
+		return nil, err
+	}
+	if part.Nonce != req.ReqBody.Nonce {
+		return nil, fmt.Errorf("%w: the KDC's reply is not for this request", ErrMalformedReply)
+	}
+	return newCredential(tgt.client, rep.Ticket, part)
+}
+
+// ticketError puts a KDC's refusal of a ticket in words. The secret is no part
+// of it: a ticket that can't be decrypted is one of an earlier key of the KDC.
+func ticketError(e *messages.KRBError) error {
+	switch e.ErrorCode {
+	case errorcode.KRB_AP_ERR_BAD_INTEGRITY, errorcode.KRB_AP_ERR_MODIFIED,
+		errorcode.KRB_AP_ERR_BADKEYVER, errorcode.KRB_AP_ERR_NOKEY, errorcode.KDC_ERR_TGT_REVOKED:
+		return fmt.Errorf("%w (KDC: error %d: the ticket is no longer good)", ErrTicketExpired, e.ErrorCode)
+	}
+	return kdcError(e)
+}

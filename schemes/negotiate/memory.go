@@ -1,0 +1,51 @@
+package negotiate
+
+import (
+	"sync"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth"
+)
+
+const (
+	// maxRemembered bounds the proxies that are remembered.
+	maxRemembered = 256
+
+	// rememberFor is for how long a proxy is remembered.
+	rememberFor = 10 * time.Minute
+)
+
+// A memory holds the proxies that have refused something without a word about
+// what they would take instead, and which users' it was. They can't always be
+// asked on the same connection: squid lets none come back after a failure. The
+// zero value is empty.
+type memory struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+// memoryKey names proxy and user.
+func memoryKey(ex proxyauth.Exchange) string {
+	return ex.Proxy.Scheme + " " + ex.Proxy.Host + " " + ex.Credentials.Username
+}
+
+func (m *memory) add(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.until == nil || len(m.until) >= maxRemembered {
+		m.until = map[string]time.Time{}
+	}
+	m.until[key] = time.Now().Add(rememberFor)
+}
+
+func (m *memory) has(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Now().Before(m.until[key])
+}
+
+func (m *memory) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.until)
+}

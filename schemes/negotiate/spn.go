@@ -1,0 +1,47 @@
+package negotiate
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// host returns the proxy's host name, in lower case and without the final dot.
+func (s *Scheme) host(ctx context.Context, proxy *url.URL) string {
+	host := strings.ToLower(strings.TrimSuffix(proxy.Hostname(), "."))
+	if !s.CanonicalizeHost || isAddress(host) {
+		return host
+	}
+	resolver := s.Resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	name, err := resolver.LookupCNAME(ctx, host)
+	if err != nil || name == "" {
+		return host // as MIT's library does: the name may be known by Kerberos alone
+	}
+	return strings.ToLower(strings.TrimSuffix(name, "."))
+}
+
+// spn returns the proxy's service principal, or "" if it has none.
+func (s *Scheme) spn(proxy *url.URL, host string) string {
+	if s.SPN != nil {
+		if spn := s.SPN(proxy); spn != "" {
+			return spn
+		}
+	}
+	switch {
+	case s.ServicePrincipal != "":
+		return s.ServicePrincipal
+	case host == "" || isAddress(host):
+		return ""
+	}
+	return "HTTP/" + host
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
