@@ -45,7 +45,7 @@ const (
 	ProxyUnreachable
 
 	// ProxyFailed: the proxy answered a CONNECT with another status, or with
-	// something that is not HTTP.
+	// something that is not HTTP, or not at all.
 	ProxyFailed
 
 	// BodyNotReplayable: the proxy challenged a request whose body is gone.
@@ -75,6 +75,9 @@ func (c Cause) String() string {
 	}
 	return causes[c]
 }
+
+// MarshalText returns the text of String.
+func (c Cause) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // hints is indexed by cause; the one of NoCommonScheme takes both lists.
 var hints = [...]string{

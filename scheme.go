@@ -13,7 +13,8 @@ import (
 // configuration: it holds no state of any exchange, is shared by all of them,
 // and must be safe for concurrent use.
 //
-// A scheme may implement [ConnectionBinder] as well.
+// A scheme may implement [ConnectionBinder], [AmbientScheme] and [Revealer] as
+// well.
 type Scheme interface {
 	// Name returns the auth-scheme as registered, such as "Digest". It is
 	// compared without regard to case (RFC 9110, Section 11.1) with the ones
@@ -59,7 +60,7 @@ type Exchange struct {
 // requests, on any connection, so that what it has learned (a nonce, say) is not
 // learned anew.
 //
-// A session may implement [Continuer] and [Verifier] as well.
+// A session may implement [Continuer], [Verifier] and [Grader] as well.
 type Session interface {
 	// Authorization returns the value of Proxy-Authorization for the leg:
 	// the auth-scheme, a space, and credentials. It is called once for each
@@ -92,6 +93,20 @@ type Leg struct {
 type ConnectionBinder interface {
 	Scheme
 	BindsConnection() bool
+}
+
+// A Revealer is a [Scheme] whose authorization may reveal the secret to whoever
+// reads it, as that of Basic does.
+type Revealer interface {
+	Scheme
+	RevealsSecret() bool
+}
+
+// A Forgetter is a [Scheme] that remembers tickets, say, or what was refused.
+// Forget is called by [Transport.Reset].
+type Forgetter interface {
+	Scheme
+	Forget()
 }
 
 // A Continuer is a [Session] that can go on when its authorization is answered
@@ -138,6 +153,18 @@ type Verifier interface {
 	Verify(resp *http.Response) error
 }
 
+// A Grader is a [Session] of a scheme that is stronger or weaker depending on
+// what the proxy asks for, as Digest is with its algorithms. A proxy that has once
+// asked for more is not given less by the same scheme: see
+// [Transport.InsecureAllowDowngrade].
+type Grader interface {
+	Session
+
+	// Grade returns how strong what the session sends is; more is stronger.
+	// It is called after NewSession was given a challenge, and after Continue.
+	Grade() int
+}
+
 // Errors that a [Scheme] or [Session] wraps to say how to go on.
 var (
 	// ErrChallengeRequired means that a scheme can't open an exchange before
@@ -147,6 +174,10 @@ var (
 	// ErrUnsupportedChallenge means that there is no challenge that the scheme
 	// can answer: all name an unknown algorithm, for example.
 	ErrUnsupportedChallenge = errors.New("proxyauth: unsupported challenge")
+
+	// ErrForbidden means that a rule of the program, which the text names,
+	// forbids to answer: an algorithm is too weak, for example.
+	ErrForbidden = errors.New("proxyauth: forbidden")
 
 	// ErrRejected means that the proxy refused the credentials in a complete
 	// attempt.

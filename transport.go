@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -26,6 +27,8 @@ type Transport struct {
 	//
 	//   - Of TLSClientConfig, an https:// proxy is given only what
 	//     ProxyTLSClientConfig says.
+	//   - HTTP/2 that golang.org/x/net/http2 was told to do for Base is done by
+	//     net/http in tunnels.
 	//   - OnProxyConnectResponse is called for the answer that ends an
 	//     exchange, not for a 407 that is answered.
 	Base http.RoundTripper
@@ -50,6 +53,29 @@ type Transport struct {
 	// instead, as it does in net/http; it must not negotiate HTTP/2.
 	ProxyTLSClientConfig *tls.Config
 
+	// AllowProxy reports whether a proxy may be given credentials; it gets the
+	// proxy's URL with nothing but scheme and host, the latter with a port.
+	// Nil means every proxy that Base chooses. A proxy that comes from the
+	// network, by WPAD or a PAC file, or from an environment that others set,
+	// deserves a list: see [ProxyHosts]. It must be safe for concurrent use.
+	AllowProxy func(proxy *url.URL) bool
+
+	// ForbidCleartext forbids schemes that reveal the secret, as Basic does,
+	// to http:// proxies. By default they are allowed, since many proxies
+	// offer nothing else. The least algorithm of Digest is set in
+	// digest.Scheme.
+	ForbidCleartext bool
+
+	// InsecureAllowDowngrade lets a weaker scheme be used with a proxy with
+	// which a stronger one has been. Without it that is an error, since
+	// somebody between here and the proxy may have taken out the stronger one.
+	InsecureAllowDowngrade bool
+
+	// Preemptive lets the first request open the strongest scheme that can do
+	// without a challenge. It saves a leg, and sends a proxy credentials that
+	// has not asked for them, in a scheme that it may not know.
+	Preemptive bool
+
 	// LegTimeout limits each leg that the Transport adds of its own accord:
 	// connecting to the proxy, a CONNECT and its answer, and each request
 	// whose only purpose is to authenticate. Zero means one minute, negative
@@ -59,9 +85,15 @@ type Transport struct {
 	// Trace, if not nil, is told what happens at proxies.
 	Trace *Trace
 
+	// Logger, if not nil, is given the same at Debug, and failures with their
+	// hints at Warn. Nothing secret is logged.
+	Logger *slog.Logger
+
 	once    sync.Once
 	initErr error
-	state   *state
+	// A func, since package fmt follows a pointer where the verb is not one
+	// for pointers, to what is known of the users of proxies.
+	state func() *state
 }
 
 // A state is what a Transport works with once it has been used.
@@ -70,18 +102,25 @@ type state struct {
 	schemes  []Scheme
 	provider CredentialsProvider
 	trace    *Trace
+	log      logger
+	rules    policy
 	proxyTLS *tls.Config
 	timeout  time.Duration // zero means none
 	proxies  table
 	refused  rejections
+	stats    statistics
 }
 
 const defaultLegTimeout = time.Minute
 
 // use returns the Transport's state, or what is wrong with its configuration.
 func (t *Transport) use() (*state, error) {
-	t.once.Do(func() { t.state, t.initErr = t.newState() })
-	return t.state, t.initErr
+	t.once.Do(func() {
+		var s *state
+		s, t.initErr = t.newState()
+		t.state = func() *state { return s }
+	})
+	return t.state(), t.initErr
 }
 
 func (t *Transport) newState() (*state, error) {
@@ -102,8 +141,18 @@ func (t *Transport) newState() (*state, error) {
 		schemes:  t.Schemes,
 		provider: t.Credentials,
 		trace:    t.Trace,
-		proxyTLS: proxyTLSConfig(t.ProxyTLSClientConfig, ht.TLSClientConfig),
+		log:      logger{t.Logger},
+		rules: policy{
+			allowProxy:     t.AllowProxy,
+			forbidClear:    t.ForbidCleartext,
+			allowDowngrade: t.InsecureAllowDowngrade,
+			preemptive:     t.Preemptive,
+		},
+		proxyTLS: proxyTLSConfig(t.ProxyTLSClientConfig, ht.Clone().TLSClientConfig), // net/http may be about to set it
 		timeout:  max(t.LegTimeout, 0),
+	}
+	if t.Logger != nil {
+		s.trace = s.log.trace(t.Trace)
 	}
 	if t.LegTimeout == 0 {
 		s.timeout = defaultLegTimeout
@@ -129,7 +178,9 @@ func userInfoCredentials(_ context.Context, req *CredentialsRequest) (Credential
 //
 //   - for an https:// URL the error is an [*Error];
 //   - for an http:// URL the proxy's 407 is returned as any other response, with
-//     its body intact, and [ResponseError] returns the *Error.
+//     its body intact, and [ResponseError] returns the *Error. Where the proxy
+//     has not answered the request itself, but broke off the handshake on the
+//     connection that was to carry it, the error is the *Error.
 //
 // A body that can't be had again from GetBody, or that is large, is sent only
 // when authentication is settled. It is closed on every path. A
@@ -175,6 +226,9 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 	default:
 		return nil, net.UnknownNetworkError(network)
 	}
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, err
+	}
 	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: addr}, Host: addr}).WithContext(ctx)
 	p, err := s.proxyFor(req)
 	switch {
@@ -203,14 +257,19 @@ func (t *Transport) CloseIdleConnections() {
 }
 
 // Reset forgets everything that has been learned about proxies, the refused
-// credentials included, and closes idle connections to them. Requests under way
-// are not affected.
+// credentials included, and closes idle connections to them; schemes that are a
+// [Forgetter] forget as well. Requests under way are not affected.
 func (t *Transport) Reset() {
 	s, err := t.use()
 	if err != nil {
 		return
 	}
 	s.refused.clear()
+	for _, scheme := range s.schemes {
+		if f, ok := scheme.(Forgetter); ok {
+			f.Forget()
+		}
+	}
 	for _, p := range s.proxies.clear() {
 		p.pools.closeIdle()
 	}

@@ -36,6 +36,9 @@ var (
 // Name returns "Basic".
 func (Scheme) Name() string { return "Basic" }
 
+// RevealsSecret returns true: the password can be read from the authorization.
+func (Scheme) RevealsSecret() bool { return true }
+
 // NewSession returns a session for ex.Credentials, or [ErrColon] or
 // [ErrControl]. The password may be empty.
 func (Scheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {

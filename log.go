@@ -1,0 +1,66 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+)
+
+// A logger writes what a Trace is told, and failures.
+type logger struct{ *slog.Logger }
+
+// trace returns hooks that log at Debug and then call those of next, which may be
+// nil.
+func (l logger) trace(next *Trace) *Trace {
+	if next == nil {
+		next = new(Trace)
+	}
+	hook := func(message string, next func(TraceInfo)) func(TraceInfo) {
+		return func(info TraceInfo) {
+			l.LogAttrs(context.Background(), slog.LevelDebug, message, info.attrs()...)
+			call(next, info)
+		}
+	}
+	return &Trace{
+		LegSent:          hook("proxyauth: leg sent", next.LegSent),
+		LegAnswered:      hook("proxyauth: leg answered", next.LegAnswered),
+		Challenged:       hook("proxyauth: challenged", next.Challenged),
+		CredentialsAsked: hook("proxyauth: credentials asked", next.CredentialsAsked),
+		Authenticated:    hook("proxyauth: authenticated", next.Authenticated),
+		Rejected:         hook("proxyauth: rejected", next.Rejected),
+		TunnelOpened:     hook("proxyauth: tunnel opened", next.TunnelOpened),
+	}
+}
+
+// attrs returns the fields of info that are set.
+func (info TraceInfo) attrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("proxy", info.Proxy)}
+	add := func(set bool, a slog.Attr) {
+		if set {
+			attrs = append(attrs, a)
+		}
+	}
+	add(info.Op != "", slog.String("op", info.Op))
+	add(info.Target != "", slog.String("target", printable(info.Target)))
+	add(info.Scheme != "", slog.String("scheme", info.Scheme))
+	add(info.Leg != 0, slog.Int("leg", info.Leg))
+	add(info.Leg != 0, slog.Bool("reused", info.Reused))
+	add(info.Status != 0, slog.Int("status", info.Status))
+	add(len(info.Offered) > 0, slog.String("offered", joined(info.Offered)))
+	add(info.Duration != 0, slog.Duration("duration", info.Duration))
+	if info.Err != nil {
+		attrs = append(attrs, slog.String("error", printable(info.Err.Error())))
+	}
+	return attrs
+}
+
+// failed logs a request that ended with err.
+func (l logger) failed(err error) {
+	e, ok := errors.AsType[*Error](err)
+	if l.Logger == nil || !ok {
+		return
+	}
+	l.LogAttrs(context.Background(), slog.LevelWarn, "proxyauth: failed",
+		slog.String("proxy", e.Proxy), slog.String("target", printable(e.Target)),
+		slog.String("cause", e.Cause.String()), slog.String("error", e.Error()), slog.String("hint", e.Hint()))
+}

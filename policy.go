@@ -1,0 +1,116 @@
+package proxyauth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A policy holds the rules of a Transport on who is given credentials, and how.
+type policy struct {
+	allowProxy     func(*url.URL) bool
+	forbidClear    bool
+	allowDowngrade bool
+	preemptive     bool
+}
+
+var (
+	errProxy     = fmt.Errorf("%w: Transport.AllowProxy does not allow this proxy", ErrForbidden)
+	errCleartext = fmt.Errorf("%w: the scheme reveals the secret on an http:// proxy's connection (Transport.ForbidCleartext)", ErrForbidden)
+	errDowngrade = fmt.Errorf("%w: the proxy has offered a stronger scheme or algorithm before (Transport.InsecureAllowDowngrade)", ErrForbidden)
+)
+
+// permits returns nil if the scheme may be used at the proxy.
+func (p *proxy) permits(scheme Scheme) error {
+	if p.rules.allowProxy != nil && !p.rules.allowProxy(p.url) {
+		return errProxy
+	}
+	if r, ok := scheme.(Revealer); ok && p.rules.forbidClear && p.url.Scheme == "http" && r.RevealsSecret() {
+		return errCleartext
+	}
+	return nil
+}
+
+// downgraded reports whether a scheme is weaker than the one that the proxy has
+// been known to offer. That one may have failed here, for want of a ticket, say.
+// But where the proxy has accepted it, an offer of it that can't be answered is as
+// good as none.
+func (a *attempt) downgraded(index int) bool {
+	a.p.mu.Lock()
+	floor, held := a.p.floor, a.p.held
+	a.p.mu.Unlock()
+	switch {
+	case index <= floor || a.p.rules.allowDowngrade:
+		return false
+	case !slices.Contains(a.excluded, floor):
+		return true
+	}
+	name := a.p.schemes[floor].Name()
+	return held && slices.ContainsFunc(a.tried, func(t *SchemeError) bool {
+		return t.Scheme == name && errors.Is(t, ErrUnsupportedChallenge)
+	})
+}
+
+// weakened reports whether s, a session of m that has seen a challenge, is weaker
+// than what the proxy has been known to ask for.
+func (a *attempt) weakened(m *method, s Session) bool {
+	g, ok := s.(Grader)
+	if !ok {
+		return false
+	}
+	grade := int64(g.Grade())
+	for {
+		before := m.habit.grade.Load()
+		if grade < before {
+			return !a.p.rules.allowDowngrade
+		}
+		if m.habit.grade.CompareAndSwap(before, grade) {
+			return false
+		}
+	}
+}
+
+// preempt takes the strongest scheme that can be begun without a challenge, if
+// the rules ask for it and nothing is known of the proxy.
+func (a *attempt) preempt(ctx context.Context, conn *tls.ConnectionState) error {
+	if !a.p.rules.preemptive || a.flight == nil || a.preempted || a.p.isKnown() {
+		return nil
+	}
+	a.preempted = true
+	for i := range a.p.schemes {
+		chosen, err := a.try(ctx, i, conn)
+		if chosen || ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			break
+		}
+	}
+	// What can't be done now may be when the proxy has challenged.
+	a.tried, a.excluded = nil, nil
+	return nil
+}
+
+// ProxyHosts returns a func for [Transport.AllowProxy] that allows the proxies
+// with one of the hosts: a name, a name with a port, or a domain that begins with
+// a dot and stands for all names below it. Without a port, any is allowed. Case
+// makes no difference.
+func ProxyHosts(hosts ...string) func(*url.URL) bool {
+	hosts = slices.Clone(hosts)
+	for i := range hosts {
+		hosts[i] = strings.ToLower(hosts[i])
+	}
+	return func(proxy *url.URL) bool {
+		name := strings.ToLower(proxy.Hostname())
+		return slices.ContainsFunc(hosts, func(h string) bool {
+			if strings.HasPrefix(h, ".") {
+				return strings.HasSuffix(name, h)
+			}
+			return h == name || h == strings.ToLower(proxy.Host)
+		})
+	}
+}

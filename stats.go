@@ -1,0 +1,105 @@
+package proxyauth
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// ProxyStats counts what has happened at a proxy since the Transport was made. The
+// numbers only grow.
+type ProxyStats struct {
+	// Proxy is the proxy's URL without user info, or "other" for all beyond
+	// the first few thousand.
+	Proxy string `json:"proxy"`
+
+	// Requests counts forwarded requests and tunnels, Legs what was sent to
+	// the proxy for them.
+	Requests uint64 `json:"requests"`
+	Legs     uint64 `json:"legs"`
+
+	// Challenges counts the 407s, Handshakes the sessions begun, and
+	// Rejections the credentials refused. Behind a proxy that is well,
+	// Challenges stay far behind Legs; a rise says that something has changed
+	// before users do.
+	Challenges uint64 `json:"challenges"`
+	Handshakes uint64 `json:"handshakes"`
+	Rejections uint64 `json:"rejections"`
+
+	// Failures counts the requests that did not get through, by cause.
+	Failures map[Cause]uint64 `json:"failures"`
+}
+
+// Stats returns a snapshot of the counters of all proxies, in the order of their
+// URLs. The caller may keep and change it. It fits expvar.Func.
+func (t *Transport) Stats() []ProxyStats {
+	s, err := t.use()
+	if err != nil {
+		return nil
+	}
+	return s.stats.snapshot()
+}
+
+// maxStats bounds the proxies that are counted on their own.
+const maxStats = 4 * maxProxies
+
+// counters are those of one proxy. They outlive its entry in the table.
+type counters struct {
+	requests, legs, challenges, handshakes, rejections atomic.Uint64
+	failures                                           [len(causes)]atomic.Uint64
+}
+
+// failed counts a request that ended with err.
+func (c *counters) failed(err error) {
+	if e, ok := errors.AsType[*Error](err); ok && e.Cause > 0 && int(e.Cause) < len(c.failures) {
+		c.failures[e.Cause].Add(1)
+	}
+}
+
+// statistics holds the counters by the proxy's name. The zero value is empty.
+type statistics struct {
+	mu     sync.Mutex
+	byName map[string]*counters
+}
+
+func (s *statistics) of(proxy string) *counters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byName == nil {
+		s.byName = make(map[string]*counters)
+	}
+	if s.byName[proxy] == nil && len(s.byName) >= maxStats {
+		proxy = "other"
+	}
+	if s.byName[proxy] == nil {
+		s.byName[proxy] = new(counters)
+	}
+	return s.byName[proxy]
+}
+
+func (s *statistics) snapshot() []ProxyStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]ProxyStats, 0, len(s.byName))
+	for name, c := range s.byName {
+		p := ProxyStats{
+			Proxy:      name,
+			Requests:   c.requests.Load(),
+			Legs:       c.legs.Load(),
+			Challenges: c.challenges.Load(),
+			Handshakes: c.handshakes.Load(),
+			Rejections: c.rejections.Load(),
+			Failures:   make(map[Cause]uint64),
+		}
+		for cause := range c.failures {
+			if n := c.failures[cause].Load(); n > 0 {
+				p.Failures[Cause(cause)] = n
+			}
+		}
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b ProxyStats) int { return cmp.Compare(a.Proxy, b.Proxy) })
+	return all
+}
