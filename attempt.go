@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,7 +20,7 @@ const (
 
 	// maxBroken bounds how often one request begins a handshake that was
 	// broken off.
-	maxBroken = 2
+	maxBroken = 3
 )
 
 // An attempt is what one request does to be let through a proxy. It says what
@@ -36,6 +37,8 @@ type attempt struct {
 	// single is set where no other method than the first may be chosen.
 	single bool
 
+	preempted bool // the method was chosen, if at all, before the proxy asked
+
 	method  *method // in use, nil while none is known
 	session Session // of method, nil while not begun
 	fresh   bool    // session answers a challenge of this attempt
@@ -44,8 +47,10 @@ type attempt struct {
 
 	last       *http.Response // the last 407, or what ended the attempt
 	challenges []Challenge    // of last
+	offer      []Challenge    // of the last 407 that was not part of a handshake
 
 	legs, answers, broken int
+	turns                 int32 // authorizations of session
 
 	tried    []*SchemeError
 	excluded []int // indices of schemes
@@ -57,8 +62,8 @@ func (a *attempt) begin(ctx context.Context) error {
 	if a.takeUp(false) {
 		return nil
 	}
-	f, err := a.p.takeOff(ctx)
-	if err != nil {
+	f, err := a.p.takeOff(ctx, true)
+	if f == nil || err != nil {
 		return err
 	}
 	if a.takeUp(true) {
@@ -81,6 +86,14 @@ func (a *attempt) takeUp(leading bool) bool {
 		return true
 	}
 	return p.contacted && p.method == nil && (leading || len(p.flight) == 0)
+}
+
+// hurry bounds, from its first call on, for how long the others wait for this
+// attempt, if they do.
+func (a *attempt) hurry() {
+	if a.flight != nil {
+		a.flight.landWithin(patience)
+	}
 }
 
 // end gives up what the attempt holds.
@@ -110,12 +123,17 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 			err = checkFieldValue(v)
 		}
 		if err == nil {
+			a.turns++
 			return v, nil
 		}
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
-		a.giveUp(a.method.index, err)
+		if !errors.Is(err, ErrRejected) {
+			a.giveUp(a.method.index, err)
+		} else if err := a.refused(ctx); err != nil {
+			return "", err
+		}
 	}
 }
 
@@ -124,6 +142,7 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 func (a *attempt) challenged(ctx context.Context, resp *http.Response) error {
 	challenges, malformed := ParseChallenges(resp.Header)
 	a.last, a.challenges = resp, challenges
+	a.p.count.challenges.Add(1)
 	if t := a.p.trace; t != nil {
 		info := a.info(a.op)
 		info.Status, info.Offered = resp.StatusCode, a.offered()
@@ -136,8 +155,13 @@ func (a *attempt) challenged(ctx context.Context, resp *http.Response) error {
 		return a.fail(HandshakeBroken, errors.New("proxyauth: too many challenges"))
 	}
 	if !a.sent {
-		a.session = nil
+		a.session, a.offer = nil, challenges
 		a.p.asked()
+		return nil
+	}
+	if (a.preempted || !a.binds()) && len(a.own(a.method.scheme)) == 0 {
+		// Not what the proxy speaks, and so nothing that it has refused.
+		a.drop()
 		return nil
 	}
 	return a.next(ctx, a.proceed(ctx))
@@ -149,8 +173,16 @@ func (a *attempt) proceed(ctx context.Context) error {
 	if !ok {
 		return ErrRejected
 	}
-	return c.Continue(ctx, a.own(a.method.scheme))
+	h, ok := c.(Handshaker)
+	surprising := ok && h.Final()
+	err := c.Continue(ctx, a.own(a.method.scheme))
+	if err == nil && surprising {
+		a.method.habit.wentOn(a.turns)
+	}
+	return err
 }
+
+var errAccepted = errors.New("proxyauth: the proxy has accepted the scheme before, and so no weaker one takes its place")
 
 // next does what the outcome of a session's Continue asks for.
 func (a *attempt) next(ctx context.Context, err error) error {
@@ -167,7 +199,11 @@ func (a *attempt) next(ctx context.Context, err error) error {
 		a.session = nil
 	case errors.Is(err, ErrHandshakeBroken) && a.broken+1 < maxBroken:
 		a.broken++
+		a.leave()
 		a.session = nil
+	case a.p.accepts(a.method):
+		a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
+		return a.fail(a.verdict(), errAccepted)
 	default:
 		a.giveUp(a.method.index, err)
 	}
@@ -184,23 +220,40 @@ func (a *attempt) refused(ctx context.Context) error {
 	}
 	a.p.refuse(ctx, m)
 	a.method, a.session = nil, nil
-	if a.answers++; a.answers < maxAnswers {
+	return a.another(m)
+}
+
+// another counts the credentials of m, which were refused. It returns nil if the
+// attempt may try others.
+func (a *attempt) another(m *method) error {
+	if a.answers++; a.answers < maxAnswers && !a.single {
 		return nil
 	}
 	a.tried = append(a.tried, &SchemeError{m.scheme.Name(), ErrRejected})
 	return a.fail(CredentialsRejected, nil)
 }
 
+// rejected ends the attempt with a refusal of the credentials after which there is
+// nothing more to answer.
+func (a *attempt) rejected(ctx context.Context, err error) error {
+	a.p.refuse(ctx, a.method)
+	a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), ErrRejected})
+	return a.fail(CredentialsRejected, err)
+}
+
 // unchallenged takes a 407 that has no challenge.
 func (a *attempt) unchallenged(ctx context.Context, malformed error) error {
+	if h, ok := a.session.(Handshaker); ok && a.sent && !h.Final() {
+		// Nothing has been proved yet that could be refused.
+		return a.next(ctx, cmp.Or(malformed, ErrHandshakeBroken))
+	}
 	if a.sent {
 		// If the proxy has accepted the credentials, this 407 may well come
 		// from an origin server, out of which proxies take the challenge.
 		if m, proved := a.p.current(); m == a.method && proved {
 			a.shelve()
 		} else {
-			a.p.refuse(ctx, a.method)
-			return a.fail(CredentialsRejected, malformed)
+			return a.rejected(ctx, malformed)
 		}
 	}
 	if malformed != nil {
@@ -235,17 +288,36 @@ func (a *attempt) accepted(ctx context.Context, resp *http.Response, proof bool)
 
 // shelve puts the session aside for a leg that carries no authorization.
 func (a *attempt) shelve() {
-	if a.session != nil {
+	if a.session != nil && !a.method.binds() {
 		a.p.checkIn(a.method, a.session)
 	}
 	a.session, a.sent = nil, false
+}
+
+// drop gives up a scheme that the proxy does not offer, or no longer.
+func (a *attempt) drop() {
+	if a.preempted {
+		a.p.unlearn(a.method)
+	} else {
+		a.p.abandon(a.method)
+	}
+	a.method, a.session, a.sent = nil, nil, false
 }
 
 // giveUp notes that a scheme can't be carried out.
 func (a *attempt) giveUp(index int, err error) {
 	a.tried = append(a.tried, &SchemeError{a.p.schemes[index].Name(), err})
 	a.excluded = append(a.excluded, index)
+	a.leave()
 	a.method, a.session, a.sent = nil, nil, false
+}
+
+// leave leaves a handshake, if one is under way: what the proxy has said to that is
+// not what it offers.
+func (a *attempt) leave() {
+	if _, ok := a.session.(Handshaker); ok && a.sent && len(a.own(a.method.scheme)) > 0 {
+		a.challenges = a.offer
+	}
 }
 
 // fail returns the error that ends the attempt.

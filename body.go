@@ -6,12 +6,10 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -29,7 +27,7 @@ func (f *forwarding) delicate() bool {
 	if !hasBody(r) {
 		return false
 	}
-	return r.GetBody == nil || r.ContentLength < 0 || r.ContentLength > maxShortBody || r.Header["Expect"] != nil
+	return f.lost != nil || r.GetBody == nil || r.ContentLength < 0 || r.ContentLength > maxShortBody || r.Header["Expect"] != nil
 }
 
 // settled reports whether the next leg, with the session begun, will not be
@@ -39,9 +37,7 @@ func (f *forwarding) settled() bool {
 		return true
 	}
 	if f.session == nil {
-		f.p.mu.Lock()
-		defer f.p.mu.Unlock()
-		return f.p.open && f.method == nil
+		return f.method == nil && f.lost == nil && f.p.isOpen()
 	}
 	_, continues := f.session.(Continuer)
 	return !continues && f.flight == nil
@@ -89,59 +85,68 @@ func (f *forwarding) body() (io.ReadCloser, error) {
 		return nil, errBodyGone
 	case f.bodySent:
 		return f.req.GetBody()
-	case f.binds() && f.req.GetBody == nil && !f.p.accepts(f.method):
-		// net/http closes a body also if no connection could be made.
+	case f.binds() && f.req.GetBody == nil:
+		// net/http closes a body also if no connection could be made, or
+		// the one it took has been closed meanwhile.
 		f.held = &heldBody{body: f.req.Body}
 		return f.held, nil
 	}
 	return f.req.Body, nil
 }
 
-// A heldBody is a body that is not closed unless it has been read from.
+// A heldBody is a body that is not closed, unless it has been read from, before
+// it is let go.
 type heldBody struct {
 	body io.ReadCloser
-	read atomic.Bool
+
+	mu     sync.Mutex
+	read   bool
+	gone   bool // let go
+	closed bool // Close was called
 }
 
 func (b *heldBody) Read(p []byte) (int, error) {
-	b.read.Store(true)
+	b.mu.Lock()
+	b.read = true
+	b.mu.Unlock()
 	return b.body.Read(p)
 }
 
 func (b *heldBody) Close() error {
-	if !b.read.Load() {
+	b.mu.Lock()
+	b.closed = true
+	pass := b.read || b.gone
+	b.mu.Unlock()
+	if !pass {
 		return nil
 	}
 	return b.body.Close()
 }
 
-// A connWatch learns the connection that a request is sent on: after a 407 it may
-// still be full of the body.
-type connWatch struct{ conn net.Conn }
-
-func (w *connWatch) context(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { w.conn = info.Conn },
-	})
+// take returns the body for a reader that goes past the heldBody.
+func (b *heldBody) take() io.Reader {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read = true
+	return b.body
 }
 
-// close closes the connection, if there is a watch and it has seen one.
-func (w *connWatch) close() {
-	if w != nil && w.conn != nil {
-		w.conn.Close()
+// unread reports whether nothing of the body has been read.
+func (b *heldBody) unread() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.read
+}
+
+// letGo closes the body if that has been held up, and holds up nothing more.
+func (b *heldBody) letGo() {
+	b.mu.Lock()
+	late := b.closed && !b.read && !b.gone
+	b.gone = true
+	b.mu.Unlock()
+	if late {
+		b.body.Close()
 	}
-}
-
-// A closingBody closes the connection with the body.
-type closingBody struct {
-	io.ReadCloser
-	watch *connWatch
-}
-
-func (b *closingBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.watch.close()
-	return err
 }
 
 // drain reads what is left of a body, up to a limit, so that its connection can
@@ -176,15 +181,23 @@ func (p *proxy) sendProbe(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusProxyAuthRequired {
-		return resp, nil
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		keepBody(resp)
+	} else {
+		resp.Body.Close()
 	}
-	timer := time.AfterFunc(drainPatience, cancel)
-	defer timer.Stop()
-	kept, _ := io.ReadAll(io.LimitReader(resp.Body, maxKept))
-	resp.Body = &keptBody{bytes.NewReader(kept), kept}
 	return resp, nil
+}
+
+// keepBody reads the body of resp, up to a limit, so that it can be read when its
+// connection has been given back.
+func keepBody(resp *http.Response) {
+	body := resp.Body
+	timer := time.AfterFunc(drainPatience, func() { body.Close() })
+	defer timer.Stop()
+	kept, _ := io.ReadAll(io.LimitReader(body, maxKept))
+	body.Close()
+	resp.Body = &keptBody{bytes.NewReader(kept), kept}
 }
 
 // describe returns what a session may want to know of a forwarded request.

@@ -2,7 +2,6 @@ package proxyauth
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -11,7 +10,7 @@ import (
 // dialBound returns a connection for forwarded requests that authenticates
 // itself: the legs before the last are made here, the last authorization goes
 // with the first request. The error is an *Error unless ctx has ended.
-func (p *proxy) dialBound(ctx context.Context, _, _ string) (net.Conn, error) {
+func (p *proxy) dialBound(ctx context.Context) (net.Conn, error) {
 	p.mu.Lock()
 	host := p.lastHost
 	p.mu.Unlock()
@@ -41,8 +40,6 @@ func (p *proxy) dialBound(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-var errMethodChanged = fmt.Errorf("proxyauth: another scheme has been chosen meanwhile")
-
 // An opening is what precedes the first request on a connection that
 // authenticates itself.
 type opening struct{ dialogue }
@@ -67,13 +64,15 @@ func (o *opening) step(ctx context.Context) (final string, err error) {
 	if auth == "" {
 		return "", o.fail(o.verdict(), nil)
 	}
-	if h, ok := o.session.(Handshaker); !ok || h.Final() {
+	h, ok := o.session.(Handshaker)
+	last := !ok || h.Final()
+	if last && (o.wire.used || !o.method.habit.deep.Load()) {
 		return auth, nil
 	}
 	o.req.Header.Set(authorizationField, auth)
 	again, err := o.leg(ctx)
 	if err == nil && !again {
-		err = o.accepted(ctx, o.last, false)
+		err = o.accepted(ctx, o.last, last)
 	}
 	return "", err
 }

@@ -1,63 +1,103 @@
 package proxyauth
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// tokenLife is how long the closing authorization of a handshake may wait for
-// the request that carries it. Proxies give up on a handshake after a minute or
-// two, and a Kerberos authenticator has a time.
-const tokenLife = 30 * time.Second
+const (
+	// tokenLife is how long the closing authorization of a handshake may wait
+	// for the request that carries it. Proxies give up on a handshake after a
+	// minute or two, and a Kerberos authenticator has a time.
+	tokenLife = 30 * time.Second
 
-// maxBoundHead bounds the header of the first answer on a connection.
-const maxBoundHead = 256 << 10
+	// proofLife is the same while others wait for it to prove the
+	// credentials: the request that it was made for may have been cancelled.
+	proofLife = time.Second
+
+	// lastWords is how long a failed write waits for an answer that tells why.
+	lastWords = time.Second
+)
+
+// Reasons for which a connection is of no use before its first answer.
+var (
+	errMethodChanged = errors.New("proxyauth: another method has been chosen meanwhile")
+	errCutOff        = fmt.Errorf("%w: the connection was closed", ErrHandshakeBroken)
+	errUnanswered    = fmt.Errorf("%w before the request was answered", errCutOff)
+	errAskedAgain    = fmt.Errorf("%w: the proxy does not finish it", ErrHandshakeBroken)
+)
 
 // A boundConn is a connection for forwarded requests that authenticates itself.
 // It puts the closing authorization into the first request, and looks at the
 // first answer and at every 407: those end the use of the connection.
+//
+// Until its first answer has come, it fails with an *Error.
 type boundConn struct {
 	net.Conn
-	ctx     context.Context
-	opening *opening // until the first answer
-	flight  *flight  // held until the first answer, or nil
-	expiry  *time.Timer
+	ctx    context.Context
+	p      *proxy
+	method *method
+	broken *Error  // what it fails with, but for Err
+	flight *flight // held until the first answer, or nil
+	expiry *time.Timer
+	used   bool // an answer has come over it before it was handed on
 
-	mu       sync.Mutex
-	pending  string      // the closing authorization; guarded by mu
-	opened   atomic.Bool // pending has been sent
-	awaiting atomic.Bool // something has been written since the last read
+	mu      sync.Mutex
+	pending string // the closing authorization
+	expired bool   // before it was sent
 
-	used   bool   // an answer has come over it before it was handed on
-	judged bool   // the first answer has been seen
-	buf    []byte // read from Conn, not returned yet
+	opened  atomic.Bool   // pending has been sent
+	judged  atomic.Bool   // the first answer has been seen
+	settled chan struct{} // closed then, or when there won't be one
+	settle  func()
+
+	// awaiting is set when a request begins, and cleared when it is clear that
+	// the status of its answer is not a 407.
+	awaiting atomic.Bool
+
+	usage   usage
+	answers // of the goroutine that reads
 }
 
 func newBoundConn(ctx context.Context, o *opening, auth string) *boundConn {
+	kept := *o
+	kept.wire, kept.flight = nil, nil
 	c := &boundConn{
 		Conn:    o.wire.raw(),
 		ctx:     context.WithoutCancel(ctx),
-		opening: o,
+		p:       o.p,
+		method:  o.method,
+		broken:  o.fail(HandshakeBroken, nil),
 		flight:  o.flight,
+		used:    o.wire.used,
 		pending: auth,
+		settled: make(chan struct{}),
+		answers: answers{opening: &kept},
 	}
-	c.used = o.wire.used
-	kept := *o
-	kept.wire, kept.flight = nil, nil
-	c.opening = &kept
+	if c.usage.single = !o.wire.used; !c.usage.single {
+		c.method.habit.bound.Store(true) // only a connection can tell one leg from another
+	}
+	c.settle = sync.OnceFunc(func() {
+		c.land()
+		close(c.settled)
+	})
+	life := tokenLife
 	if c.flight != nil {
 		c.flight.landWithin(patience)
+		life = proofLife
 	}
-	c.expiry = time.AfterFunc(tokenLife, c.expire)
+	c.mu.Lock() // which expire waits for
+	defer c.mu.Unlock()
+	c.expiry = time.AfterFunc(life, c.expire)
 	return c
 }
 
@@ -67,19 +107,22 @@ func (c *boundConn) scheme() string {
 	if c.opened.Load() {
 		return ""
 	}
-	return c.opening.method.scheme.Name()
+	return c.method.scheme.Name()
 }
 
 // expire closes a connection whose authorization has waited too long.
 func (c *boundConn) expire() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pending != "" {
+	unsent := !c.opened.Load()
+	c.expired = unsent
+	c.mu.Unlock()
+	if unsent {
 		c.Close()
 	}
 }
 
 func (c *boundConn) Close() error {
+	c.expiry.Stop()
 	c.land()
 	return c.Conn.Close()
 }
@@ -92,22 +135,64 @@ func (c *boundConn) land() {
 
 // Write splices the pending authorization in behind the first request line.
 func (c *boundConn) Write(b []byte) (int, error) {
-	c.awaiting.Store(true)
-	if c.opened.Load() {
-		return c.Conn.Write(b)
+	if !c.opened.Load() {
+		return c.writeFirst(b)
 	}
+	if beginsRequest(b) {
+		c.awaiting.Store(true)
+		c.usage.begun(c.method.habit)
+	}
+	n, err := c.Conn.Write(b)
+	return n, c.unwritten(err)
+}
+
+func (c *boundConn) writeFirst(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.unfit(); err != nil {
+		return 0, err
+	}
 	eol := bytes.IndexByte(b, '\n') + 1
-	if eol == 0 || c.pending == "" {
-		return c.Conn.Write(b)
+	if eol == 0 {
+		n, err := c.Conn.Write(b)
+		return n, c.unwritten(err)
 	}
 	line := authorizationField + ": " + c.pending + "\r\n"
 	c.expiry.Stop()
 	c.pending = ""
 	c.opened.Store(true)
+	c.usage.begun(c.method.habit)
 	n, err := c.Conn.Write(bytes.Join([][]byte{b[:eol], []byte(line), b[eol:]}, nil))
-	return min(n, max(eol, n-len(line))), err
+	return min(n, max(eol, n-len(line))), c.unwritten(err)
+}
+
+// unfit returns why the authorization is not to be sent: it is too old, or what
+// it proves has been refused or replaced since it was made, or lost its proof.
+func (c *boundConn) unfit() error {
+	current, proved := c.p.current()
+	switch {
+	case c.expired:
+		return c.failure(errCutOff)
+	case current != c.method || !proved && c.flight == nil:
+		e := c.failure(errMethodChanged)
+		e.Cause = SchemeFailed
+		return e
+	}
+	return nil
+}
+
+func (c *boundConn) failure(err error) *Error {
+	e := *c.broken
+	e.Err = err
+	return &e
+}
+
+// beginsRequest reports whether b, which is written, is the beginning of a
+// request: the answer to one may come while its body is still being written.
+func beginsRequest(b []byte) bool {
+	line := string(b[:min(len(b), 64)])
+	_, target, ok := strings.Cut(line, " ")
+	return ok && strings.HasPrefix(target, "http://")
 }
 
 // ReadFrom lets a file be sent by the system, as without the boundConn.
@@ -115,118 +200,50 @@ func (c *boundConn) ReadFrom(r io.Reader) (int64, error) {
 	if !c.opened.Load() {
 		return io.Copy(struct{ io.Writer }{c}, r)
 	}
-	c.awaiting.Store(true)
-	return io.Copy(c.Conn, r)
-}
-
-// Read returns what the proxy sends, having examined the head of an answer
-// where that is called for.
-func (c *boundConn) Read(b []byte) (int, error) {
-	if len(c.buf) > 0 {
-		n := copy(b, c.buf)
-		c.buf = c.buf[n:]
-		return n, nil
-	}
-	n, err := c.Conn.Read(b)
-	if n == 0 {
-		return n, err
-	}
-	if awaiting := c.awaiting.Swap(false); c.judged && !(awaiting && is407(b[:n])) {
-		return n, err
-	}
-	if c.buf, err = c.examine(bytes.Clone(b[:n]), err); err != nil {
-		c.Close()
-		return 0, err
-	}
-	n = copy(b, c.buf)
-	c.buf = c.buf[n:]
-	return n, nil
-}
-
-func is407(b []byte) bool {
-	const line = "HTTP/1.x 407"
-	return len(b) >= len(line) && string(b[:7]) == line[:7] && string(b[8:12]) == line[8:]
-}
-
-// examine reads on until the head of the answer that begins with data is
-// complete, judges it, and returns the bytes to pass on.
-func (c *boundConn) examine(data []byte, err error) ([]byte, error) {
-	start := 0
-	for {
-		end := headEnd(data[start:])
-		for end < 0 && err == nil && len(data) < maxBoundHead {
-			more := make([]byte, 4<<10)
-			var n int
-			n, err = c.Conn.Read(more)
-			data = append(data, more[:n]...)
-			end = headEnd(data[start:])
+	if limited, ok := r.(*io.LimitedReader); ok {
+		if held, ok := limited.R.(*heldBody); ok {
+			bare := &io.LimitedReader{R: held.take(), N: limited.N}
+			defer func() { limited.N = bare.N }()
+			r = bare
 		}
-		if end < 0 {
-			return data, c.unfinished(data, err)
-		}
-		head := data[start : start+end]
-		resp, parseErr := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), nil)
-		if parseErr != nil {
-			c.land()
-			c.judged = true
-			return data, nil // net/http says what is wrong with it
-		}
-		if resp.StatusCode/100 == 1 && resp.StatusCode != http.StatusSwitchingProtocols {
-			start += end
-			continue
-		}
-		return c.judge(data, start, resp)
 	}
+	n, err := io.Copy(c.Conn, r)
+	if isWriteError(err) {
+		err = c.unwritten(err)
+	}
+	return n, err
 }
 
-// headEnd returns the length of the head that data begins with, -1 if it is not
-// complete.
-func headEnd(data []byte) int {
-	if i := bytes.Index(data, []byte("\r\n\r\n")); i >= 0 {
-		return i + 4
+// isWriteError tells an error of a connection from one of a body.
+func isWriteError(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op == "read" {
+		return false
 	}
-	if i := bytes.Index(data, []byte("\n\n")); i >= 0 {
-		return i + 2
-	}
-	return -1
+	_, ok = errors.AsType[syscall.Errno](err)
+	return ok
 }
 
-// unfinished takes an answer whose head does not end: what is missing is nothing
-// to net/http but a broken connection.
-func (c *boundConn) unfinished(data []byte, err error) error {
-	c.land()
-	c.judged = true
-	if err == nil {
-		return errHeadTooLong
-	}
-	if len(data) == 0 {
+// unwritten returns what a write fails with. A proxy that does not like a request
+// may answer and close the connection before it has read all of it; what has
+// arrived is judged before the failed write counts.
+func (c *boundConn) unwritten(err error) error {
+	if err == nil || c.judged.Load() || errors.Is(err, net.ErrClosed) {
 		return err
 	}
-	return io.ErrUnexpectedEOF
-}
-
-var errHeadTooLong = errors.New("proxyauth: header of the answer is too long")
-
-// judge takes the final answer whose head begins at data[start].
-func (c *boundConn) judge(data []byte, start int, resp *http.Response) ([]byte, error) {
-	first := !c.judged
-	c.judged = true
-	refused := resp.StatusCode == http.StatusProxyAuthRequired
-	if first {
-		defer c.land()
-		ctx, cancel := c.opening.p.withTimeout(c.ctx)
-		defer cancel()
-		if !refused {
-			return data, c.opening.accepted(ctx, resp, true)
-		}
-		// What is to be done about it is decided where the request is.
-		_ = c.opening.challenged(ctx, resp)
+	timer := time.NewTimer(lastWords)
+	defer timer.Stop()
+	select {
+	case <-c.settled:
+	case <-timer.C:
 	}
-	if !refused {
-		return data, nil
+	switch {
+	case c.p.refused.has(c.method.print):
+		e := c.failure(err)
+		e.Cause = CredentialsRejected
+		return e
+	case c.judged.Load():
+		return err
 	}
-	// Nothing more can be done on this connection: net/http is not to use it
-	// again.
-	eol := start + bytes.IndexByte(data[start:], '\n') + 1
-	return slices.Concat(data[:eol], []byte("Connection: close\r\n"), data[eol:]), nil
+	return c.failure(fmt.Errorf("%w: %w", errUnanswered, err))
 }

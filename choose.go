@@ -30,10 +30,13 @@ func (a *attempt) start(ctx context.Context, conn *tls.ConnectionState) error {
 		}
 	}
 	switch {
+	case a.single && len(a.tried) == 0:
+		// Which other one may be used is decided where the request is.
+		return a.fail(SchemeFailed, errMethodChanged)
 	case a.single:
 		return a.fail(a.verdict(), nil)
 	case len(a.challenges) == 0:
-		return nil
+		return a.preempt(ctx, conn)
 	}
 	return a.choose(ctx, conn)
 }
@@ -61,6 +64,8 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 		return true, nil
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
+	case errors.Is(err, ErrRejected):
+		return false, a.refused(ctx)
 	}
 	a.giveUp(a.method.index, err)
 	return false, nil
@@ -71,7 +76,7 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 // where it finds that others have been faster, the attempt has the flight.
 func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
 	if a.flight == nil {
-		f, err := a.p.takeOff(ctx)
+		f, err := a.p.takeOff(ctx, false)
 		if err != nil {
 			return err
 		}
@@ -89,6 +94,9 @@ func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
 		if slices.Contains(a.excluded, i) || len(a.own(scheme)) == 0 {
 			continue
 		}
+		if a.downgraded(i) {
+			return a.fail(PolicyForbids, errDowngrade)
+		}
 		chosen, err := a.try(ctx, i, conn)
 		if chosen || err != nil {
 			return err
@@ -102,6 +110,10 @@ func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
 func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState) (bool, error) {
 	scheme := a.p.schemes[index]
 	own := a.own(scheme)
+	if err := a.p.permits(scheme); err != nil {
+		a.giveUp(index, err)
+		return false, nil
+	}
 	m, err := a.p.credentials(ctx, index, own)
 	var s Session
 	if err == nil {
@@ -111,6 +123,13 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 	case err == nil:
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
+	case m != nil && !m.ambient && errors.Is(err, ErrRejected):
+		// A third party has refused them, such as a KDC.
+		a.method = m
+		if err := a.refused(ctx); err != nil {
+			return false, err
+		}
+		return a.try(ctx, index, conn)
 	case m != nil || errors.Is(err, ErrNoCredentials):
 		a.giveUp(index, err)
 		return false, nil
@@ -126,12 +145,17 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 	if m.binds() && !a.onConn {
 		return true, nil // as in start; this session has shown that it can be begun
 	}
-	a.session, a.fresh = s, true
+	a.session, a.fresh = s, len(own) > 0
 	return true, nil
 }
 
 func (a *attempt) open(ctx context.Context, m *method, own []Challenge, conn *tls.ConnectionState) (Session, error) {
-	return m.scheme.NewSession(ctx, Exchange{Proxy: a.p.url, Credentials: m.creds, Challenges: own, TLS: conn})
+	s, err := m.scheme.NewSession(ctx, Exchange{Proxy: a.p.url, Credentials: m.creds, Challenges: own, TLS: conn})
+	if err == nil {
+		a.turns = 0
+		a.p.count.handshakes.Add(1)
+	}
+	return s, err
 }
 
 // own returns the challenges of the last 407 that are for scheme.
@@ -151,6 +175,8 @@ func (a *attempt) verdict() Cause {
 		return !slices.ContainsFunc(a.tried, func(t *SchemeError) bool { return !errors.Is(t, target) })
 	}
 	switch {
+	case slices.ContainsFunc(a.tried, func(t *SchemeError) bool { return errors.Is(t, errForbidden) }):
+		return PolicyForbids
 	case all(ErrUnsupportedChallenge): // or nothing in common at all
 		return NoCommonScheme
 	case all(ErrNoCredentials):

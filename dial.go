@@ -37,6 +37,11 @@ func (p *proxy) dial(ctx context.Context) (net.Conn, *tls.ConnectionState, error
 	if err != nil {
 		return nil, nil, &Error{Cause: ProxyUnreachable, Op: opDial, Proxy: p.name, Err: err}
 	}
+	if state != nil {
+		p.mu.Lock()
+		p.lastTLS = state
+		p.mu.Unlock()
+	}
 	return conn, state, nil
 }
 
@@ -134,7 +139,7 @@ var errHost = errors.New("proxyauth: host with characters that no host has")
 
 // checkHost refuses a host that would not survive a request line.
 func checkHost(host string) error {
-	if host == "" || strings.ContainsFunc(host, func(r rune) bool {
+	if host == "" || host[0] == ':' || strings.ContainsFunc(host, func(r rune) bool {
 		return r <= ' ' || r == 0x7f || strings.ContainsRune(`"/\<>?#@^{|}`, r) || r == '`'
 	}) {
 		return errHost

@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -21,6 +22,7 @@ type dialogue struct {
 
 // connect sees to it that there is a connection.
 func (d *dialogue) connect(ctx context.Context) (err error) {
+	d.hurry()
 	if d.wire == nil {
 		d.wire, err = d.p.dialWire(ctx)
 	}
@@ -56,6 +58,8 @@ func (d *dialogue) leg(ctx context.Context) (again bool, err error) {
 }
 
 func (d *dialogue) exchange(ctx context.Context) (*http.Response, bool, error) {
+	d.hurry()
+	d.p.count.legs.Add(1)
 	ctx, cancel := d.p.withTimeout(ctx)
 	defer cancel()
 	return d.traced(func() (*http.Response, bool, error) { return d.wire.leg(ctx, d.req, d.p.maxHead()) })
@@ -78,7 +82,7 @@ func (d *dialogue) broken(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	case d.session != nil && d.binds():
 		return d.next(ctx, fmt.Errorf("%w: %w", ErrHandshakeBroken, err))
-	case reused && d.redials < maxRedials:
+	case reused && d.redials < maxRedials && !errors.Is(err, context.DeadlineExceeded):
 		// Announced as kept alive, and closed all the same.
 		d.redials++
 		return nil

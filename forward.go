@@ -1,8 +1,11 @@
 package proxyauth
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/http"
 )
 
@@ -11,9 +14,13 @@ func (p *proxy) forward(req *http.Request) (*http.Response, error) {
 	if _, ok := req.Header[authorizationField]; ok {
 		return p.pools.get(callerPool).RoundTrip(req)
 	}
+	p.count.requests.Add(1)
 	f := forwarding{attempt: attempt{p: p, op: opForward, target: req.URL.Host}, req: req}
 	defer f.end()
 	resp, err := f.run(req.Context())
+	if f.held != nil {
+		f.held.letGo()
+	}
 	if err != nil {
 		return f.failed(err)
 	}
@@ -26,21 +33,22 @@ type forwarding struct {
 	attempt
 	req *http.Request
 
-	resp  *http.Response // the last 407, its body unread; nil once discarded
-	watch *connWatch     // of resp
+	resp    *http.Response // the last 407, its body unread; nil once discarded
+	guarded bool           // resp's connection is of no further use
 
 	bodySent bool      // req.Body has been handed on
 	held     *heldBody // what was handed on in its place, or nil
 	probed   bool      // a probe has been let pass
 	rebound  bool      // a connection had lost its authentication
+	lost     error     // of a leg whose 407 may have been lost with the connection
 }
 
 // A step is a leg to be made.
 type step struct {
-	req   *http.Request
-	pool  poolKind
-	probe bool
-	watch *connWatch // if the connection is of no further use after a 407
+	req     *http.Request
+	pool    poolKind
+	probe   bool
+	guarded bool // the connection is of no further use after a 407
 }
 
 // run makes legs until one of them is let pass.
@@ -68,6 +76,7 @@ func (f *forwarding) run(ctx context.Context) (*http.Response, error) {
 			}
 			f.probed = s.probe
 			resp.Body.Close()
+			err = cmp.Or(err, f.lost)
 		}
 		if err != nil {
 			return nil, err
@@ -77,7 +86,7 @@ func (f *forwarding) run(ctx context.Context) (*http.Response, error) {
 
 // next says what the next leg is.
 func (f *forwarding) next(ctx context.Context) (step, error) {
-	if err := f.start(ctx, nil); err != nil {
+	if err := f.start(ctx, f.tls()); err != nil {
 		return step{}, err
 	}
 	if f.binds() {
@@ -88,39 +97,54 @@ func (f *forwarding) next(ctx context.Context) (step, error) {
 		f.legs++
 		return step{req: f.newProbe(ctx), pool: requestPool, probe: true}, nil
 	}
-	var leg Leg
-	if f.session != nil {
-		leg = describe(f.req)
-	}
-	auth, err := f.authorize(ctx, leg, nil)
-	if err != nil {
-		return step{}, err
-	}
-	if f.binds() {
-		return f.nextBound()
+	auth := ""
+	if f.session == nil {
+		// What others have found out meanwhile is for the next leg.
+		f.legs, f.sent = f.legs+1, false
+	} else {
+		var err error
+		if auth, err = f.authorize(ctx, describe(f.req), f.tls()); err != nil {
+			return step{}, err
+		}
+		if f.binds() {
+			return f.nextBound()
+		}
 	}
 	out, err := f.outgoing(auth)
-	if err != nil || auth == "" || !f.delicate() {
+	if err != nil || !f.delicate() {
 		return step{req: out, pool: requestPool}, err
 	}
-	w := new(connWatch)
-	return step{req: out.WithContext(w.context(ctx)), pool: requestPool, watch: w}, nil
+	return step{req: out.WithContext(guard(ctx)), pool: requestPool, guarded: true}, nil
 }
 
 // nextBound hands the request to the connections that authenticate themselves;
 // one that is made for it takes the flight over.
 func (f *forwarding) nextBound() (step, error) {
 	f.end()
-	f.legs++
+	f.legs, f.sent = f.legs+1, false
 	f.p.noteHost(f.req.URL.Host)
+	if f.delicate() && !f.method.habit.bound.Load() {
+		// The proxy may ask again for the second request on a connection.
+		f.p.pools.get(boundPool).CloseIdleConnections()
+	}
 	out, err := f.outgoing("")
 	return step{req: out, pool: boundPool}, err
 }
 
-func (f *forwarding) send(s step) (*http.Response, error) {
-	if f.flight != nil && !s.probe {
-		f.flight.landWithin(patience)
+// tls returns the state of TLS to the proxy where it matters to a leg over a
+// pooled connection.
+func (f *forwarding) tls() *tls.ConnectionState {
+	if f.method == nil || !f.method.habit.perRequest.Load() {
+		return nil
 	}
+	f.p.mu.Lock()
+	defer f.p.mu.Unlock()
+	return f.p.lastTLS
+}
+
+func (f *forwarding) send(s step) (*http.Response, error) {
+	f.hurry()
+	f.p.count.legs.Add(1)
 	return f.traced(s)
 }
 
@@ -135,27 +159,83 @@ func (f *forwarding) roundTrip(s step) (*http.Response, error) {
 // another way.
 func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 	e, ok := errors.AsType[*Error](err)
-	if !ok || s.pool != boundPool || ctx.Err() != nil || f.legs >= maxLegs ||
-		e.Cause == ProxyUnreachable || e.Cause == ProxyNotVerified {
-		return err
-	}
-	if f.held != nil && !f.held.read.Load() {
-		f.bodySent = false
-	}
-	if e.Cause == CredentialsRejected || errors.Is(err, errMethodChanged) {
-		f.method = nil
+	switch {
+	case ok || ctx.Err() != nil:
+	case s.probe && f.lost != nil:
+		return f.lost
+	case s.probe:
+		f.last = nil
+		return f.fail(ProxyFailed, fmt.Errorf("proxyauth: no answer: %w", err))
+	case f.lost == nil && s.pool == requestPool && !f.sent && hasBody(f.req) && f.req.GetBody != nil && !f.p.isOpen():
+		// tinyproxy answers and closes while the body is on its way, which
+		// net/http may take for an error before it has read the answer.
+		f.lost = err
 		return nil
 	}
-	f.p.abandon(f.method)
+	if !ok || s.pool != boundPool || ctx.Err() != nil {
+		return err
+	}
+	if f.held != nil && f.held.unread() {
+		f.held, f.bodySent = nil, false
+	}
+	switch m := f.method; {
+	case f.legs >= maxLegs, e.Cause == ProxyUnreachable, e.Cause == ProxyNotVerified, !f.repeatable(e):
+		return e
+	case e.Cause == CredentialsRejected:
+		f.method = nil
+		return f.another(m)
+	case errors.Is(e.Err, errMethodChanged):
+		f.method = nil
+		return nil
+	case errors.Is(e.Err, errUnanswered) && f.broken > 0:
+		// Once, as in net/http, is enough of what may have reached its target.
+		if f.p.accepts(m) {
+			return e
+		}
+		return f.fallBack(m, e)
+	case errors.Is(e.Err, ErrHandshakeBroken) && f.broken+1 < maxBroken:
+		f.broken++ // where the connection was made there has been no other try
+		return nil
+	case errors.Is(e.Err, errAccepted), e.Cause == HandshakeBroken && f.p.accepts(m):
+		return e
+	default:
+		return f.fallBack(m, e)
+	}
+}
+
+// repeatable reports whether the request may be sent again after e.
+func (f *forwarding) repeatable(e *Error) bool {
+	if f.bodySent && hasBody(f.req) && f.req.GetBody == nil {
+		return false
+	}
+	if !errors.Is(e.Err, errUnanswered) {
+		return true // it has not reached its target
+	}
+	switch f.req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	// As in net/http.
+	_, ok := f.req.Header["Idempotency-Key"]
+	_, xOK := f.req.Header["X-Idempotency-Key"]
+	return ok || xOK
+}
+
+// fallBack gives up a method that could not be carried out, because of e.
+func (f *forwarding) fallBack(m *method, e *Error) error {
+	f.p.abandon(m)
 	f.tried = append(f.tried, e.Tried...)
-	f.excluded = append(f.excluded, f.method.index)
+	if len(e.Tried) == 0 && e.Err != nil {
+		f.tried = append(f.tried, &SchemeError{m.scheme.Name(), cmp.Or(e.Err, ErrUnsupportedChallenge)})
+	}
+	f.excluded = append(f.excluded, m.index)
 	f.method, f.session = nil, nil
 	return nil
 }
 
 // asked takes a 407.
 func (f *forwarding) asked(ctx context.Context, s step, resp *http.Response) error {
-	f.resp, f.watch = resp, s.watch
+	f.resp, f.guarded = resp, s.guarded
 	if s.pool == boundPool {
 		if f.rebound {
 			// The others may have lost theirs too.
@@ -163,12 +243,20 @@ func (f *forwarding) asked(ctx context.Context, s step, resp *http.Response) err
 		}
 		f.rebound = true
 	}
-	return f.challenged(ctx, resp)
+	err := f.challenged(ctx, resp)
+	if m := f.method; err == nil && s.pool == boundPool && m != nil && f.p.refused.has(m.print) {
+		err = f.another(m) // the connection has noted the refusal
+	}
+	if err == nil && f.flight == nil && f.p.base.MaxConnsPerHost > 0 {
+		keepBody(resp) // whom this request will wait for may be waiting for the connection
+	}
+	return err
 }
 
 // failed ends a request that could not be authenticated: with the proxy's 407 if
 // that is what came last.
 func (f *forwarding) failed(err error) (*http.Response, error) {
+	f.p.ended(err)
 	if !f.bodySent {
 		closeBody(f.req)
 	}
@@ -179,9 +267,6 @@ func (f *forwarding) failed(err error) (*http.Response, error) {
 	}
 	resp := f.resp
 	resp.Request = f.req
-	if f.watch != nil {
-		resp.Body = &closingBody{resp.Body, f.watch}
-	}
 	explain(resp, e)
 	return resp, nil
 }
@@ -191,10 +276,9 @@ func (f *forwarding) discard() {
 	if f.resp == nil {
 		return
 	}
-	if f.watch == nil {
+	if !f.guarded {
 		drain(f.resp.Body)
 	}
 	f.resp.Body.Close()
-	f.watch.close()
-	f.resp, f.watch = nil, nil
+	f.resp = nil
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 )
 
@@ -47,6 +48,25 @@ func (ps *pools) get(kind poolKind) *http.Transport {
 	return ps.made[kind]
 }
 
+// retire gives a pool up. What of its connections is in use serves to the end and
+// is closed then; the next request gets a new pool.
+func (ps *pools) retire(kind poolKind) {
+	ps.mu.Lock()
+	old := ps.made[kind]
+	ps.made[kind] = nil
+	ps.mu.Unlock()
+	if old != nil {
+		old.CloseIdleConnections()
+	}
+}
+
+// has reports whether t is one of the pools, and not retired.
+func (ps *pools) has(t *http.Transport) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return slices.Contains(ps.made[:], t)
+}
+
 func (ps *pools) closeIdle() {
 	ps.mu.Lock()
 	made := ps.made
@@ -65,16 +85,26 @@ func (p *proxy) newPool(kind poolKind) *http.Transport {
 	t.OnProxyConnectResponse, t.GetProxyConnectHeader, t.ProxyConnectHeader = nil, nil, nil
 	if kind == tunnelPool {
 		t.Proxy = nil
-		t.ForceAttemptHTTP2 = wantsHTTP2(p.base, t)
+		t.ForceAttemptHTTP2 = speaksHTTP2(p.base)
+		if t.TLSNextProto["h2"] != nil {
+			// Of golang.org/x/net/http2: clones share its connections, so
+			// that one identity's tunnel would serve another.
+			t.TLSNextProto = nil
+		}
 		t.DialContext = p.dialTunnel
 		return t
 	}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, _, err := p.dial(ctx)
-		return conn, err
-	}
+	dial := p.dialGuarded
 	if kind == boundPool {
-		dial = p.dialBound
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if !p.pools.has(t) {
+				// The request that is behind this has let net/http keep
+				// idle connections again.
+				t.CloseIdleConnections()
+				return nil, &Error{Cause: SchemeFailed, Op: opForward, Proxy: p.name, Err: errMethodChanged}
+			}
+			return p.dialBound(ctx)
+		}
 	}
 	// To net/http the proxy is a plain one, whatever it is spoken to with.
 	t.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: p.url.Host})
@@ -85,13 +115,15 @@ func (p *proxy) newPool(kind poolKind) *http.Transport {
 	return t
 }
 
-// wantsHTTP2 reports whether base would speak HTTP/2 to an origin server through
-// a proxy. The clone's dial function would switch it off (net/http.Transport,
-// ForceAttemptHTTP2).
-func wantsHTTP2(base, clone *http.Transport) bool {
-	if base.ForceAttemptHTTP2 || base.Protocols != nil || clone.TLSNextProto != nil {
-		return base.ForceAttemptHTTP2
+func (p *proxy) dialGuarded(ctx context.Context, _, _ string) (net.Conn, error) {
+	conn, _, err := p.dial(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return base.TLSClientConfig == nil && base.Dial == nil && base.DialContext == nil &&
-		base.DialTLS == nil && base.DialTLSContext == nil
+	return &guardedConn{Conn: conn}, nil
 }
+
+// speaksHTTP2 reports whether base speaks HTTP/2 to origin servers, which the dial
+// function of a clone would switch off (net/http.Transport, ForceAttemptHTTP2).
+// Base has been set up by net/http: it has been cloned.
+func speaksHTTP2(base *http.Transport) bool { return base.TLSNextProto["h2"] != nil }

@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/url"
 	"slices"
@@ -16,21 +17,30 @@ type proxy struct {
 	url   *url.URL     // canonical
 	name  string       // url as text
 	user  *Credentials // the user info, nil if there is none
-	inUse int          // requests; guarded by the table
 	pools pools
+	count *counters
+
+	// Guarded by the table.
+	inUse     int  // requests
+	forgotten bool // no longer in the table, though in use
 
 	// flight is held by the one request that finds out what the proxy wants,
 	// or that proves credentials; the others wait for it.
 	flight chan struct{}
 
 	mu        sync.Mutex
-	contacted bool          // the proxy has answered something
-	open      bool          // the last request without authorization has passed
-	method    *method       // nil while none is known
-	proved    bool          // the proxy has accepted method
-	idle      []Session     // accepted sessions that serve the next requests
-	refusals  []Credentials // the last ones
-	lastHost  string        // of the last forwarded request
+	contacted bool                 // the proxy has answered something
+	open      bool                 // the last request without authorization has passed
+	method    *method              // nil while none is known
+	proved    bool                 // the proxy has accepted method
+	told      *method              // the last one that was accepted, as the provider knows
+	idle      []Session            // accepted sessions that serve the next requests
+	refusals  []Credentials        // the last ones
+	floor     int                  // index of the scheme last chosen: what is weaker is a downgrade
+	lastHost  string               // of the last forwarded request
+	lastTLS   *tls.ConnectionState // of the last connection to an https:// proxy
+
+	habits []habit // of the proxy, by scheme
 }
 
 // A method is a scheme with the credentials for it. It does not change.
@@ -44,12 +54,14 @@ type method struct {
 	// ambient says that the scheme has credentials of its own, such as
 	// tickets, of which a refusal costs nothing.
 	ambient bool
+
+	habit *habit
 }
 
-// binds reports whether the scheme authenticates connections.
+// binds reports whether the scheme authenticates connections of this proxy.
 func (m *method) binds() bool {
 	b, ok := m.scheme.(ConnectionBinder)
-	return ok && b.BindsConnection()
+	return ok && b.BindsConnection() && !m.habit.perRequest.Load()
 }
 
 const (
@@ -62,12 +74,13 @@ const (
 )
 
 func newProxy(s *state, key proxyKey) *proxy {
-	p := &proxy{state: s, key: key, url: key.canonical(), flight: make(chan struct{}, 1)}
+	p := &proxy{state: s, key: key, url: key.canonical(), flight: make(chan struct{}, 1), floor: len(s.schemes), habits: make([]habit, len(s.schemes))}
 	p.name = p.url.String()
 	if key.hasUser {
 		p.user = &Credentials{Username: key.username, Password: NewSecret(key.password)}
 	}
 	p.pools.proxy = p
+	p.count = s.stats.of(p.name)
 	return p
 }
 
@@ -117,9 +130,20 @@ func (p *proxy) checkIn(m *method, s Session) {
 // choose makes m the method in use, not proved yet.
 func (p *proxy) choose(m *method) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	before := p.told
 	p.contacted, p.open = true, false
 	p.method, p.proved, p.idle = m, false, nil
+	p.floor = m.index
+	p.mu.Unlock()
+	// Connections that are authenticated for one user are not for another.
+	switch {
+	case before == nil || before.print == m.print:
+	case before.creds.Username != m.creds.Username:
+		p.pools.retire(tunnelPool)
+		fallthrough
+	default:
+		p.pools.retire(boundPool)
+	}
 }
 
 // prove notes that the proxy has accepted m.
@@ -127,8 +151,9 @@ func (p *proxy) prove(ctx context.Context, m *method) {
 	p.mu.Lock()
 	// A late answer does not bring back what has been refused meanwhile.
 	first := p.method == m && !p.proved
+	news := first && p.told != m && !m.ambient
 	if first {
-		p.proved = true
+		p.proved, p.told = true, m
 	}
 	p.mu.Unlock()
 	if !first {
@@ -137,7 +162,7 @@ func (p *proxy) prove(ctx context.Context, m *method) {
 	if p.trace != nil {
 		call(p.trace.Authenticated, TraceInfo{Proxy: p.name, Scheme: m.scheme.Name()})
 	}
-	if o, ok := p.provider.(CredentialsObserver); ok {
+	if o, ok := p.provider.(CredentialsObserver); ok && news {
 		o.Accepted(ctx, m.req, m.creds)
 	}
 }
@@ -161,6 +186,14 @@ func (p *proxy) abandon(m *method) {
 	}
 }
 
+// unlearn takes back that the proxy knows the scheme of m.
+func (p *proxy) unlearn(m *method) {
+	p.abandon(m)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.floor = len(p.schemes)
+}
+
 // refuse notes that the proxy has refused the credentials of m.
 func (p *proxy) refuse(ctx context.Context, m *method) {
 	first := p.refused.add(m.print)
@@ -168,16 +201,12 @@ func (p *proxy) refuse(ctx context.Context, m *method) {
 	if p.method == m {
 		p.method, p.proved, p.idle = nil, false, nil
 	}
-	if first {
-		p.refusals = append(p.refusals, m.creds)
-		if n := len(p.refusals); n > maxRefused {
-			p.refusals = slices.Delete(p.refusals, 0, n-maxRefused)
-		}
-	}
+	p.showRefusal(m.creds)
 	p.mu.Unlock()
 	if !first {
 		return
 	}
+	p.count.rejections.Add(1)
 	if p.trace != nil {
 		call(p.trace.Rejected, TraceInfo{Proxy: p.name, Scheme: m.scheme.Name(), Err: ErrRejected})
 	}
@@ -186,11 +215,33 @@ func (p *proxy) refuse(ctx context.Context, m *method) {
 	}
 }
 
+// showRefusal adds c to the refused credentials that the provider is shown. It
+// returns false if it is among them. The caller holds p.mu.
+func (p *proxy) showRefusal(c Credentials) bool {
+	if slices.ContainsFunc(p.refusals, func(r Credentials) bool {
+		return r.Username == c.Username && r.Password.Reveal() == c.Password.Reveal()
+	}) {
+		return false
+	}
+	p.refusals = append(p.refusals, c)
+	if n := len(p.refusals); n > maxRefused {
+		p.refusals = slices.Delete(p.refusals, 0, n-maxRefused)
+	}
+	return true
+}
+
 // asked notes that a request without authorization was challenged.
 func (p *proxy) asked() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.contacted, p.open = true, false
+}
+
+// isOpen reports whether the last request without authorization has passed.
+func (p *proxy) isOpen() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open
 }
 
 // passed notes that a request without authorization was let pass.
@@ -207,6 +258,25 @@ func (p *proxy) credentials(ctx context.Context, index int, challenges []Challen
 	if m, _ := p.current(); m != nil && m.index == index && !p.refused.has(m.print) {
 		return m, nil
 	}
+	for range maxAnswers {
+		m, err := p.ask(ctx, index, challenges)
+		if err != nil || m.ambient || !p.refused.has(m.print) {
+			return m, err
+		}
+		// The provider has not been shown what was refused before this
+		// proxy's entry was made, or under another user info.
+		p.mu.Lock()
+		news := p.showRefusal(m.creds)
+		p.mu.Unlock()
+		if !news {
+			break
+		}
+	}
+	return nil, ErrRejected
+}
+
+// ask asks the provider.
+func (p *proxy) ask(ctx context.Context, index int, challenges []Challenge) (*method, error) {
 	scheme := p.schemes[index]
 	req := &CredentialsRequest{Proxy: p.url, UserInfo: p.user, Scheme: scheme.Name()}
 	if len(challenges) > 0 {
@@ -224,14 +294,24 @@ func (p *proxy) credentials(ctx context.Context, index int, challenges []Challen
 	if err != nil && !ambient {
 		return nil, err
 	}
-	m := &method{ambient: ambient, scheme: scheme, index: index, creds: creds, req: req, print: p.refused.fingerprint(p.name, creds)}
-	if !ambient && p.refused.has(m.print) {
-		return nil, ErrRejected
-	}
-	return m, nil
+	return &method{
+		scheme:  scheme,
+		index:   index,
+		creds:   creds,
+		print:   p.refused.fingerprint(p.name, creds),
+		req:     req,
+		ambient: ambient,
+		habit:   &p.habits[index],
+	}, nil
 }
 
 func isAmbient(scheme Scheme) bool {
 	a, ok := scheme.(AmbientScheme)
 	return ok && a.Ambient()
+}
+
+// ended notes that a request ended with err.
+func (p *proxy) ended(err error) {
+	p.count.failed(err)
+	p.log.failed(err)
 }

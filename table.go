@@ -71,7 +71,11 @@ func (t *table) lookUp(s *state, u *url.URL) (_ *proxy, evicted []*proxy, err er
 func (t *table) put(p *proxy) {
 	t.mu.Lock()
 	p.inUse--
+	last := p.forgotten && p.inUse == 0
 	t.mu.Unlock()
+	if last {
+		p.pools.closeIdle() // nobody else will
+	}
 }
 
 // evict forgets the proxies whose last use is the longest ago, if there are too
@@ -93,7 +97,11 @@ func (t *table) evict() (evicted []*proxy) {
 func (t *table) all() []*proxy {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var ps []*proxy
+	return t.list()
+}
+
+// list is all for who holds t.mu.
+func (t *table) list() (ps []*proxy) {
 	for el := t.order.Front(); el != nil; el = el.Next() {
 		ps = append(ps, el.Value.(*proxy))
 	}
@@ -102,9 +110,12 @@ func (t *table) all() []*proxy {
 
 // clear empties the table and returns what was in it.
 func (t *table) clear() []*proxy {
-	ps := t.all()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	ps := t.list()
+	for _, p := range ps {
+		p.forgotten = true
+	}
 	t.byKey = nil
 	t.order.Init()
 	return ps

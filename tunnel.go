@@ -12,6 +12,16 @@ import (
 // dialTunnel returns a connection to addr through a tunnel. Errors of the proxy
 // are an *Error.
 func (p *proxy) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error) {
+	p.count.requests.Add(1)
+	conn, err := p.openTunnel(ctx, addr)
+	if err != nil {
+		p.ended(err)
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (p *proxy) openTunnel(ctx context.Context, addr string) (net.Conn, error) {
 	t := tunnel{dialogue{attempt: attempt{p: p, op: opConnect, target: addr, onConn: true}}}
 	if err := checkHost(addr); err != nil {
 		return nil, t.fail(ProxyFailed, err)
@@ -24,7 +34,10 @@ func (p *proxy) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error
 	open := false
 	for err := error(nil); !open; {
 		if open, err = t.step(ctx); err != nil {
-			return nil, errors.Join(err, t.hook(ctx))
+			if hookErr := t.hook(ctx); hookErr != nil {
+				err = errors.Join(err, hookErr)
+			}
+			return nil, err
 		}
 	}
 	if err := t.hook(ctx); err != nil {
@@ -94,8 +107,7 @@ func (t *tunnel) answered(ctx context.Context) error {
 	status := t.last.StatusCode
 	if status == http.StatusUnauthorized && t.sent {
 		// tinyproxy's way to say that the credentials are wrong.
-		t.p.refuse(ctx, t.method)
-		return t.fail(CredentialsRejected, nil)
+		return t.rejected(ctx, nil)
 	}
 	if err := t.accepted(ctx, t.last, status/100 == 2 || status/100 == 5); err != nil {
 		return err
@@ -103,7 +115,7 @@ func (t *tunnel) answered(ctx context.Context) error {
 	switch {
 	case status/100 == 2:
 		return nil
-	case status == http.StatusForbidden:
+	case status == http.StatusForbidden && t.sent:
 		return t.fail(Denied, nil)
 	case status == http.StatusProxyAuthRequired:
 		return t.fail(CredentialsRejected, errCallersOwn)

@@ -93,8 +93,8 @@ func (w *wire) read(req *http.Request, maxHead int64) (*http.Response, error) {
 			}
 			return nil, err
 		}
-		w.used = true
 		if resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
+			w.used = true
 			return resp, nil
 		}
 	}

@@ -1,0 +1,86 @@
+package proxyauth
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http/httptrace"
+	"slices"
+	"sync/atomic"
+)
+
+// A guardedConn is a connection for forwarded requests that is not used again
+// after a 407 to a request with a body that may be still on its way. squid says
+// keep-alive, and reads no further. To close the connection when the answer has
+// come would be too late: net/http may have given it to another request.
+type guardedConn struct {
+	net.Conn
+	guarded atomic.Bool // the request under way is such a one
+
+	seen  []byte // of the answer, not passed on yet
+	ready int    // how much of seen may be passed on
+}
+
+// maxGuarded bounds the status line of an answer, and the head of one that is
+// informational, beyond which nothing is done to it.
+const maxGuarded = 16 << 10
+
+// guard returns a context for a request to be guarded.
+func guard(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			if c, ok := info.Conn.(*guardedConn); ok {
+				c.guarded.Store(true)
+			}
+		},
+	})
+}
+
+// ReadFrom lets a file be sent by the system, as without the guardedConn.
+func (c *guardedConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+
+// Read returns what the proxy sends, and adds to a 407 that the connection is
+// closed.
+func (c *guardedConn) Read(b []byte) (int, error) {
+	for c.ready == 0 {
+		n, err := c.Conn.Read(b)
+		if len(c.seen) == 0 && !c.guarded.Load() {
+			return n, err
+		}
+		c.seen = append(c.seen, b[:n]...)
+		c.judge(err != nil)
+		if err != nil && c.ready == 0 {
+			return 0, err
+		}
+	}
+	n := copy(b, c.seen[:c.ready])
+	c.seen, c.ready = c.seen[n:], c.ready-n
+	if c.ready == 0 {
+		c.judge(false)
+	}
+	return n, nil
+}
+
+// judge finds out how much of what has been seen may be passed on. Informational
+// answers are, one by one: the body may wait for them.
+func (c *guardedConn) judge(last bool) {
+	const statusLine = len("HTTP/1.x 407")
+	eol := bytes.IndexByte(c.seen, '\n') + 1
+	end := headEnd(c.seen)
+	switch {
+	case !c.guarded.Load() || last || len(c.seen) > maxGuarded:
+	case len(c.seen) < statusLine:
+		return
+	case is407(c.seen):
+		if eol == 0 {
+			return
+		}
+		c.seen = slices.Concat(c.seen[:eol], []byte("Connection: close\r\n"), c.seen[eol:])
+	case c.seen[9] == '1':
+		c.ready = max(end, 0)
+		return
+	}
+	c.guarded.Store(false)
+	c.ready = len(c.seen)
+}
