@@ -22,6 +22,14 @@ type Mechanism interface {
 	Verify(r *Request) Verdict
 }
 
+// A Forgetter is a [Mechanism] that may lose the authentication of a connection.
+type Forgetter interface {
+	Mechanism
+
+	// Forgets is asked once for each request on an authenticated connection.
+	Forgets(c *Conn) bool
+}
+
 // A Request is what a [Mechanism] judges.
 type Request struct {
 	// Conn is the connection that the request came on.
@@ -117,6 +125,9 @@ func (x *exchange) authenticate(auth []Mechanism) *answer {
 		return nil
 	}
 	scheme, rest, ok := credentials(x.req.Header)
+	if x.c.bound && x.forgotten(auth) {
+		x.c.bind("")
+	}
 	if x.c.bound {
 		if ok {
 			x.violation("Proxy-Authorization on an authenticated connection")
@@ -127,6 +138,13 @@ func (x *exchange) authenticate(auth []Mechanism) *answer {
 		}
 	}
 	return x.judge(auth, scheme, rest)
+}
+
+func (x *exchange) forgotten(auth []Mechanism) bool {
+	return slices.ContainsFunc(auth, func(m Mechanism) bool {
+		f, ok := m.(Forgetter)
+		return ok && f.Forgets(x.c)
+	})
 }
 
 func (x *exchange) judge(auth []Mechanism, scheme, rest string) *answer {
