@@ -1,0 +1,155 @@
+package proxyauth_test
+
+import (
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
+	"github.com/go-proxyauth/proxyauth/schemes/basic"
+	"github.com/go-proxyauth/proxyauth/schemes/digest"
+	"github.com/go-proxyauth/proxyauth/schemes/ntlm"
+)
+
+const (
+	user     = "ann"
+	password = "s3cret"
+)
+
+// A lab is a proxy, origins and a Transport, joined by a network in memory.
+type lab struct {
+	t       testing.TB
+	network *testproxy.Network
+	ca      *testproxy.CA
+	users   *testproxy.Accounts
+	proxy   *testproxy.Proxy
+	origin  *testproxy.Origin // http://origin.example.com
+	secure  *testproxy.Origin // https://origin.example.com
+	base    *http.Transport
+	rt      *proxyauth.Transport
+	asked   atomic.Int64 // how often the provider was asked
+}
+
+// Shared, since keys take time to make.
+var (
+	ca           = testproxy.NewCA()
+	originConfig = ca.ServerConfig("origin.example.com")
+)
+
+// newLab returns a lab whose proxy is as config says and whose Transport knows
+// the password of ann.
+func newLab(t testing.TB, config testproxy.Config) *lab {
+	t.Helper()
+	l := &lab{t: t, ca: ca, network: testproxy.NewNetwork()}
+	l.users = &testproxy.Accounts{Passwords: map[string]string{user: password, "bob": "hunter2"}}
+	l.origin = testproxy.StartOrigin(t, testproxy.OriginConfig{Network: l.network})
+	l.secure = testproxy.StartOrigin(t, testproxy.OriginConfig{Network: l.network, TLS: originConfig})
+	config.Network = l.network
+	for _, m := range config.Auth {
+		l.adopt(m)
+	}
+	l.proxy = testproxy.Start(t, config)
+	l.base = &http.Transport{
+		Proxy:             http.ProxyURL(l.proxy.URL()),
+		DialContext:       l.network.DialContext,
+		TLSClientConfig:   ca.ClientConfig(),
+		ForceAttemptHTTP2: true,
+	}
+	l.rt = l.transport(user, password)
+	return l
+}
+
+// adopt gives a mechanism the lab's users.
+func (l *lab) adopt(m testproxy.Mechanism) {
+	switch m := m.(type) {
+	case *testproxy.Basic:
+		m.Accounts = l.users
+	case *testproxy.Digest:
+		m.Accounts = l.users
+	case *testproxy.NTLM:
+		if m.Server == nil {
+			m.Server = &ntlmserver.Server{RequireMIC: true}
+		}
+		m.Server.Users = maps.Clone(l.users.Passwords)
+	}
+}
+
+func allSchemes() []proxyauth.Scheme {
+	return []proxyauth.Scheme{&ntlm.Scheme{}, &digest.Scheme{}, &basic.Scheme{}}
+}
+
+// transport returns a Transport of the lab for a user.
+func (l *lab) transport(user, password string) *proxyauth.Transport {
+	rt := &proxyauth.Transport{
+		Base:    l.base,
+		Schemes: allSchemes(),
+		Credentials: proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+			l.asked.Add(1)
+			return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}, nil
+		}),
+	}
+	l.t.Cleanup(rt.CloseIdleConnections)
+	return rt
+}
+
+func (l *lab) request(method, target string, body io.Reader) *http.Request {
+	l.t.Helper()
+	req, err := http.NewRequestWithContext(l.t.Context(), method, target, body)
+	require.NoError(l.t, err)
+	return req
+}
+
+// do sends a request and reads the whole answer.
+func (l *lab) do(req *http.Request) (*http.Response, string, error) {
+	resp, err := l.rt.RoundTrip(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp, string(body), err
+}
+
+// get requires a GET to be answered by the origin.
+func (l *lab) get(target string) *http.Response {
+	l.t.Helper()
+	req := l.request(http.MethodGet, target, nil)
+	resp, body, err := l.do(req)
+	require.NoError(l.t, err)
+	require.Equal(l.t, http.StatusOK, resp.StatusCode)
+	require.Equal(l.t, "hello from GET "+req.URL.Path, body)
+	require.Same(l.t, req, resp.Request)
+	return resp
+}
+
+// legs requires the legs since the last call, which are given without
+// "http://origin.example.com" and "origin.example.com:443".
+func (l *lab) legs(want ...string) {
+	l.t.Helper()
+	var got []string
+	for _, leg := range l.proxy.Transcript() {
+		leg = strings.ReplaceAll(leg, "http://origin.example.com", "")
+		got = append(got, strings.ReplaceAll(leg, " origin.example.com:443", ""))
+	}
+	require.Equal(l.t, want, got)
+	require.Empty(l.t, l.proxy.Violations())
+	l.proxy.Reset()
+}
+
+// unreplayable returns a body without GetBody.
+func unreplayable(text string) io.Reader { return struct{ io.Reader }{strings.NewReader(text)} }
+
+func withUser(u *url.URL, user, password string) *url.URL {
+	c := *u
+	c.User = url.UserPassword(user, password)
+	return &c
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package proxyauth_test
+
+const raceEnabled = false
