@@ -1,0 +1,33 @@
+package proxyauth_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/go-proxyauth/proxyauth"
+
+// dependencies returns what packages outside the standard library a program links
+// that imports the ones given.
+func dependencies(t *testing.T, packages ...string) []string {
+	t.Helper()
+	args := append([]string{"list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}"}, packages...)
+	output, err := exec.CommandContext(t.Context(), "go", args...).Output()
+	require.NoError(t, err)
+	return strings.Fields(string(output))
+}
+
+func TestRootNeedsNothingButTheStandardLibrary(t *testing.T) {
+	require.Equal(t, []string{module}, dependencies(t, module))
+}
+
+// A program pays for the schemes that it lists.
+func TestSchemesLinkWhatTheyNeed(t *testing.T) {
+	require.ElementsMatch(t,
+		[]string{module, module + "/schemes/basic", module + "/schemes/digest"},
+		dependencies(t, module+"/schemes/basic", module+"/schemes/digest"))
+	require.NotContains(t, strings.Join(dependencies(t, module+"/schemes/ntlm", module+"/credentials"), " "), "gokrb5")
+}
