@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
-# Installs, on Debian and as root, what the tests with real proxies and the race
-# detector need. None of the proxies is left running as a service.
+# Installs, on Debian and as root, what the tests with real proxies and other real
+# programs need, and the race detector. Nothing is left running as a service.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 packages=(
 	# The race detector needs cgo.
 	gcc libc6-dev
-	apache2 squid tinyproxy
+	# internal/interop
+	apache2 libapache2-mod-auth-gssapi squid tinyproxy
+	krb5-kdc krb5-admin-server krb5-user
+	# ... ntlm_auth, and a domain controller that it can ask
+	winbind samba-ad-dc samba-ad-provision libnss-wrapper
+	# internal/testproxy/spnegoserver: other clients of SPNEGO
+	curl python3-gssapi
+	# credentials, credentials/keyring
+	git
+	dbus-daemon gnome-keyring libsecret-tools
 )
 
 is_installed() {

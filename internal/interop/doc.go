@@ -1,6 +1,6 @@
 // Package interop runs real proxies for tests: squid, Apache httpd and
-// tinyproxy, each as a child process on free loopback ports, with a
-// configuration of its own in a directory of the test's.
+// tinyproxy, and MIT's Kerberos KDC, each as a child process on free loopback
+// ports, with a configuration of its own in a directory of the test's.
 //
 // A test whose proxy is not installed is skipped. With
 // PROXYAUTH_INTEROP=required in the environment it fails instead, so that a
@@ -11,6 +11,6 @@
 // What a scheme needs of squid is a [SquidAuth], of Apache an [ApacheAuth]: a
 // func that writes its files into the proxy's [Dir] and returns lines of
 // configuration. Programs and modules that it depends on go through [Program]
-// and [File], which apply the rule above. A server that is not a proxy, such as a
-// KDC, is started with [Start].
+// and [File], which apply the rule above. A server that is not a proxy, such as
+// the [KDC], is started with [Start].
 package interop

@@ -4,16 +4,30 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 )
 
-// TestMain lets more tests run at once than there are processors: most of their
+// TestMain is the program of newNTLMHelper, too. It lets more tests run at once than there are processors: most of their
 // time is the 2 s that squid takes to stop.
 func TestMain(m *testing.M) {
+	if slices.Equal(os.Args[1:], []string{ntlmHelperArg}) {
+		helpWithNTLM(os.Stdin, os.Stdout)
+		return
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
+	forgetKerberos()
 	m.Run()
+}
+
+// forgetKerberos takes what the machine's user has set out of the environment:
+// tests bring their own.
+func forgetKerberos() {
+	for _, name := range []string{"KRB5_CONFIG", "KRB5CCNAME", "KRB5_KTNAME", "KRB5_CLIENT_KTNAME"} {
+		os.Unsetenv(name)
+	}
 }

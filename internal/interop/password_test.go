@@ -123,7 +123,10 @@ func TestDeniedTarget(t *testing.T) {
 			t.Parallel()
 			proxy := tc.proxy.Start(t)
 			for _, via := range urlsOf(proxy) {
-				client := newClient(t, newOrigin(t), proxy, via, ann)
+				origin := newOrigin(t)
+				client := newClient(t, origin, proxy, via, ann)
+				// Apache would deny the target before it asks for a user.
+				require.NoError(t, fetch(client, origin.url))
 				resp, _ := get(t, client, "http://"+interop.DeniedHost)
 				require.Equal(t, http.StatusForbidden, resp.StatusCode)
 

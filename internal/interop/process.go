@@ -44,6 +44,9 @@ type Command struct {
 	// Dir is the server's directory.
 	Dir *Dir
 
+	// Privileged says that it runs as the user of the tests, whoever that is.
+	Privileged bool
+
 	// Addrs are the TCP addresses on which the server listens once it is
 	// ready.
 	Addrs []string
@@ -73,7 +76,7 @@ func Start(t testing.TB, command Command) *Process {
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
 	cmd.Cancel = func() error { return terminate(cmd.Process) }
 	cmd.WaitDelay = stopTimeout
-	if err := setAttributes(cmd); err != nil {
+	if err := setAttributes(cmd, command.Privileged); err != nil {
 		cancel()
 		require.NoError(t, err)
 	}

@@ -8,10 +8,13 @@ import (
 
 // setAttributes makes the server the leader of a process group of its own, which
 // holds its helpers too, and lets it die with a test run that is killed.
-func setAttributes(cmd *exec.Cmd) error {
+func setAttributes(cmd *exec.Cmd, privileged bool) error {
 	credential, err := serverCredential()
 	if err != nil {
 		return err
+	}
+	if privileged {
+		credential = nil
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setpgid:    true,

@@ -7,7 +7,7 @@ import (
 	"os/exec"
 )
 
-func setAttributes(*exec.Cmd) error { return nil }
+func setAttributes(*exec.Cmd, bool) error { return nil }
 
 // terminate asks the server to stop where the system knows how to ask.
 func terminate(p *os.Process) error {

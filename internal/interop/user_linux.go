@@ -38,3 +38,12 @@ func giveToServer(path string) error {
 	}
 	return os.Chown(path, int(credential.Uid), int(credential.Gid))
 }
+
+// lendToServer makes the server's group that of path.
+func lendToServer(path string) error {
+	credential, err := serverCredential()
+	if err != nil || credential == nil {
+		return err
+	}
+	return os.Chown(path, -1, int(credential.Gid))
+}

@@ -1,0 +1,143 @@
+package interop
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// DomainRealm is the name of every [Domain] in DNS.
+const DomainRealm = "LAB.TEST"
+
+// A Domain is an Active Directory domain, called [NTLMDomain], with a domain
+// controller that runs: Samba's. It has no network: what asks it for a user does
+// so over a socket in its directory.
+type Domain struct {
+	dir     *Dir
+	config  string
+	preload string // the library that makes programs look for the socket there
+}
+
+// The controller of a whole domain would listen on a dozen of well-known ports.
+const controllerConfig = `[global]
+	workgroup = %[1]s
+	realm = %[2]s
+	netbios name = DC
+	server role = active directory domain controller
+	server services = winbindd
+	dcerpc endpoint servers =
+	ntlm auth = ntlmv2-only
+	winbindd socket directory = %[3]s/w
+	ncalrpc dir = %[3]s/n
+	pid directory = %[3]s
+	private dir = %[3]s/private
+	lock directory = %[3]s
+	state directory = %[3]s/state
+	cache directory = %[3]s/cache
+	binddns dir = %[3]s/bind-dns
+	log file = %[3]s/samba.log
+`
+
+// StartDomain makes a domain with the accounts and starts its controller. It is
+// for root alone: elsewhere the test is skipped.
+func StartDomain(t testing.TB, accounts ...Account) *Domain {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("Samba's domain controller wants to be root")
+	}
+	samba, tool := Program(t, "samba"), Program(t, "samba-tool")
+	File(t, "provision.ldif", "/usr/share/samba/setup") // is a package of its own
+	d := &Domain{dir: NewDir(t)}
+	d.preload = File(t, "libnss_wrapper.so", globbed(t, "/usr/lib/*-linux-gnu")...)
+
+	run := func(args ...string) {
+		cmd := exec.CommandContext(t.Context(), tool, args...)
+		cmd.Dir = d.dir.path
+		output, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", output)
+	}
+	run("domain", "provision", "--targetdir="+d.dir.path, "--server-role=dc", "--dns-backend=NONE",
+		"--domain="+NTLMDomain, "--realm="+DomainRealm, "--host-name=dc", "--host-ip=127.0.0.1",
+		"--option=vfs objects=dfs_samba4 acl_xattr xattr_tdb")
+	d.config = d.dir.Write("dc.conf", fmt.Sprintf(controllerConfig, NTLMDomain, DomainRealm, d.dir.path))
+	run("domain", "passwordsettings", "set", "--complexity=off", "--min-pwd-length=0",
+		"--account-lockout-threshold=3", "-s", d.config) // without a threshold it does not count
+	for _, a := range accounts {
+		run("user", "create", a.Username, a.Password, "-s", d.config)
+	}
+	Start(t, Command{
+		Path:       samba,
+		Args:       []string{"--interactive", "--model=single", "--configfile=" + d.config, "--debug-stdout"},
+		Dir:        d.dir,
+		Privileged: true,
+	})
+	d.waitReady(t)
+	return d
+}
+
+func globbed(t testing.TB, pattern string) []string {
+	t.Helper()
+	dirs, err := filepath.Glob(pattern)
+	require.NoError(t, err)
+	return dirs
+}
+
+// waitReady waits until users can be asked for, and lets the servers ask.
+func (d *Domain) waitReady(t testing.TB) {
+	t.Helper()
+	privileged := d.dir.Path("state/winbindd_privileged")
+	require.Eventually(t, func() bool {
+		for _, socket := range []string{d.dir.Path("w/pipe"), privileged + "/pipe"} {
+			conn, err := net.Dial("unix", socket)
+			if err != nil {
+				return false
+			}
+			conn.Close()
+		}
+		return true
+	}, startTimeout, pollInterval)
+	// winbindd insists on the owner and the mode, but not on the group.
+	require.NoError(t, lendToServer(privileged))
+	for _, path := range []string{d.config, d.dir.Path("state"), d.dir.Path("cache"), d.dir.Path("private")} {
+		require.NoError(t, allow(path))
+	}
+}
+
+func allow(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(path, info.Mode().Perm()|0o055)
+}
+
+// environment returns a command's prefix with which it asks this domain.
+func (d *Domain) environment() []string {
+	return []string{
+		"env",
+		"LD_PRELOAD=" + d.preload,
+		"NSS_WRAPPER_PASSWD=/etc/passwd",
+		"NSS_WRAPPER_GROUP=/etc/group",
+		"SELFTEST_WINBINDD_SOCKET_DIR=" + d.dir.Path("w"),
+	}
+}
+
+// BadPasswords returns how many wrong passwords of a user the controller counts.
+func (d *Domain) BadPasswords(t testing.TB, user string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), Program(t, "samba-tool"), "user", "show", user, "--attributes=badPwdCount", "-s", d.config)
+	output, err := cmd.Output()
+	require.NoError(t, err)
+	for line := range strings.Lines(string(output)) {
+		if count, ok := strings.CutPrefix(line, "badPwdCount: "); ok {
+			return strings.TrimSpace(count)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,36 @@
+package interop_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/internal/interop"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
+)
+
+func TestKerberosLargeBody(t *testing.T) {
+	t.Parallel()
+	for _, tc := range kerberosProxies {
+		t.Run(tc.desc, func(t *testing.T) {
+			t.Parallel()
+			kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+			proxy := tc.start(t, kdc)
+			scheme := &negotiate.Scheme{ConfigFile: kdc.ConfigFile, TicketCache: newTickets(t, kdc).Name}
+			var sent int64
+			for _, via := range urlsOf(proxy) {
+				for way, target := range origin.targets() {
+					for _, body := range bodies {
+						desc := via.Scheme + " proxy, " + way + ", " + body.desc
+						client := user{origin: origin, proxy: proxy, via: via, scheme: scheme}.client(t)
+						for range 3 {
+							sent++
+							requireArrives(t, client, target, body.request(t, target), desc)
+						}
+					}
+				}
+			}
+			require.Equal(t, sent, origin.requests.Load(), "each body arrives once")
+		})
+	}
+}

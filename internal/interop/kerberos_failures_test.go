@@ -1,0 +1,195 @@
+package interop_test
+
+import (
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/interop"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
+)
+
+// A directory counts wrong passwords wherever they come from. That the KDC has
+// refused one is reason enough not to send it to the proxy as Basic.
+func TestKDCGetsWrongPasswordOnce(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"forwarded", "tunnelled"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+			proxy := startSquidNegotiate(t, kdc, interop.SquidBasic(ann))
+			scheme := &negotiate.Scheme{ConfigFile: kdc.ConfigFile}
+			var password atomic.Value
+			password.Store(wrong.Password)
+			var client *http.Client
+			for _, via := range urlsOf(proxy) {
+				client = user{
+					origin: origin, proxy: proxy, via: via, scheme: scheme,
+					provider: changing(ann.Username, &password),
+				}.client(t)
+				concurrently(t, lockoutWorkers, func() error { return refusal(client, origin.targets()[way]) })
+			}
+			require.Equal(t, 1, kdc.PreauthFailures(t))
+			require.Zero(t, origin.requests.Load())
+
+			password.Store(wrong.Password + "again")
+			require.NoError(t, refusal(client, origin.targets()[way]))
+			require.Equal(t, 2, kdc.PreauthFailures(t), "another wrong password")
+
+			password.Store(ann.Password)
+			require.NoError(t, fetch(client, origin.targets()[way]))
+			require.Equal(t, 2, kdc.PreauthFailures(t))
+			client.CloseIdleConnections()
+			proxy.Stop()
+			require.Equal(t, 1, authorized(proxy.Legs(t)), "the ticket alone goes to the proxy")
+		})
+	}
+}
+
+func TestKdestroyInMidRun(t *testing.T) {
+	t.Parallel()
+	for _, tc := range kerberosProxies {
+		if tc.perRequest {
+			continue
+		}
+		t.Run(tc.desc, func(t *testing.T) {
+			t.Parallel()
+			kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+			proxy := tc.start(t, kdc)
+			for way, target := range origin.targets() {
+				tickets := newTickets(t, kdc)
+				client := user{
+					origin: origin, proxy: proxy, via: proxy.URL,
+					scheme: &negotiate.Scheme{ConfigFile: kdc.ConfigFile, TicketCache: tickets.Name},
+				}.client(t)
+				require.NoError(t, fetch(client, target), way)
+
+				tickets.Kdestroy(t)
+				require.NoError(t, fetch(client, target), "%s on a connection that is authenticated", way)
+				client.CloseIdleConnections()
+				for range 2 {
+					why := requireFailure(t, client, target)
+					require.Equal(t, proxyauth.SchemeFailed, why.Cause)
+					requireTried(t, why, negotiate.ErrNoTicket)
+					require.ErrorContains(t, why.Tried[0], "kinit")
+				}
+
+				tickets.Kinit(t, ann)
+				require.NoError(t, fetch(client, target), "%s after kinit", way)
+			}
+		})
+	}
+}
+
+// Per request, there is no connection that goes on.
+func TestKdestroyInMidRunPerRequest(t *testing.T) {
+	t.Parallel()
+	kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+	proxy := startApacheGSSAPI(t, kdc, interop.PerRequest)
+	tickets := newTickets(t, kdc)
+	client := user{
+		origin: origin, proxy: proxy, via: proxy.URL,
+		scheme: &negotiate.Scheme{ConfigFile: kdc.ConfigFile, TicketCache: tickets.Name},
+	}.client(t)
+	require.NoError(t, repeat(3, func() error { return fetch(client, origin.url) }))
+	tickets.Kdestroy(t)
+	why := requireFailure(t, client, origin.url)
+	requireTried(t, why, negotiate.ErrNoTicket)
+	tickets.Kinit(t, ann)
+	require.NoError(t, fetch(client, origin.url))
+}
+
+// That there is no ticket does not say anything about a password.
+func TestNoTicketFallsBackToBasic(t *testing.T) {
+	t.Parallel()
+	kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+	proxy := startSquidNegotiate(t, kdc, interop.SquidBasic(ann))
+	for way, target := range origin.targets() {
+		tickets := newTickets(t, kdc)
+		var accepted atomic.Value
+		u := user{
+			origin: origin, proxy: proxy, via: proxy.URL,
+			scheme: &negotiate.Scheme{
+				ConfigFile:  kdc.ConfigFile,
+				TicketCache: tickets.Name,
+				Sources:     []negotiate.Source{negotiate.TicketCache},
+				DisableNTLM: true,
+			},
+			provider: fixed(ann),
+			change: func(rt *proxyauth.Transport) {
+				rt.Trace = &proxyauth.Trace{Authenticated: func(info proxyauth.TraceInfo) { accepted.Store(info.Scheme) }}
+			},
+		}
+		client := u.client(t)
+		require.NoError(t, fetch(client, target), way)
+		require.Equal(t, "Negotiate", accepted.Load(), way)
+		tickets.Kdestroy(t)
+		client.CloseIdleConnections()
+		require.NoError(t, fetch(client, target), way)
+		require.Equal(t, "Basic", accepted.Load(), way)
+
+		u.change = func(rt *proxyauth.Transport) { rt.ForbidCleartext = true }
+		why := requireFailure(t, u.client(t), target)
+		require.Equal(t, proxyauth.PolicyForbids, why.Cause, way)
+		requireTried(t, why, negotiate.ErrNoTicket)
+		require.Len(t, why.Tried, 2, way)
+	}
+}
+
+func TestExpiredTicket(t *testing.T) {
+	t.Parallel()
+	kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+	proxy := startSquidNegotiate(t, kdc)
+	tickets := kdc.NewTicketCache(t)
+	tickets.Kinit(t, ann, "-l", "1s")
+	// Tickets' times are in whole seconds.
+	require.Eventually(t, func() bool { return !tickets.Valid(t) }, 30*time.Second, 50*time.Millisecond)
+	client := user{
+		origin: origin, proxy: proxy, via: proxy.URL,
+		scheme: &negotiate.Scheme{ConfigFile: kdc.ConfigFile, TicketCache: tickets.Name},
+	}.client(t)
+	for way, target := range origin.targets() {
+		why := requireFailure(t, client, target)
+		require.Equal(t, proxyauth.SchemeFailed, why.Cause, way)
+		requireTried(t, why, negotiate.ErrTicketExpired)
+		require.ErrorContains(t, why.Tried[0], "kinit", way)
+	}
+	tickets.Kinit(t, ann)
+	requireWorks(t, client, origin)
+}
+
+func TestUnknownProxyService(t *testing.T) {
+	t.Parallel()
+	kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+	proxy := startSquidNegotiate(t, kdc)
+	kdc.RemoveProxy(t)
+	client := user{
+		origin: origin, proxy: proxy, via: proxy.URL,
+		scheme: &negotiate.Scheme{ConfigFile: kdc.ConfigFile, TicketCache: newTickets(t, kdc).Name},
+	}.client(t)
+	for way, target := range origin.targets() {
+		why := requireFailure(t, client, target)
+		require.Equal(t, proxyauth.SchemeFailed, why.Cause, way)
+		requireTried(t, why, negotiate.ErrServiceUnknown)
+		require.ErrorContains(t, why.Tried[0], "HTTP/"+interop.ProxyHost, way)
+		require.ErrorContains(t, why.Tried[0], "setspn", way)
+	}
+}
+
+func TestKDCDown(t *testing.T) {
+	t.Parallel()
+	kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+	proxy := startSquidNegotiate(t, kdc)
+	scheme := &negotiate.Scheme{ConfigFile: kdc.ConfigFile, DisableNTLM: true}
+	client := user{origin: origin, proxy: proxy, via: proxy.URL, scheme: scheme, provider: fixed(ann)}.client(t)
+	kdc.Stop()
+	for way, target := range origin.targets() {
+		why := requireFailure(t, client, target)
+		require.Equal(t, proxyauth.SchemeFailed, why.Cause, way)
+		requireTried(t, why, negotiate.ErrKDCUnreachable)
+	}
+}

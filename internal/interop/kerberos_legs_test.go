@@ -1,0 +1,102 @@
+package interop_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/interop"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
+)
+
+// What a leg carries and how it is answered.
+var (
+	asks     = interop.Leg{Status: http.StatusProxyAuthRequired}
+	opens    = interop.Leg{Status: http.StatusOK, Authorized: true}
+	goesOn   = interop.Leg{Status: http.StatusOK}
+	cold     = []interop.Leg{asks, opens, goesOn, goesOn}
+	warm     = []interop.Leg{opens, goesOn, goesOn}
+	coldOpen = []interop.Leg{asks, opens}
+	warmOpen = []interop.Leg{opens}
+)
+
+// Two legs cold, one on a new connection, and no header on the same one.
+func TestKerberosLegs(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		desc       string
+		way        string
+		method     string
+		preemptive bool
+		first      []interop.Leg // of three requests on one connection
+		second     []interop.Leg // of three more on another one
+	}{
+		{desc: "forwarded", way: "forwarded", method: http.MethodGet, first: cold, second: warm},
+		{desc: "tunnelled", way: "tunnelled", method: http.MethodConnect, first: coldOpen, second: warmOpen},
+		{desc: "forwarded, preemptive", way: "forwarded", method: http.MethodGet, preemptive: true, first: warm, second: warm},
+		{desc: "tunnelled, preemptive", way: "tunnelled", method: http.MethodConnect, preemptive: true, first: warmOpen, second: warmOpen},
+	}
+	for _, p := range kerberosProxies {
+		if p.perRequest {
+			continue
+		}
+		t.Run(p.desc, func(t *testing.T) {
+			t.Parallel()
+			kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+			for _, tc := range tests {
+				t.Run(tc.desc, func(t *testing.T) {
+					t.Parallel()
+					proxy := p.start(t, kdc)
+					client := user{
+						origin: origin, proxy: proxy, via: proxy.URL,
+						scheme:   &negotiate.Scheme{ConfigFile: kdc.ConfigFile},
+						provider: fixed(ann),
+						change:   func(rt *proxyauth.Transport) { rt.Preemptive = tc.preemptive },
+					}.client(t)
+					for range 2 {
+						require.NoError(t, repeat(3, func() error { return fetch(client, origin.targets()[tc.way]) }))
+						client.CloseIdleConnections()
+					}
+					proxy.Stop()
+					var want []interop.Leg
+					for _, leg := range append(tc.first[:len(tc.first):len(tc.first)], tc.second...) {
+						leg.Method = tc.method
+						want = append(want, leg)
+					}
+					require.Equal(t, want, withoutTargets(proxy.Legs(t)))
+				})
+			}
+		})
+	}
+}
+
+// withoutTargets returns legs without what squid and Apache log differently.
+func withoutTargets(legs []interop.Leg) []interop.Leg {
+	for i := range legs {
+		legs[i].Target = ""
+	}
+	return legs
+}
+
+// Each request on a connection needs a token of its own, which Apache takes but
+// once.
+func TestKerberosPerRequest(t *testing.T) {
+	t.Parallel()
+	const requests = 20
+	kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+	proxy := startApacheGSSAPI(t, kdc, interop.PerRequest)
+	client := user{
+		origin: origin, proxy: proxy, via: proxy.URL,
+		scheme:   &negotiate.Scheme{ConfigFile: kdc.ConfigFile},
+		provider: fixed(ann),
+	}.client(t)
+	require.NoError(t, repeat(requests, func() error { return fetch(client, origin.url) }))
+	require.EqualValues(t, requests, origin.requests.Load())
+	proxy.Stop()
+	require.Equal(t, requests, authorized(proxy.Legs(t)))
+	// The first, and the one that finds out that a connection is not enough.
+	require.LessOrEqual(t, len(proxy.Challenged(t)), 2)
+	require.Len(t, kdc.Issued(t, "TGS"), 1, "a token is no reason for a new ticket")
+}
