@@ -43,6 +43,11 @@
 // that none ever serves another identity. HTTP/2 to origin servers, the limits of
 // the pool and all other settings of Base stay as they are.
 //
+// Some proxies want a Negotiate token with each request all the same; that is
+// noticed. A proxy that a scheme of several legs can't get through, because it
+// closes connections or spreads them over several machines, is an error that says
+// so.
+//
 // # Security
 //
 // Proxy-Authorization goes to the proxy that has asked for it and nowhere else:
