@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+)
+
+var (
+	port = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	line = regexp.MustCompile(`(?m)^    leg.*`)
+)
+
+// legs returns the lines of what was printed that are about legs.
+func legs(printed string) []string {
+	return line.FindAllString(port.ReplaceAllString(printed, "HOST"), -1)
+}
+
+func TestDemo(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), nil, &out, io.Discard))
+	require.Equal(t, []string{
+		// Basic, forwarded and tunnelled, cold and warm.
+		"    leg 1  forward  no authorization new connection   -> 407 Proxy Authentication Required",
+		"    leg 2  forward  Basic            same connection  -> 200 OK",
+		"    leg 1  forward  Basic            same connection  -> 200 OK",
+		"    leg 1  CONNECT  no authorization new connection   -> 407 Proxy Authentication Required",
+		"    leg 2  CONNECT  Basic            same connection  -> 200 OK",
+		// Digest.
+		"    leg 1  forward  no authorization new connection   -> 407 Proxy Authentication Required",
+		"    leg 2  forward  Digest           same connection  -> 200 OK",
+		"    leg 1  forward  Digest           same connection  -> 200 OK",
+		"    leg 1  CONNECT  no authorization new connection   -> 407 Proxy Authentication Required",
+		"    leg 2  CONNECT  Digest           same connection  -> 200 OK",
+		// NTLM.
+		"    leg 1  forward  no authorization new connection   -> 407 Proxy Authentication Required",
+		"    leg 2  open     NTLM             new connection   -> 407 Proxy Authentication Required",
+		"    leg 3  forward  NTLM             same connection  -> 200 OK",
+		"    leg 1  forward  no authorization same connection  -> 200 OK",
+		"    leg 1  CONNECT  no authorization new connection   -> 407 Proxy Authentication Required",
+		"    leg 2  CONNECT  NTLM             same connection  -> 407 Proxy Authentication Required",
+		"    leg 3  CONNECT  NTLM             same connection  -> 200 OK",
+		// Negotiate, with Kerberos.
+		"    leg 1  forward  no authorization new connection   -> 407 Proxy Authentication Required",
+		"    leg 2  forward  Negotiate        new connection   -> 200 OK",
+		"    leg 1  forward  no authorization same connection  -> 200 OK",
+		"    leg 1  CONNECT  no authorization new connection   -> 407 Proxy Authentication Required",
+		"    leg 2  CONNECT  Negotiate        same connection  -> 200 OK",
+	}, legs(out.String()))
+}
+
+func startProxy(t *testing.T) (proxy *testproxy.Proxy, origin *testproxy.Origin) {
+	users := &testproxy.Accounts{Passwords: map[string]string{user: password}}
+	return testproxy.Start(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Accounts: users, Realm: "test"}}}),
+		testproxy.StartOrigin(t, testproxy.OriginConfig{})
+}
+
+func TestRealProxy(t *testing.T) {
+	t.Setenv("PROXY_PASSWORD", password)
+	proxy, origin := startProxy(t)
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-proxy", proxy.URL().String(), "-user", user, origin.URL() + "/"}, &out, io.Discard))
+	require.Equal(t, []string{
+		"    leg 1  forward  no authorization new connection   -> 407 Proxy Authentication Required",
+		"    leg 2  forward  Basic            same connection  -> 200 OK",
+		"    leg 1  forward  Basic            same connection  -> 200 OK",
+	}, legs(out.String()))
+}
+
+func TestWrongPassword(t *testing.T) {
+	t.Setenv("PROXY_PASSWORD", "wrong")
+	proxy, origin := startProxy(t)
+	err := run(t.Context(), []string{"-proxy", proxy.URL().String(), "-user", user, origin.URL()}, io.Discard, io.Discard)
+	require.ErrorIs(t, err, proxyauth.ErrRejected)
+	require.ErrorContains(t, err, "The proxy refused the user name or password")
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"http://origin.example.com/"},
+		{"-proxy", "http://proxy.example.com:3128"},
+		{"-proxy", "proxy", "http://origin.example.com/"},
+		{"-nonsense"},
+	} {
+		require.Error(t, run(t.Context(), args, io.Discard, io.Discard))
+	}
+}
