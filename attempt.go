@@ -131,7 +131,7 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 		}
 		if !errors.Is(err, ErrRejected) {
 			a.giveUp(a.method.index, err)
-		} else if err := a.refused(ctx); err != nil {
+		} else if err := a.refused(ctx, err); err != nil {
 			return "", err
 		}
 	}
@@ -142,12 +142,6 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 func (a *attempt) challenged(ctx context.Context, resp *http.Response) error {
 	challenges, malformed := ParseChallenges(resp.Header)
 	a.last, a.challenges = resp, challenges
-	a.p.count.challenges.Add(1)
-	if t := a.p.trace; t != nil {
-		info := a.info(a.op)
-		info.Status, info.Offered = resp.StatusCode, a.offered()
-		call(t.Challenged, info)
-	}
 	if len(challenges) == 0 {
 		return a.unchallenged(ctx, malformed)
 	}
@@ -159,7 +153,7 @@ func (a *attempt) challenged(ctx context.Context, resp *http.Response) error {
 		a.p.asked()
 		return nil
 	}
-	if (a.preempted || !a.binds()) && len(a.own(a.method.scheme)) == 0 {
+	if (a.guessed() || !a.binds()) && len(a.own(a.method.scheme)) == 0 {
 		// Not what the proxy speaks, and so nothing that it has refused.
 		a.drop()
 		return nil
@@ -187,16 +181,23 @@ var errAccepted = errors.New("proxyauth: the proxy has accepted the scheme befor
 // next does what the outcome of a session's Continue asks for.
 func (a *attempt) next(ctx context.Context, err error) error {
 	switch {
+	case err == nil && a.weakened(a.method, a.session):
+		return a.fail(PolicyForbids, errDowngrade)
 	case err == nil:
 		a.fresh = true
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, ErrRejected):
-		return a.refused(ctx)
+		return a.refused(ctx, err)
 	case errors.Is(err, ErrSessionExpired) && !a.fresh:
 		a.p.doubt(a.method)
 		a.session = nil
+	case errors.Is(err, ErrSessionExpired):
+		// As soon as the proxy has challenged: this goes in circles. It is no
+		// refusal of the credentials, nor a reason to send them in a weaker scheme.
+		a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
+		return a.fail(HandshakeBroken, nil)
 	case errors.Is(err, ErrHandshakeBroken) && a.broken+1 < maxBroken:
 		a.broken++
 		a.leave()
@@ -211,14 +212,15 @@ func (a *attempt) next(ctx context.Context, err error) error {
 }
 
 // refused notes that the credentials were refused in a complete attempt.
-func (a *attempt) refused(ctx context.Context) error {
+func (a *attempt) refused(ctx context.Context, why error) error {
 	m := a.method
 	if m.ambient {
 		a.p.abandon(m)
-		a.giveUp(m.index, ErrRejected)
+		a.giveUp(m.index, why)
 		return nil
 	}
 	a.p.refuse(ctx, m)
+	a.p.refused.explain(m.print, why)
 	a.method, a.session = nil, nil
 	return a.another(m)
 }
@@ -229,7 +231,7 @@ func (a *attempt) another(m *method) error {
 	if a.answers++; a.answers < maxAnswers && !a.single {
 		return nil
 	}
-	a.tried = append(a.tried, &SchemeError{m.scheme.Name(), ErrRejected})
+	a.tried = append(a.tried, &SchemeError{m.scheme.Name(), a.p.refused.why(m.print)})
 	return a.fail(CredentialsRejected, nil)
 }
 
@@ -294,13 +296,13 @@ func (a *attempt) shelve() {
 	a.session, a.sent = nil, false
 }
 
+// guessed reports whether the session in use was begun though the proxy has never
+// offered its scheme.
+func (a *attempt) guessed() bool { return a.method.guess && !a.fresh && !a.p.accepts(a.method) }
+
 // drop gives up a scheme that the proxy does not offer, or no longer.
 func (a *attempt) drop() {
-	if a.preempted {
-		a.p.unlearn(a.method)
-	} else {
-		a.p.abandon(a.method)
-	}
+	a.p.abandon(a.method)
 	a.method, a.session, a.sent = nil, nil, false
 }
 
@@ -336,9 +338,5 @@ func (a *attempt) fail(cause Cause, err error) *Error {
 
 // offered returns the auth-schemes of the last 407.
 func (a *attempt) offered() []string {
-	var names []string
-	for _, c := range a.challenges {
-		names = append(names, c.Scheme)
-	}
-	return names
+	return schemesOf(a.challenges)
 }

@@ -39,6 +39,9 @@ func (f *forwarding) settled() bool {
 	if f.session == nil {
 		return f.method == nil && f.lost == nil && f.p.isOpen()
 	}
+	if f.method.habit.perRequest.Load() {
+		return f.p.accepts(f.method) // a token does not depend on a challenge
+	}
 	_, continues := f.session.(Continuer)
 	return !continues && f.flight == nil
 }

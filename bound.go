@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -22,22 +23,27 @@ func (p *proxy) dialBound(ctx context.Context) (net.Conn, error) {
 	if !o.binds() {
 		return nil, o.fail(SchemeFailed, errMethodChanged)
 	}
-	for {
+	for o.legs < maxLegs {
 		auth, err := o.step(ctx)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case auth != "":
+		}
+		passed := auth == "" && o.last != nil && o.last.StatusCode != http.StatusProxyAuthRequired
+		if passed && o.oneLeg() && !o.method.habit.bound.Load() {
+			o.hangUp() // a second request might be asked for a token of its own
+		}
+		switch {
+		case passed && o.wire == nil && !o.p.accepts(o.method):
+			return nil, o.fail(HandshakeBroken, fmt.Errorf("%w (status %d)", errClosedEarly, o.last.StatusCode))
+		case passed && o.wire == nil:
+			o.session = nil // the next connection is for the request
+		case auth != "" || passed:
 			conn := newBoundConn(ctx, &o, auth)
 			o = opening{}
 			return conn, nil
-		case o.last != nil && o.wire != nil && o.last.StatusCode != http.StatusProxyAuthRequired:
-			// Let pass without having been asked to go on.
-			conn := o.wire.raw()
-			o.wire = nil
-			return conn, nil
 		}
 	}
+	return nil, o.fail(HandshakeBroken, errClosedEarly)
 }
 
 // An opening is what precedes the first request on a connection that
@@ -46,6 +52,9 @@ type opening struct{ dialogue }
 
 // step makes one leg, or returns the authorization that completes the exchange.
 func (o *opening) step(ctx context.Context) (final string, err error) {
+	if o.method == nil {
+		return "", o.start(ctx, nil) // which says why
+	}
 	if err := o.connect(ctx); err != nil {
 		return "", err
 	}
@@ -66,13 +75,30 @@ func (o *opening) step(ctx context.Context) (final string, err error) {
 	}
 	h, ok := o.session.(Handshaker)
 	last := !ok || h.Final()
-	if last && (o.wire.used || !o.method.habit.deep.Load()) {
+	if last && !o.holdsBack() {
 		return auth, nil
 	}
 	o.req.Header.Set(authorizationField, auth)
 	again, err := o.leg(ctx)
-	if err == nil && !again {
-		err = o.accepted(ctx, o.last, last)
+	if err != nil || again {
+		return "", err
 	}
-	return "", err
+	if last {
+		o.method.habit.depth.Store(min(o.turns-1, o.method.habit.depth.Load()))
+	}
+	return "", o.accepted(ctx, o.last, last)
+}
+
+// oneLeg reports whether the exchange took a single authorization, which could be
+// expected to complete it.
+func (o *opening) oneLeg() bool {
+	h, ok := o.session.(Handshaker)
+	return o.turns <= 1 && (!ok || h.Final())
+}
+
+// holdsBack reports whether an authorization that could complete the exchange is
+// not to go with the request.
+func (o *opening) holdsBack() bool {
+	h := o.method.habit
+	return o.turns <= h.depth.Load() || h.wary.Load() && !o.p.accepts(o.method)
 }

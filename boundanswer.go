@@ -161,7 +161,9 @@ func (c *boundConn) judge(resp *http.Response) {
 	defer c.conclude()
 	refused := resp.StatusCode == http.StatusProxyAuthRequired
 	if o := c.opening; o != nil {
+		c.denied.Store(refused)
 		if err := c.judgeFirst(o, resp, refused); err != nil {
+			c.verdict.Store(&err)
 			c.Close()
 			c.fail(err)
 			return
@@ -189,10 +191,13 @@ func (c *boundConn) judgeFirst(o *opening, resp *http.Response, refused bool) er
 		return o.accepted(ctx, resp, resp.StatusCode != http.StatusRequestTimeout)
 	}
 	// What is to be done about a refusal is decided where the request is.
+	info := o.info(opForward)
 	_ = o.challenged(ctx, resp)
-	switch {
-	case len(resp.Header[challengeField]) == 0 || c.p.refused.has(c.method.print):
+	if len(resp.Header[challengeField]) == 0 || c.p.refused.has(c.method.print) {
 		return nil
+	}
+	c.p.challenged(info, resp)
+	switch {
 	case o.method == nil:
 		return o.fail(SchemeFailed, nil)
 	}

@@ -31,9 +31,11 @@ const (
 // Reasons for which a connection is of no use before its first answer.
 var (
 	errMethodChanged = errors.New("proxyauth: another method has been chosen meanwhile")
+	errWithdrawn     = fmt.Errorf("%w: the proxy offers the scheme no longer", ErrHandshakeBroken)
 	errCutOff        = fmt.Errorf("%w: the connection was closed", ErrHandshakeBroken)
 	errUnanswered    = fmt.Errorf("%w before the request was answered", errCutOff)
 	errAskedAgain    = fmt.Errorf("%w: the proxy does not finish it", ErrHandshakeBroken)
+	errClosedEarly   = fmt.Errorf("%w: the proxy lets what opens the connection pass, and closes it", ErrHandshakeBroken)
 )
 
 // A boundConn is a connection for forwarded requests that authenticates itself.
@@ -46,18 +48,20 @@ type boundConn struct {
 	ctx    context.Context
 	p      *proxy
 	method *method
-	broken *Error  // what it fails with, but for Err
-	flight *flight // held until the first answer, or nil
-	expiry *time.Timer
-	used   bool // an answer has come over it before it was handed on
+	broken *Error      // what it fails with, but for Err
+	flight *flight     // held until the first answer, or nil
+	expiry *time.Timer // nil once passed
+	used   bool        // an answer has come over it before it was handed on
 
 	mu      sync.Mutex
 	pending string // the closing authorization
 	expired bool   // before it was sent
 
-	opened  atomic.Bool   // pending has been sent
-	judged  atomic.Bool   // the first answer has been seen
-	settled chan struct{} // closed then, or when there won't be one
+	opened  atomic.Bool           // pending has been sent
+	judged  atomic.Bool           // the first answer has been seen
+	denied  atomic.Bool           // it was a 407
+	verdict atomic.Pointer[error] // what has taken its place, if anything has
+	settled chan struct{}         // closed then, or when there won't be one
 	settle  func()
 
 	// awaiting is set when a request begins, and cleared when it is clear that
@@ -68,6 +72,8 @@ type boundConn struct {
 	answers // of the goroutine that reads
 }
 
+// newBoundConn returns the connection of o, which has passed already if auth is
+// empty.
 func newBoundConn(ctx context.Context, o *opening, auth string) *boundConn {
 	kept := *o
 	kept.wire, kept.flight = nil, nil
@@ -83,13 +89,17 @@ func newBoundConn(ctx context.Context, o *opening, auth string) *boundConn {
 		settled: make(chan struct{}),
 		answers: answers{opening: &kept},
 	}
-	if c.usage.single = !o.wire.used; !c.usage.single {
+	if c.usage.single = o.oneLeg(); !c.usage.single {
 		c.method.habit.bound.Store(true) // only a connection can tell one leg from another
 	}
 	c.settle = sync.OnceFunc(func() {
 		c.land()
 		close(c.settled)
 	})
+	if auth == "" {
+		c.pass()
+		return c
+	}
 	life := tokenLife
 	if c.flight != nil {
 		c.flight.landWithin(patience)
@@ -99,6 +109,13 @@ func newBoundConn(ctx context.Context, o *opening, auth string) *boundConn {
 	defer c.mu.Unlock()
 	c.expiry = time.AfterFunc(life, c.expire)
 	return c
+}
+
+// pass makes it a connection whose authorization has been sent and accepted.
+func (c *boundConn) pass() {
+	c.opened.Store(true)
+	c.usage.requests.Store(1)
+	c.conclude()
 }
 
 // scheme returns the scheme of the authorization that goes with the next request,
@@ -122,7 +139,9 @@ func (c *boundConn) expire() {
 }
 
 func (c *boundConn) Close() error {
-	c.expiry.Stop()
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
 	c.land()
 	return c.Conn.Close()
 }
@@ -173,7 +192,7 @@ func (c *boundConn) unfit() error {
 	switch {
 	case c.expired:
 		return c.failure(errCutOff)
-	case current != c.method || !proved && c.flight == nil:
+	case current != c.method || c.method.lapsed() || !proved && c.flight == nil:
 		e := c.failure(errMethodChanged)
 		e.Cause = SchemeFailed
 		return e
@@ -221,14 +240,17 @@ func isWriteError(err error) bool {
 		return false
 	}
 	_, ok = errors.AsType[syscall.Errno](err)
-	return ok
+	return ok || errors.Is(err, net.ErrClosed)
 }
 
 // unwritten returns what a write fails with. A proxy that does not like a request
 // may answer and close the connection before it has read all of it; what has
 // arrived is judged before the failed write counts.
 func (c *boundConn) unwritten(err error) error {
-	if err == nil || c.judged.Load() || errors.Is(err, net.ErrClosed) {
+	if verdict := c.verdict.Load(); err != nil && verdict != nil {
+		return *verdict
+	}
+	if err == nil || c.judged.Load() && !c.denied.Load() || errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	timer := time.NewTimer(lastWords)
@@ -237,7 +259,10 @@ func (c *boundConn) unwritten(err error) error {
 	case <-c.settled:
 	case <-timer.C:
 	}
+	verdict := c.verdict.Load()
 	switch {
+	case verdict != nil:
+		return *verdict
 	case c.p.refused.has(c.method.print):
 		e := c.failure(err)
 		e.Cause = CredentialsRejected

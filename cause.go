@@ -79,7 +79,8 @@ func (c Cause) String() string {
 // MarshalText returns the text of String.
 func (c Cause) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// hints is indexed by cause; the one of NoCommonScheme takes both lists.
+// hints is indexed by cause; the one of NoCommonScheme takes both lists, the one
+// of PolicyForbids the rules.
 var hints = [...]string{
 	NoCredentials: "No user name and password are known for this proxy. Set Transport.Credentials, " +
 		"or put them into the proxy's URL (HTTPS_PROXY=http://user:password@host:port).",
@@ -93,8 +94,8 @@ var hints = [...]string{
 		"Ask whoever runs the proxy.",
 	MalformedChallenge: "The proxy's Proxy-Authenticate field breaks the syntax of RFC 9110, Section 11.6.1. " +
 		"Ask whoever runs the proxy; a quote in a realm is a frequent reason.",
-	PolicyForbids: "A rule of this program's Transport forbids to answer the proxy's challenge. " +
-		"The error names the rule; the field of that name relaxes it.",
+	PolicyForbids: "A rule of this program forbids to answer the proxy's challenge: %s. " +
+		"The field that is named relaxes it.",
 	SchemeFailed: "No scheme that the proxy offers could be carried out on this machine. The error of each is listed.",
 	HandshakeBroken: "The proxy, or a firewall or load balancer before it, broke off the handshake. " +
 		"NTLM and Negotiate need keep-alive connections that stay with one proxy from end to end.",

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 )
 
 // start sees to it that a session is begun, if one can be. It leaves none if the
@@ -22,6 +23,11 @@ func (a *attempt) start(ctx context.Context, conn *tls.ConnectionState) error {
 	}
 	if a.binds() && !a.onConn {
 		return nil // begun where the connection is made
+	}
+	if a.method != nil && a.method.lapsed() {
+		if err := a.renew(ctx); err != nil {
+			return err
+		}
 	}
 	if a.method != nil {
 		done, err := a.resume(ctx, conn)
@@ -47,6 +53,9 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 	own := a.own(a.method.scheme)
 	if len(own) == 0 {
 		if len(a.challenges) > 0 {
+			if a.single {
+				return false, a.fail(HandshakeBroken, errWithdrawn)
+			}
 			a.method = nil // no longer offered
 			return false, nil
 		}
@@ -59,13 +68,16 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 	switch {
 	case err == nil:
 		a.session, a.fresh = s, len(own) > 0
+		a.p.count.handshakes.Add(1)
 		return true, nil
 	case errors.Is(err, ErrChallengeRequired) && len(own) == 0:
 		return true, nil
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
 	case errors.Is(err, ErrRejected):
-		return false, a.refused(ctx)
+		return false, a.refused(ctx, err)
+	case errors.Is(err, errDowngrade):
+		return false, a.fail(PolicyForbids, err)
 	}
 	a.giveUp(a.method.index, err)
 	return false, nil
@@ -75,12 +87,19 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 // begun, with credentials for it. From here to the proxy's answer to them, or
 // where it finds that others have been faster, the attempt has the flight.
 func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
+	first := len(a.tried) == 0
 	if a.flight == nil {
+		since := time.Now()
 		f, err := a.p.takeOff(ctx, false)
 		if err != nil {
 			return err
 		}
-		if m, proved := a.p.current(); proved && !slices.Contains(a.excluded, m.index) && len(a.own(m.scheme)) > 0 {
+		if tried := a.p.triedSince(since); first && tried != nil {
+			f.land()
+			a.tried = tried
+			return a.fail(a.verdict(), nil)
+		}
+		if m, proved := a.p.current(); proved && !m.lapsed() && !slices.Contains(a.excluded, m.index) && len(a.own(m.scheme)) > 0 {
 			f.land()
 			a.method = m
 			if done, err := a.resume(ctx, conn); done || err != nil {
@@ -102,6 +121,9 @@ func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
 			return err
 		}
 	}
+	if first {
+		a.p.noteTried(a.tried)
+	}
 	return a.fail(a.verdict(), nil)
 }
 
@@ -114,7 +136,11 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 		a.giveUp(index, err)
 		return false, nil
 	}
-	m, err := a.p.credentials(ctx, index, own)
+	realm := ""
+	if len(own) > 0 {
+		realm = own[0].Params["realm"]
+	}
+	m, err := a.p.credentials(ctx, index, realm, len(own) == 0)
 	var s Session
 	if err == nil {
 		s, err = a.open(ctx, m, own, conn)
@@ -126,19 +152,17 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 	case m != nil && !m.ambient && errors.Is(err, ErrRejected):
 		// A third party has refused them, such as a KDC.
 		a.method = m
-		if err := a.refused(ctx); err != nil {
+		if err := a.refused(ctx, err); err != nil {
 			return false, err
 		}
 		return a.try(ctx, index, conn)
+	case errors.Is(err, errDowngrade):
+		return false, a.fail(PolicyForbids, err)
 	case m != nil || errors.Is(err, ErrNoCredentials):
 		a.giveUp(index, err)
 		return false, nil
 	default:
-		a.tried = append(a.tried, &SchemeError{scheme.Name(), err})
-		if errors.Is(err, ErrRejected) {
-			return false, a.fail(CredentialsRejected, nil)
-		}
-		return false, a.fail(NoCredentials, nil)
+		return false, a.unsupplied(scheme, err)
 	}
 	a.p.choose(m)
 	a.method = m
@@ -146,14 +170,26 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 		return true, nil // as in start; this session has shown that it can be begun
 	}
 	a.session, a.fresh = s, len(own) > 0
+	a.p.count.handshakes.Add(1)
 	return true, nil
+}
+
+// unsupplied ends the attempt for want of credentials that can be sent.
+func (a *attempt) unsupplied(scheme Scheme, err error) error {
+	a.tried = append(a.tried, &SchemeError{scheme.Name(), err})
+	if errors.Is(err, ErrRejected) {
+		return a.fail(CredentialsRejected, nil)
+	}
+	return a.fail(NoCredentials, nil)
 }
 
 func (a *attempt) open(ctx context.Context, m *method, own []Challenge, conn *tls.ConnectionState) (Session, error) {
 	s, err := m.scheme.NewSession(ctx, Exchange{Proxy: a.p.url, Credentials: m.creds, Challenges: own, TLS: conn})
+	if err == nil && len(own) > 0 && a.weakened(m, s) {
+		return nil, errDowngrade
+	}
 	if err == nil {
 		a.turns = 0
-		a.p.count.handshakes.Add(1)
 	}
 	return s, err
 }
@@ -175,7 +211,7 @@ func (a *attempt) verdict() Cause {
 		return !slices.ContainsFunc(a.tried, func(t *SchemeError) bool { return !errors.Is(t, target) })
 	}
 	switch {
-	case slices.ContainsFunc(a.tried, func(t *SchemeError) bool { return errors.Is(t, errForbidden) }):
+	case slices.ContainsFunc(a.tried, func(t *SchemeError) bool { return errors.Is(t, ErrForbidden) }):
 		return PolicyForbids
 	case all(ErrUnsupportedChallenge): // or nothing in common at all
 		return NoCommonScheme

@@ -24,9 +24,10 @@ type Credentials struct {
 // concurrent use.
 //
 // A Transport asks when a proxy challenges it for the first time, and remembers
-// the answer for as long as the proxy accepts it. After a refusal it asks again
-// with the refused credentials in [CredentialsRequest.Rejected]; an answer that
-// has been refused before is not sent a second time.
+// the answer for as long as the proxy accepts it or, of an [ExpiringProvider],
+// until its time has passed. After a refusal it asks again with the refused
+// credentials in [CredentialsRequest.Rejected]; an answer that has been refused
+// before is not sent a second time.
 type CredentialsProvider interface {
 	// Credentials returns the credentials for req, which it must not change.
 	// An error that wraps [ErrNoCredentials] says that it has none; any other

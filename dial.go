@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 The deprecated hooks of the program's Transport keep working.
+
 package proxyauth
 
 import (

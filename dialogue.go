@@ -51,7 +51,7 @@ func (d *dialogue) leg(ctx context.Context) (again bool, err error) {
 		return true, d.broken(ctx, err)
 	case resp.StatusCode == http.StatusProxyAuthRequired && !d.callersOwn():
 		return true, d.answer407(ctx, keep)
-	case !keep && resp.StatusCode/100 != 2:
+	case !keep && (d.req.Method != http.MethodConnect || resp.StatusCode/100 != 2):
 		d.hangUp()
 	}
 	return false, nil
@@ -93,6 +93,7 @@ func (d *dialogue) broken(ctx context.Context, err error) error {
 // answer407 takes a challenge.
 func (d *dialogue) answer407(ctx context.Context, keep bool) error {
 	bound := d.sent && d.binds()
+	d.p.challenged(d.legInfo(), d.last)
 	err := d.challenged(ctx, d.last)
 	switch {
 	case err != nil:

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 	"weak"
 )
 
@@ -119,8 +120,11 @@ func (e *Error) Unwrap() []error {
 // wrong and what to do.
 func (e *Error) Hint() string {
 	hint := hints[e.Cause]
-	if e.Cause == NoCommonScheme {
+	switch e.Cause {
+	case NoCommonScheme:
 		hint = fmt.Sprintf(hint, joined(e.Offered), joined(e.Enabled))
+	case PolicyForbids:
+		hint = fmt.Sprintf(hint, strings.Join(e.rules(), "; "))
 	}
 	return hint
 }
@@ -162,7 +166,7 @@ func printable(s string) string {
 		s = strings.ToValidUTF8(s[:maxPrinted], "") + "…"
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return '?'
 		}
 		return r

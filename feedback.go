@@ -26,10 +26,16 @@ type CredentialsObserver interface {
 
 // An ExpiringProvider is a [CredentialsProvider] that knows for how long an
 // answer is good.
+//
+// A Transport calls CredentialsUntil in place of Credentials. When the time has
+// passed it asks again, once for all requests, before anything more is sent of the
+// answer; that is no refusal. Connections and tunnels that were authenticated in
+// time go on serving as long as the user is the same.
 type ExpiringProvider interface {
 	CredentialsProvider
 
 	// CredentialsUntil is Credentials with the time from which on the answer
-	// must not be used any more. The zero time means that none is known.
+	// must not be used any more. The zero time means that none is known; one
+	// that has passed is an error to the Transport.
 	CredentialsUntil(ctx context.Context, req *CredentialsRequest) (Credentials, time.Time, error)
 }

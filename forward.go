@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 )
 
 // forward sends a request for an http:// URL, which the proxy forwards.
@@ -40,6 +42,7 @@ type forwarding struct {
 	held     *heldBody // what was handed on in its place, or nil
 	probed   bool      // a probe has been let pass
 	rebound  bool      // a connection had lost its authentication
+	carried  string    // scheme of the authorization that the connection has added to the last leg, if it is traced
 	lost     error     // of a leg whose 407 may have been lost with the connection
 }
 
@@ -106,6 +109,7 @@ func (f *forwarding) next(ctx context.Context) (step, error) {
 		if auth, err = f.authorize(ctx, describe(f.req), f.tls()); err != nil {
 			return step{}, err
 		}
+		f.rebind()
 		if f.binds() {
 			return f.nextBound()
 		}
@@ -115,6 +119,16 @@ func (f *forwarding) next(ctx context.Context) (step, error) {
 		return step{req: out, pool: requestPool}, err
 	}
 	return step{req: out.WithContext(guard(ctx)), pool: requestPool, guarded: true}, nil
+}
+
+// rebind takes back that the proxy wants an authorization with each request, if
+// this one is not the last of its exchange, for which there must be a connection:
+// there is no ticket any more, say, and NTLM takes its place.
+func (f *forwarding) rebind() {
+	h, ok := f.session.(Handshaker)
+	if ok && !h.Final() && f.method.habit.perRequest.CompareAndSwap(true, false) {
+		f.session = nil
+	}
 }
 
 // nextBound hands the request to the connections that authenticate themselves;
@@ -144,8 +158,11 @@ func (f *forwarding) tls() *tls.ConnectionState {
 
 func (f *forwarding) send(s step) (*http.Response, error) {
 	f.hurry()
-	f.p.count.legs.Add(1)
-	return f.traced(s)
+	resp, err := f.traced(s)
+	if e, ok := errors.AsType[*Error](err); !ok || errors.Is(e.Err, errUnanswered) {
+		f.p.count.legs.Add(1) // otherwise there was no connection to send it on
+	}
+	return resp, err
 }
 
 func (f *forwarding) roundTrip(s step) (*http.Response, error) {
@@ -179,13 +196,18 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 		f.held, f.bodySent = nil, false
 	}
 	switch m := f.method; {
-	case f.legs >= maxLegs, e.Cause == ProxyUnreachable, e.Cause == ProxyNotVerified, !f.repeatable(e):
+	case f.legs >= maxLegs, e.Cause == ProxyUnreachable, e.Cause == ProxyNotVerified, e.Cause == PolicyForbids,
+		e.Cause == NoCredentials && !errors.Is(e, ErrNoCredentials):
 		return e
+	case !f.repeatable(e):
+		return f.unrepeatable(m, e)
 	case e.Cause == CredentialsRejected:
 		f.method = nil
 		return f.another(m)
 	case errors.Is(e.Err, errMethodChanged):
-		f.method = nil
+		if f.binds() {
+			f.method = nil
+		}
 		return nil
 	case errors.Is(e.Err, errUnanswered) && f.broken > 0:
 		// Once, as in net/http, is enough of what may have reached its target.
@@ -193,6 +215,10 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 			return e
 		}
 		return f.fallBack(m, e)
+	case errors.Is(e.Err, errWithdrawn) && f.broken+1 < maxBroken:
+		f.broken++
+		f.method, f.session, f.challenges = nil, nil, nil // the next leg asks what it offers now
+		return nil
 	case errors.Is(e.Err, ErrHandshakeBroken) && f.broken+1 < maxBroken:
 		f.broken++ // where the connection was made there has been no other try
 		return nil
@@ -201,6 +227,31 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 	default:
 		return f.fallBack(m, e)
 	}
+}
+
+// unrepeatable returns the error for a request that may not be sent again after e.
+func (f *forwarding) unrepeatable(m *method, e *Error) error {
+	if !f.bodySent || e.Cause == CredentialsRejected || errors.Is(e.Err, errUnanswered) {
+		return e
+	}
+	m.habit.wary.Store(true)
+	if !errors.Is(e.Err, errAskedAgain) && !f.offersOther(m, e) {
+		return e
+	}
+	lost := *e
+	lost.Cause = BodyNotReplayable
+	return &lost
+}
+
+// offersOther reports whether the proxy offers another scheme than that of m.
+func (f *forwarding) offersOther(m *method, e *Error) bool {
+	offered := append(f.offered(), e.Offered...) // of which the latter may be about the handshake alone
+	for i, s := range f.p.schemes {
+		if i != m.index && slices.ContainsFunc(offered, func(name string) bool { return strings.EqualFold(name, s.Name()) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // repeatable reports whether the request may be sent again after e.
@@ -243,6 +294,7 @@ func (f *forwarding) asked(ctx context.Context, s step, resp *http.Response) err
 		}
 		f.rebound = true
 	}
+	f.p.challenged(f.legInfo(s), resp)
 	err := f.challenged(ctx, resp)
 	if m := f.method; err == nil && s.pool == boundPool && m != nil && f.p.refused.has(m.print) {
 		err = f.another(m) // the connection has noted the refusal

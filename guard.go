@@ -77,7 +77,7 @@ func (c *guardedConn) judge(last bool) {
 			return
 		}
 		c.seen = slices.Concat(c.seen[:eol], []byte("Connection: close\r\n"), c.seen[eol:])
-	case c.seen[9] == '1':
+	case c.seen[9] == '1' && string(c.seen[9:statusLine]) != "101": // after which it is not HTTP any more
 		c.ready = max(end, 0)
 		return
 	}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A habit is what is learned of how a proxy treats a scheme that binds the
-// connection.
+// A habit is what is learned of how a proxy treats a scheme: above all one that
+// binds the connection.
 type habit struct {
 	// depth is how many authorizations the proxy goes on after although each
 	// could have been the last: it has chosen another mechanism inside
@@ -24,6 +24,9 @@ type habit struct {
 
 	// bound says that the proxy does not.
 	bound atomic.Bool
+
+	// grade is the greatest one of a [Grader] that the proxy has asked for.
+	grade atomic.Int64
 }
 
 // wentOn notes that the proxy has gone on after the n-th authorization of a

@@ -17,7 +17,9 @@ func (l logger) trace(next *Trace) *Trace {
 	}
 	hook := func(message string, next func(TraceInfo)) func(TraceInfo) {
 		return func(info TraceInfo) {
-			l.LogAttrs(context.Background(), slog.LevelDebug, message, info.attrs()...)
+			if ctx := context.Background(); l.Enabled(ctx, slog.LevelDebug) {
+				l.LogAttrs(ctx, slog.LevelDebug, message, info.attrs()...)
+			}
 			call(next, info)
 		}
 	}

@@ -24,6 +24,22 @@ var (
 	errDowngrade = fmt.Errorf("%w: the proxy has offered a stronger scheme or algorithm before (Transport.InsecureAllowDowngrade)", ErrForbidden)
 )
 
+// rules returns what the errors say of the rules that have forbidden something.
+func (e *Error) rules() (rules []string) {
+	for _, err := range e.Unwrap() {
+		if s, ok := errors.AsType[*SchemeError](err); ok {
+			err = s.Err
+		}
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			rule, ok := strings.CutPrefix(line, ErrForbidden.Error()+": ")
+			if ok && !slices.Contains(rules, rule) {
+				rules = append(rules, printable(rule))
+			}
+		}
+	}
+	return rules
+}
+
 // permits returns nil if the scheme may be used at the proxy.
 func (p *proxy) permits(scheme Scheme) error {
 	if p.rules.allowProxy != nil && !p.rules.allowProxy(p.url) {
@@ -83,16 +99,13 @@ func (a *attempt) preempt(ctx context.Context, conn *tls.ConnectionState) error 
 	a.preempted = true
 	for i := range a.p.schemes {
 		chosen, err := a.try(ctx, i, conn)
-		if chosen || ctx.Err() != nil {
-			return err
-		}
-		if err != nil {
+		if chosen || err != nil {
 			break
 		}
 	}
 	// What can't be done now may be when the proxy has challenged.
 	a.tried, a.excluded = nil, nil
-	return nil
+	return context.Cause(ctx)
 }
 
 // ProxyHosts returns a func for [Transport.AllowProxy] that allows the proxies
@@ -103,6 +116,9 @@ func ProxyHosts(hosts ...string) func(*url.URL) bool {
 	hosts = slices.Clone(hosts)
 	for i := range hosts {
 		hosts[i] = strings.ToLower(hosts[i])
+		if strings.HasSuffix(hosts[i], "]") {
+			hosts[i] = strings.Trim(hosts[i], "[]") // an IPv6 address without a port
+		}
 	}
 	return func(proxy *url.URL) bool {
 		name := strings.ToLower(proxy.Hostname())

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 The deprecated hooks of the program's Transport keep working.
+
 package proxyauth
 
 import (
@@ -7,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"weak"
 )
 
 // A poolKind names one of the connection pools that a proxy has. They are apart
@@ -44,6 +47,7 @@ func (ps *pools) get(kind poolKind) *http.Transport {
 	defer ps.mu.Unlock()
 	if ps.made[kind] == nil {
 		ps.made[kind] = ps.proxy.newPool(kind)
+		ps.proxy.made.add(ps.made[kind])
 	}
 	return ps.made[kind]
 }
@@ -73,6 +77,34 @@ func (ps *pools) closeIdle() {
 	ps.mu.Unlock()
 	for _, t := range made {
 		if t != nil {
+			t.CloseIdleConnections()
+		}
+	}
+}
+
+// everyPool is all the pools that a Transport has made and that have connections:
+// the ones that were given up or forgotten, too. net/http closes an HTTP/2
+// connection that was in use then, or being made, only when it is told again.
+type everyPool struct {
+	mu    sync.Mutex
+	pools []weak.Pointer[http.Transport] // which connections hold on to
+}
+
+func (e *everyPool) add(t *http.Transport) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.pools) == cap(e.pools) {
+		e.pools = slices.DeleteFunc(e.pools, func(w weak.Pointer[http.Transport]) bool { return w.Value() == nil })
+	}
+	e.pools = append(e.pools, weak.Make(t))
+}
+
+func (e *everyPool) closeIdle() {
+	e.mu.Lock()
+	pools := slices.Clone(e.pools)
+	e.mu.Unlock()
+	for _, w := range pools {
+		if t := w.Value(); t != nil {
 			t.CloseIdleConnections()
 		}
 	}

@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -21,9 +22,9 @@ type fingerprint [sha256.Size]byte
 // not sent to it again in clear, as Basic. The zero value is empty.
 type rejections struct {
 	mu    sync.Mutex
-	key   [sha256.Size]byte // random
-	known map[fingerprint]struct{}
-	order []fingerprint // oldest first
+	key   [sha256.Size]byte     // random
+	known map[fingerprint]error // why
+	order []fingerprint         // oldest first
 }
 
 // fingerprint returns the fingerprint of c at the proxy with the URL given.
@@ -31,7 +32,7 @@ func (r *rejections) fingerprint(proxy string, c Credentials) fingerprint {
 	r.mu.Lock()
 	if r.known == nil {
 		rand.Read(r.key[:])
-		r.known = make(map[fingerprint]struct{})
+		r.known = make(map[fingerprint]error)
 	}
 	key := r.key
 	r.mu.Unlock()
@@ -60,9 +61,25 @@ func (r *rejections) add(fp fingerprint) bool {
 		delete(r.known, r.order[0])
 		r.order = r.order[1:]
 	}
-	r.known[fp] = struct{}{}
+	r.known[fp] = ErrRejected
 	r.order = append(r.order, fp)
 	return true
+}
+
+// explain adds what is known of why fp was refused, to be told later on as well.
+func (r *rejections) explain(fp fingerprint, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.known[fp]; ok {
+		r.known[fp] = why
+	}
+}
+
+// why returns why fp was refused: an error that wraps [ErrRejected].
+func (r *rejections) why(fp fingerprint) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return cmp.Or(r.known[fp], ErrRejected)
 }
 
 func (r *rejections) has(fp fingerprint) bool {

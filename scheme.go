@@ -121,7 +121,8 @@ type Continuer interface {
 	//   - [ErrRejected] says that the proxy has refused a complete attempt: the
 	//     credentials are not sent again;
 	//   - [ErrSessionExpired] says that what the session knew is out of date,
-	//     which says nothing of the credentials: a new session is tried;
+	//     which says nothing of the credentials: a new session is tried, unless
+	//     this one was made for the proxy's last challenge;
 	//   - [ErrHandshakeBroken] says that the proxy, or something before it, lost
 	//     the thread before the credentials were proved;
 	//   - [ErrUnsupportedChallenge], or anything else, is a failure of the

@@ -36,11 +36,16 @@ type proxy struct {
 	told      *method              // the last one that was accepted, as the provider knows
 	idle      []Session            // accepted sessions that serve the next requests
 	refusals  []Credentials        // the last ones
-	floor     int                  // index of the scheme last chosen: what is weaker is a downgrade
+	floor     int                  // index of the scheme last chosen of those offered: what is weaker is a downgrade
+	held      bool                 // the proxy has accepted the scheme of the floor
 	lastHost  string               // of the last forwarded request
 	lastTLS   *tls.ConnectionState // of the last connection to an https:// proxy
 
 	habits []habit // of the proxy, by scheme
+
+	// tried says why no scheme could be begun, when that was last found out.
+	tried   []*SchemeError
+	triedAt time.Time
 }
 
 // A method is a scheme with the credentials for it. It does not change.
@@ -54,6 +59,12 @@ type method struct {
 	// ambient says that the scheme has credentials of its own, such as
 	// tickets, of which a refusal costs nothing.
 	ambient bool
+
+	// guess says that the proxy had not offered the scheme.
+	guess bool
+
+	// until is when the credentials may no longer be sent; zero means never.
+	until time.Time
 
 	habit *habit
 }
@@ -133,11 +144,16 @@ func (p *proxy) choose(m *method) {
 	before := p.told
 	p.contacted, p.open = true, false
 	p.method, p.proved, p.idle = m, false, nil
-	p.floor = m.index
+	if !m.guess {
+		p.held = p.held && p.floor == m.index
+		p.floor = m.index
+	}
 	p.mu.Unlock()
 	// Connections that are authenticated for one user are not for another.
 	switch {
 	case before == nil || before.print == m.print:
+	case before.lapsed() && before.creds.Username == m.creds.Username:
+		// The secret was good, and so is what it has opened.
 	case before.creds.Username != m.creds.Username:
 		p.pools.retire(tunnelPool)
 		fallthrough
@@ -154,6 +170,7 @@ func (p *proxy) prove(ctx context.Context, m *method) {
 	news := first && p.told != m && !m.ambient
 	if first {
 		p.proved, p.told = true, m
+		p.floor, p.held = m.index, true
 	}
 	p.mu.Unlock()
 	if !first {
@@ -184,14 +201,6 @@ func (p *proxy) abandon(m *method) {
 	if p.method == m {
 		p.method, p.proved, p.idle = nil, false, nil
 	}
-}
-
-// unlearn takes back that the proxy knows the scheme of m.
-func (p *proxy) unlearn(m *method) {
-	p.abandon(m)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.floor = len(p.schemes)
 }
 
 // refuse notes that the proxy has refused the credentials of m.
@@ -230,11 +239,37 @@ func (p *proxy) showRefusal(c Credentials) bool {
 	return true
 }
 
+// noteTried notes why no scheme can be begun.
+func (p *proxy) noteTried(tried []*SchemeError) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tried, p.triedAt = slices.Clone(tried), time.Now()
+}
+
+// triedSince returns why no scheme can be begun, if that was found out after t, and
+// nil if it wasn't: who has waited for another request that was told by a KDC
+// that does not answer, say, does not wait for that once more.
+func (p *proxy) triedSince(t time.Time) []*SchemeError {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.triedAt.After(t) {
+		return nil
+	}
+	return slices.Clone(p.tried)
+}
+
 // asked notes that a request without authorization was challenged.
 func (p *proxy) asked() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.contacted, p.open = true, false
+}
+
+// isKnown reports whether the proxy has answered anything.
+func (p *proxy) isKnown() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.contacted
 }
 
 // isOpen reports whether the last request without authorization has passed.
@@ -253,16 +288,19 @@ func (p *proxy) passed() {
 }
 
 // credentials returns the credentials for a scheme: the ones in use, or else the
-// provider's. The caller holds the flight.
-func (p *proxy) credentials(ctx context.Context, index int, challenges []Challenge) (*method, error) {
-	if m, _ := p.current(); m != nil && m.index == index && !p.refused.has(m.print) {
+// provider's. The caller holds the flight. guess says that the proxy has not
+// offered the scheme.
+func (p *proxy) credentials(ctx context.Context, index int, realm string, guess bool) (*method, error) {
+	if m, _ := p.current(); m != nil && m.index == index && !m.lapsed() && !p.refused.has(m.print) {
 		return m, nil
 	}
+	why := ErrRejected
 	for range maxAnswers {
-		m, err := p.ask(ctx, index, challenges)
+		m, err := p.ask(ctx, index, realm, guess)
 		if err != nil || m.ambient || !p.refused.has(m.print) {
 			return m, err
 		}
+		why = p.refused.why(m.print)
 		// The provider has not been shown what was refused before this
 		// proxy's entry was made, or under another user info.
 		p.mu.Lock()
@@ -272,21 +310,18 @@ func (p *proxy) credentials(ctx context.Context, index int, challenges []Challen
 			break
 		}
 	}
-	return nil, ErrRejected
+	return nil, why
 }
 
 // ask asks the provider.
-func (p *proxy) ask(ctx context.Context, index int, challenges []Challenge) (*method, error) {
+func (p *proxy) ask(ctx context.Context, index int, realm string, guess bool) (*method, error) {
 	scheme := p.schemes[index]
-	req := &CredentialsRequest{Proxy: p.url, UserInfo: p.user, Scheme: scheme.Name()}
-	if len(challenges) > 0 {
-		req.Realm = challenges[0].Params["realm"]
-	}
+	req := &CredentialsRequest{Proxy: p.url, UserInfo: p.user, Scheme: scheme.Name(), Realm: realm}
 	p.mu.Lock()
 	req.Rejected = slices.Clone(p.refusals)
 	p.mu.Unlock()
 	start := time.Now()
-	creds, err := p.provider.Credentials(ctx, req)
+	creds, until, err := askUntil(ctx, p.provider, req)
 	if p.trace != nil {
 		call(p.trace.CredentialsAsked, TraceInfo{Proxy: p.name, Scheme: req.Scheme, Duration: time.Since(start), Err: err})
 	}
@@ -301,6 +336,8 @@ func (p *proxy) ask(ctx context.Context, index int, challenges []Challenge) (*me
 		print:   p.refused.fingerprint(p.name, creds),
 		req:     req,
 		ambient: ambient,
+		guess:   guess,
+		until:   until,
 		habit:   &p.habits[index],
 	}, nil
 }

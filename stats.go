@@ -16,12 +16,13 @@ type ProxyStats struct {
 	Proxy string `json:"proxy"`
 
 	// Requests counts forwarded requests and tunnels, Legs what was sent to
-	// the proxy for them.
+	// the proxy for them; the leg that is a forwarded request itself is counted
+	// when it is answered.
 	Requests uint64 `json:"requests"`
 	Legs     uint64 `json:"legs"`
 
 	// Challenges counts the 407s, Handshakes the sessions begun, and
-	// Rejections the credentials refused. Behind a proxy that is well,
+	// Rejections the credentials refused, each once. Behind a proxy that is well,
 	// Challenges stay far behind Legs; a rise says that something has changed
 	// before users do.
 	Challenges uint64 `json:"challenges"`

@@ -93,28 +93,14 @@ func (t *table) evict() (evicted []*proxy) {
 	return evicted
 }
 
-// all returns the proxies.
-func (t *table) all() []*proxy {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.list()
-}
-
-// list is all for who holds t.mu.
-func (t *table) list() (ps []*proxy) {
-	for el := t.order.Front(); el != nil; el = el.Next() {
-		ps = append(ps, el.Value.(*proxy))
-	}
-	return ps
-}
-
 // clear empties the table and returns what was in it.
-func (t *table) clear() []*proxy {
+func (t *table) clear() (ps []*proxy) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ps := t.list()
-	for _, p := range ps {
+	for el := t.order.Front(); el != nil; el = el.Next() {
+		p := el.Value.(*proxy)
 		p.forgotten = true
+		ps = append(ps, p)
 	}
 	t.byKey = nil
 	t.order.Init()

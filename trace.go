@@ -102,17 +102,41 @@ func (info *TraceInfo) answered(start time.Time, resp *http.Response, err error)
 	}
 }
 
+// challenged counts a 407, and traces it as the answer to the leg of info.
+func (p *proxy) challenged(info TraceInfo, resp *http.Response) {
+	p.count.challenges.Add(1)
+	if p.trace == nil {
+		return
+	}
+	challenges, _ := ParseChallenges(resp.Header)
+	info.Status, info.Offered = resp.StatusCode, schemesOf(challenges)
+	call(p.trace.Challenged, info)
+}
+
+// schemesOf returns the auth-schemes of challenges.
+func schemesOf(challenges []Challenge) []string {
+	var names []string
+	for _, c := range challenges {
+		names = append(names, c.Scheme)
+	}
+	return names
+}
+
+// legInfo returns what is known of the leg under way.
+func (d *dialogue) legInfo() TraceInfo {
+	if d.op == opForward {
+		return d.info(opOpen)
+	}
+	return d.info(d.op)
+}
+
 // traced makes a leg over the connection of a dialogue.
 func (d *dialogue) traced(leg func() (*http.Response, bool, error)) (*http.Response, bool, error) {
 	t := d.p.trace
 	if t == nil {
 		return leg()
 	}
-	op := d.op
-	if op == opForward {
-		op = opOpen
-	}
-	info := d.info(op)
+	info := d.legInfo()
 	info.Reused = d.wire.used
 	start := time.Now()
 	call(t.LegSent, info)
@@ -122,30 +146,54 @@ func (d *dialogue) traced(leg func() (*http.Response, bool, error)) (*http.Respo
 	return resp, keep, err
 }
 
-// traced makes a leg over a pooled connection.
+// legInfo returns what is known of the leg under way.
+func (f *forwarding) legInfo(s step) TraceInfo {
+	info := f.info(opForward)
+	if s.probe {
+		info.Op = opProbe
+	}
+	if s.pool == boundPool {
+		info.Scheme = f.carried
+	}
+	return info
+}
+
+// A tracedLeg is what the hooks are told of a leg over a pooled connection.
+type tracedLeg struct {
+	info  TraceInfo
+	start time.Time // zero until it has a connection
+}
+
+// traced makes a leg over a pooled connection. net/http may choose another
+// connection where one turns out to be closed: that is another leg sent.
 func (f *forwarding) traced(s step) (*http.Response, error) {
 	t := f.p.trace
 	if t == nil {
 		return f.roundTrip(s)
 	}
-	info := f.info(opForward)
-	if s.probe {
-		info.Op = opProbe
-	}
-	start := time.Now()
+	f.carried = ""
+	leg := &tracedLeg{info: f.legInfo(s)} // f itself is not to escape
 	s.req = s.req.WithContext(httptrace.WithClientTrace(s.req.Context(), &httptrace.ClientTrace{
-		GotConn: func(got httptrace.GotConnInfo) {
-			info.Reused = got.Reused
-			if c, ok := got.Conn.(*boundConn); ok {
-				info.Scheme, info.Reused = c.scheme(), got.Reused || c.used
-			}
-			call(t.LegSent, info)
-		},
+		GotConn: func(got httptrace.GotConnInfo) { leg.sent(t, got) },
 	}))
 	resp, err := f.roundTrip(s)
-	info.answered(start, resp, err)
-	call(t.LegAnswered, info)
+	if s.pool == boundPool {
+		f.carried = leg.info.Scheme
+	}
+	if !leg.start.IsZero() {
+		leg.info.answered(leg.start, resp, err)
+		call(t.LegAnswered, leg.info)
+	}
 	return resp, err
+}
+
+func (l *tracedLeg) sent(t *Trace, got httptrace.GotConnInfo) {
+	l.info.Reused = got.Reused
+	if c, ok := got.Conn.(*boundConn); ok {
+		l.info.Scheme, l.info.Reused = c.scheme(), got.Reused || c.used
+	}
+	l.start = time.Now()
+	call(t.LegSent, l.info)
 }
 
 // What a TraceInfo or an Error is about.

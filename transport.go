@@ -67,8 +67,9 @@ type Transport struct {
 	ForbidCleartext bool
 
 	// InsecureAllowDowngrade lets a weaker scheme be used with a proxy with
-	// which a stronger one has been. Without it that is an error, since
-	// somebody between here and the proxy may have taken out the stronger one.
+	// which a stronger one has been, or a weaker algorithm of Digest. Without
+	// it that is an error, since somebody between here and the proxy may have
+	// taken out the stronger one.
 	InsecureAllowDowngrade bool
 
 	// Preemptive lets the first request open the strongest scheme that can do
@@ -107,6 +108,7 @@ type state struct {
 	proxyTLS *tls.Config
 	timeout  time.Duration // zero means none
 	proxies  table
+	made     everyPool
 	refused  rejections
 	stats    statistics
 }
@@ -250,9 +252,7 @@ func (t *Transport) CloseIdleConnections() {
 	if err != nil {
 		return
 	}
-	for _, p := range s.proxies.all() {
-		p.pools.closeIdle()
-	}
+	s.made.closeIdle()
 	s.base.CloseIdleConnections()
 }
 
@@ -300,15 +300,16 @@ func (s *state) proxyFor(req *http.Request) (*proxy, error) {
 // roundTripWithout sends req without its Proxy-Authorization: an origin server
 // is next to read it.
 func roundTripWithout(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
-	if _, ok := req.Header[authorizationField]; !ok {
-		return rt.RoundTrip(req)
+	out := req
+	if _, ok := req.Header[authorizationField]; ok {
+		clone := *req
+		clone.Header = req.Header.Clone()
+		clone.Header.Del(authorizationField)
+		out = &clone
 	}
-	out := *req
-	out.Header = req.Header.Clone()
-	out.Header.Del(authorizationField)
-	resp, err := rt.RoundTrip(&out)
+	resp, err := rt.RoundTrip(out)
 	if resp != nil {
-		resp.Request = req
+		resp.Request = req // of one with a body, net/http's HTTP/2 returns a copy
 	}
 	return resp, err
 }

@@ -79,7 +79,10 @@ func (w *wire) leg(ctx context.Context, req *http.Request, maxHead int64) (resp 
 		return resp, false, nil
 	}
 	whole := w.keep(resp)
-	return resp, whole && !resp.Close && writeErr == nil, nil
+	// What follows already has not been asked for, and must not pass for the
+	// answer to the next leg.
+	quiet := w.br.Buffered() == 0
+	return resp, whole && quiet && !resp.Close && writeErr == nil, nil
 }
 
 // read reads the answer's status line and header, skipping informational ones.

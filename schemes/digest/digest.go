@@ -25,6 +25,10 @@ import (
 type Scheme struct {
 	// MinAlgorithm is the weakest algorithm that is answered. The zero value
 	// is [MD5], the only one that many proxies know.
+	//
+	// To a proxy that offers nothing better, the next scheme on the list of
+	// the Transport is given, if it is offered; Transport.ForbidCleartext
+	// keeps that from being Basic.
 	MinAlgorithm Algorithm
 }
 
@@ -50,11 +54,13 @@ var (
 func (Scheme) Name() string { return "Digest" }
 
 // NewSession returns a session that answers the strongest of ex.Challenges. The
-// session implements [proxyauth.Continuer] and [proxyauth.Verifier].
+// session implements [proxyauth.Continuer], [proxyauth.Verifier] and, by the
+// algorithm, [proxyauth.Grader].
 //
 // Besides [ErrControl], its error wraps [proxyauth.ErrChallengeRequired] if there
 // is no challenge, or [proxyauth.ErrUnsupportedChallenge] if there is none with a
-// known and permitted algorithm, a known qop, a realm and a nonce.
+// known and permitted algorithm, a known qop, a realm and a nonce;
+// [proxyauth.ErrForbidden] as well if an algorithm was known and not permitted.
 func (s Scheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {
 	return s.newSession(ex, rand.Text)
 }
@@ -84,6 +90,7 @@ type hidden struct{ reveal func() *session }
 var (
 	_ proxyauth.Continuer = hidden{}
 	_ proxyauth.Verifier  = hidden{}
+	_ proxyauth.Grader    = hidden{}
 )
 
 func (h hidden) Authorization(ctx context.Context, leg proxyauth.Leg) (string, error) {
@@ -95,5 +102,7 @@ func (h hidden) Continue(_ context.Context, challenges []proxyauth.Challenge) er
 }
 
 func (h hidden) Verify(resp *http.Response) error { return h.reveal().verify(resp) }
+
+func (h hidden) Grade() int { return int(h.reveal().offer.algorithm) }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

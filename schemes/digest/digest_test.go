@@ -293,5 +293,5 @@ func ExampleScheme() {
 	fmt.Println(err)
 
 	// Output:
-	// proxyauth: unsupported challenge: digest: algorithm weaker than permitted
+	// proxyauth: forbidden: digest.Scheme.MinAlgorithm permits no weaker algorithm (proxyauth: unsupported challenge)
 }

@@ -34,7 +34,7 @@ type offer struct {
 var (
 	errIncomplete = unsupported("realm or nonce missing")
 	errAlgorithm  = unsupported("unknown algorithm")
-	errWeak       = unsupported("algorithm weaker than permitted")
+	errWeak       = fmt.Errorf("%w: digest.Scheme.MinAlgorithm permits no weaker algorithm (%w)", proxyauth.ErrForbidden, proxyauth.ErrUnsupportedChallenge)
 	errQop        = unsupported("unknown qop")
 	errUnsafe     = unsupported("control character")
 )

@@ -3,6 +3,7 @@ package digest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -111,12 +112,18 @@ func (s *session) sign(leg proxyauth.Leg, a2 []byte) string {
 	return string(b)
 }
 
+// errStale means that the proxy does not know the nonce that it has just sent: one
+// of several behind a load balancer, say. It has not looked at the password.
+var errStale = fmt.Errorf("%w: digest: a fresh nonce is stale", proxyauth.ErrSessionExpired)
+
 // proceed is [proxyauth.Continuer.Continue]. A stale nonce is replaced once:
 // squid calls an unknown nonce stale whatever the password.
 func (s *session) proceed(challenges []proxyauth.Challenge) error {
-	stale := slices.ContainsFunc(challenges, isStale)
-	if !stale || s.retried {
+	switch stale := slices.ContainsFunc(challenges, isStale); {
+	case !stale:
 		return s.refusal()
+	case s.retried:
+		return errStale
 	}
 	o, err := s.scheme.pick(challenges)
 	if err != nil {

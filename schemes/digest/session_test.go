@@ -70,7 +70,9 @@ func TestStaleForEver(t *testing.T) {
 	c.get()
 	require.NoError(t, c.challenged(offered("n2", "stale", "true")))
 	c.get()
-	require.ErrorIs(t, c.challenged(offered("n3", "stale", "true")), proxyauth.ErrRejected)
+	err := c.challenged(offered("n3", "stale", "true"))
+	require.ErrorIs(t, err, proxyauth.ErrSessionExpired)
+	require.NotErrorIs(t, err, proxyauth.ErrRejected, "nobody has looked at the password")
 }
 
 func TestPasswordChangedBehindAStaleNonce(t *testing.T) {
@@ -122,4 +124,18 @@ func TestStaleChallengeMayBeUnusable(t *testing.T) {
 	require.ErrorIs(t, err, proxyauth.ErrUnsupportedChallenge)
 	c.get()
 	c.requireSent("n1", "00000002", "cn1")
+}
+
+// A session is as strong as the algorithm of the challenge that it answers.
+func TestGrade(t *testing.T) {
+	grade := func(c *client) int { return c.session.(proxyauth.Grader).Grade() }
+	var grades []int
+	for _, algorithm := range []string{"MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256"} {
+		grades = append(grades, grade(newClient(t, offered("n1", "algorithm", algorithm))))
+	}
+	require.Equal(t, []int{0, 0, 1, 1, 2}, grades)
+	c := newClient(t, offered("n1", "algorithm", "SHA-256"))
+	c.get()
+	require.NoError(t, c.challenged(offered("n2", "stale", "true")))
+	require.Equal(t, 0, grade(c))
 }

@@ -3,7 +3,6 @@ package negotiate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -153,14 +152,8 @@ func (s *Scheme) NewSession(ctx context.Context, ex proxyauth.Exchange) (proxyau
 		n.localErr = ErrTicketRefused
 		return n, nil
 	}
-	n.ticket, n.localErr = s.ticket(ctx, ex)
-	switch {
-	case n.localErr == nil:
-		return n, nil
-	case krb.SecretRefused(n.localErr):
-		return nil, fmt.Errorf("%w: %w", proxyauth.ErrRejected, n.localErr)
-	case ctx.Err() != nil || !s.allowsNTLM(ex):
-		return nil, n.localErr
+	if err := n.obtain(ctx); err != nil {
+		return nil, err
 	}
 	return n, nil
 }

@@ -65,17 +65,30 @@ func (s *session) Final() bool { return s.final }
 func (s *session) begin(ctx context.Context) error {
 	if s.legs > 0 && s.ticket != nil {
 		// The ticket may have ended since the exchange before.
-		t, err := s.scheme.ticket(ctx, s.ex)
-		if err != nil {
+		if err := s.obtain(ctx); err != nil {
 			return err
 		}
-		s.ticket = t
 	}
 	s.legs, s.kerberos, s.ntlm, s.wrapped = 0, nil, nil, nil
 	if s.ticket != nil {
 		return s.beginKerberos(ctx)
 	}
 	return s.beginNTLM(ctx, s.scheme.wants.has(memoryKey(s.ex)))
+}
+
+// obtain gets the ticket. If there is none to be had, NTLM remains where it is
+// allowed, but not for a password that the KDC refuses.
+func (s *session) obtain(ctx context.Context) error {
+	s.ticket, s.localErr = s.scheme.ticket(ctx, s.ex)
+	switch {
+	case s.localErr == nil:
+		return nil
+	case krb.SecretRefused(s.localErr):
+		return fmt.Errorf("%w: %w", proxyauth.ErrRejected, s.localErr)
+	case ctx.Err() != nil || !s.scheme.allowsNTLM(s.ex):
+		return s.localErr
+	}
+	return nil
 }
 
 func (s *session) beginKerberos(ctx context.Context) error {
