@@ -254,7 +254,7 @@ func TestExcess(t *testing.T) {
 		{"10,000 challenges", testproxy.ManyChallenges(10_000, challenge), 0},
 		{"challenges beyond the header's limit", testproxy.ManyChallenges(300_000, challenge), proxyauth.ProxyFailed},
 		{"a long challenge", testproxy.Offer("Basic realm=\"" + strings.Repeat("x", 1<<20) + "\""), proxyauth.MalformedChallenge},
-		{"a challenge for ever", testproxy.Offer(`Digest realm="lab", nonce="n", qop="auth", stale=true`), proxyauth.CredentialsRejected},
+		{"a challenge for ever", testproxy.Offer(`Digest realm="lab", nonce="n", qop="auth", stale=true`), proxyauth.HandshakeBroken},
 	} {
 		for _, op := range []string{http.MethodGet, http.MethodPost, http.MethodConnect} {
 			t.Run(tt.desc+" to "+op, func(t *testing.T) {
@@ -291,7 +291,7 @@ func TestExcess(t *testing.T) {
 					case e == nil:
 						require.ErrorAs(t, err, &e)
 						require.Equal(t, tt.cause, e.Cause, e)
-					case op == http.MethodPost && tt.cause == proxyauth.CredentialsRejected:
+					case op == http.MethodPost && tt.cause == proxyauth.HandshakeBroken:
 						require.Equal(t, proxyauth.BodyNotReplayable, e.Cause, e)
 					default:
 						require.Equal(t, tt.cause, e.Cause, e)

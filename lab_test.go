@@ -92,6 +92,7 @@ func (l *lab) transport(user, password string) *proxyauth.Transport {
 	rt := &proxyauth.Transport{
 		Base:    l.base,
 		Schemes: allSchemes(),
+		Logger:  scanned.logger(l.t),
 		Credentials: proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 			l.asked.Add(1)
 			return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}, nil
@@ -111,6 +112,7 @@ func (l *lab) request(method, target string, body io.Reader) *http.Request {
 // do sends a request and reads the whole answer.
 func (l *lab) do(req *http.Request) (*http.Response, string, error) {
 	resp, err := l.rt.RoundTrip(req)
+	scanned.err(l.t.Name(), err)
 	if err != nil {
 		return nil, "", err
 	}

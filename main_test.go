@@ -10,9 +10,14 @@ import (
 )
 
 // TestMain fails if the tests leave goroutines behind: the library's, the test
-// proxy's, or net/http's connections, which the cleanup of a test has to close.
+// proxy's, or net/http's connections, which the cleanup of a test has to close; or
+// if there is a secret in what has been logged and in the errors.
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if found := scanned.report(); len(found) > 0 {
+		fmt.Fprintf(os.Stderr, "%d secrets are shown:\n\n%s\n", len(found), strings.Join(found, "\n"))
+		code = 1
+	}
 	if left := leaked(); code == 0 && len(left) > 0 {
 		fmt.Fprintf(os.Stderr, "%d goroutines leaked:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
 		code = 1

@@ -34,7 +34,12 @@ func (r *Rejections) Clear() { r.clear() }
 func (r *Rejections) Len() (known, order int) { return len(r.known), len(r.order) }
 
 // Known returns how many proxies t knows.
-func (t *Transport) Known() int { return len(t.state().proxies.all()) }
+func (t *Transport) Known() int {
+	proxies := &t.state().proxies
+	proxies.mu.Lock()
+	defer proxies.mu.Unlock()
+	return proxies.order.Len()
+}
 
 // Explained returns how many responses are kept an explanation for.
 func Explained() (n int) {

@@ -1,0 +1,324 @@
+package proxyauth_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+)
+
+// An accountSecret is what proves a user to one proxy, or not. No two are alike.
+type accountSecret struct {
+	account
+	password string
+}
+
+// nonces stands for all proxies that do Digest, when they forget their nonces.
+const nonces = "nonces"
+
+// A trouble is what may make requests fail that are under way at a proxy.
+type trouble struct {
+	proxy      string
+	begin, end int64
+}
+
+// A history is what has become of a secret.
+type history struct {
+	accepted int
+	refused  []*call // by the proxy
+	known    int64   // since when the Transport knows that it is refused, or 0
+	resets   int     // of the Transport
+}
+
+// A model knows what is allowed to happen, and notes what is not.
+type model struct {
+	mu        sync.Mutex
+	clock     int64
+	calls     []*call
+	secrets   map[string]accountSecret // by authorization
+	histories map[accountSecret]*history
+	troubles  []*trouble
+	wrong     []string
+}
+
+func newModel() *model {
+	return &model{secrets: make(map[string]accountSecret), histories: make(map[accountSecret]*history)}
+}
+
+func (m *model) complain(format string, args ...any) {
+	m.wrong = append(m.wrong, fmt.Sprintf(format, args...))
+}
+
+func (m *model) now() int64 {
+	m.clock++
+	return m.clock
+}
+
+func (m *model) begin(c *call) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c.id = len(m.calls)
+	c.begin = m.now()
+	m.calls = append(m.calls, c)
+}
+
+func (m *model) ended(c *call) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c.end = m.now()
+}
+
+// during notes that f may disturb what is under way at the proxy.
+func (m *model) during(proxy string, f func()) {
+	t := &trouble{proxy: proxy}
+	m.mu.Lock()
+	t.begin = m.now()
+	m.troubles = append(m.troubles, t)
+	m.mu.Unlock()
+	f()
+	m.mu.Lock()
+	t.end = m.now()
+	m.mu.Unlock()
+}
+
+// disturbed reports whether there was trouble of a name while c was under way.
+func (m *model) disturbed(c *call, name string) bool {
+	return slices.ContainsFunc(m.troubles, func(t *trouble) bool {
+		return t.proxy == name && t.begin < c.end && t.end > c.begin
+	})
+}
+
+func (m *model) history(s accountSecret) *history {
+	h := m.histories[s]
+	if h == nil {
+		h = new(history)
+		m.histories[s] = h
+	}
+	return h
+}
+
+func (m *model) made(authorization string, s accountSecret) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.secrets[authorization] = s
+}
+
+func (m *model) call(id string) *call {
+	if n, err := strconv.Atoi(id); err == nil && n < len(m.calls) {
+		return m.calls[n]
+	}
+	return nil
+}
+
+// judged takes the verdict of a proxy.
+func (m *model) judged(authorization, id string, v testproxy.Verdict) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, known := m.secrets[authorization]
+	if !known {
+		if !v.Only {
+			m.complain("an authorization that no session has made is judged")
+		}
+		return
+	}
+	c := m.call(id)
+	if c == nil {
+		m.complain("%s is proved by a request of nobody's", s.user)
+		return
+	}
+	h := m.history(s)
+	if h.known != 0 && h.known < c.begin {
+		m.complain("%v: sends %s again, known to be refused since %d (begun at %d)", c, s.password, h.known, c.begin)
+	}
+	switch {
+	case v.Accepted:
+		h.accepted++
+		if v.User != c.who.user || s.user != v.User {
+			m.complain("%v: is taken for %s", c, v.User)
+		}
+	case strings.Contains(strings.Join(v.Challenges, ""), "stale=true"):
+	default:
+		h.refused = append(h.refused, c)
+	}
+}
+
+// rejected notes that a Transport knows of a refusal. One that has been reset
+// while the call was under way may have forgotten it again.
+func (m *model) rejected(ctx context.Context, s accountSecret) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := ctx.Value(callKey{}).(*call)
+	switch {
+	case !ok:
+		m.complain("%s is rejected without a call", s.password)
+	case c.begin < c.who.program.reset:
+	default:
+		m.history(s).known = m.now()
+	}
+}
+
+// reset notes that p is about to forget, or has forgotten.
+func (m *model) reset(p *program) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.reset = m.now()
+	for s, h := range m.histories {
+		if slices.ContainsFunc(p.users, func(user string) bool { return user == s.user }) {
+			h.known = 0
+			h.resets++
+		}
+	}
+}
+
+// check checks what has become of all calls.
+func (m *model) check() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.calls {
+		if why := m.unexplained(c); why != "" {
+			m.complain("%v: %s", c, why)
+		}
+		if c.took > maxCall {
+			m.complain("%v: took %v", c, c.took)
+		}
+		if c.closed != nil && !c.closed() {
+			m.complain("%v: the body was not closed (%v)", c, c.err)
+		}
+		m.checkArrival(c)
+	}
+	for s, h := range m.histories {
+		m.checkRefusals(s, h)
+	}
+	return m.wrong
+}
+
+// maxCall is longer than any call should take: some that wait for each other, each
+// no longer than the patience of the one behind it.
+const maxCall = 30 * time.Second
+
+// checkRefusals holds a secret that was never right to one refusal, but for the
+// ones of which the Transport can't know, or has been told to forget.
+func (m *model) checkRefusals(s accountSecret, h *history) {
+	if h.accepted > 0 {
+		return
+	}
+	told := 0
+	for _, c := range h.refused {
+		if !c.gone && !m.disturbed(c, c.proxy) {
+			told++
+		}
+	}
+	if told > 1+h.resets {
+		m.complain("%s was refused by %s %d times", s.password, s.proxy, told)
+	}
+}
+
+// checkArrival checks that the request has arrived whole if the caller was told
+// so, and once if it could have effects.
+func (m *model) checkArrival(c *call) {
+	if c.body != "" && len(c.arrived) > 1 {
+		m.complain("%v: has arrived %d times", c, len(c.arrived))
+	}
+	if c.err != nil {
+		return
+	}
+	hash := sha256.Sum256([]byte(c.body))
+	if !slices.ContainsFunc(c.arrived, func(r testproxy.OriginRequest) bool { return r.BodySHA256 == hex.EncodeToString(hash[:]) }) {
+		m.complain("%v: has not arrived whole", c)
+	}
+}
+
+// unexplained returns what is wrong with the outcome of c.
+func (m *model) unexplained(c *call) string {
+	e, ok := errors.AsType[*proxyauth.Error](c.err)
+	switch {
+	case c.err == nil:
+		return ""
+	case c.gone && (errors.Is(c.err, context.Canceled) || errors.Is(c.err, errGone)):
+		return ""
+	case !ok && m.disturbed(c, c.proxy), isUnusedHTTP2(c.err):
+		return ""
+	case !ok:
+		return c.err.Error()
+	}
+	explained := false
+	switch e.Cause {
+	case proxyauth.CredentialsRejected:
+		for s, h := range m.histories {
+			explained = explained || s.proxy == c.proxy && s.user == c.who.user && len(h.refused) > 0
+		}
+	case proxyauth.BodyNotReplayable:
+		explained = c.body != "" && !c.replayable
+	case proxyauth.PolicyForbids:
+		explained = c.proxy == turncoat && !c.who.program.rt.InsecureAllowDowngrade
+	case proxyauth.HandshakeBroken, proxyauth.ProxyFailed:
+		explained = m.disturbed(c, c.proxy) || errors.Is(e, proxyauth.ErrSessionExpired) && m.disturbed(c, nonces)
+	}
+	if explained {
+		return ""
+	}
+	return e.Error()
+}
+
+// isUnusedHTTP2 reports whether net/http has found an HTTP/2 connection closed
+// over which nothing had been sent: one that was made for a caller who had gone. It
+// does not make another then.
+func isUnusedHTTP2(err error) bool {
+	return err != nil && strings.HasSuffix(err.Error(), "http2: client conn could not be established")
+}
+
+// checkLegs checks who the proxy took each request for.
+func (m *model) checkLegs(p *testproxy.Proxy) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tunnels := make(map[int]string) // users by connection
+	for _, leg := range p.Legs() {
+		if s, ok := m.secrets[leg.Header.Get("Proxy-Authorization")]; ok && s.proxy != p.Addr() {
+			m.complain("%s has reached %s", s.password, p.Addr())
+		}
+		if leg.Method == http.MethodConnect && leg.Status == http.StatusOK {
+			tunnels[leg.Conn] = leg.User
+		}
+		c := m.call(leg.Header.Get(idField))
+		if c == nil || leg.Status != http.StatusOK {
+			continue
+		}
+		if c.proxy != p.Addr() || p.Addr() != open && leg.User != c.who.user {
+			m.complain("%v: is let pass as %q by %s", c, leg.User, p.Addr())
+		}
+	}
+	for _, c := range m.calls {
+		for _, conn := range c.tunnels {
+			if conn.proxy == p.Addr() && p.Addr() != open && tunnels[conn.number] != c.who.user {
+				m.complain("%v: goes through a tunnel of %q", c, tunnels[conn.number])
+			}
+			if conn.proxy != c.proxy {
+				m.complain("%v: goes through %s", c, conn.proxy)
+			}
+		}
+	}
+}
+
+// checkOrigin checks what has arrived.
+func (m *model) checkOrigin(requests []testproxy.OriginRequest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range requests {
+		if r.Header["Proxy-Authorization"] != nil {
+			m.complain("Proxy-Authorization has reached an origin")
+		}
+		if c := m.call(r.Header.Get(idField)); c != nil {
+			c.arrived = append(c.arrived, r)
+		}
+	}
+}

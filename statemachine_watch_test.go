@@ -1,0 +1,207 @@
+package proxyauth_test
+
+import (
+	"context"
+	"maps"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
+)
+
+// A watchedScheme tells the model which secret an authorization proves.
+type watchedScheme struct {
+	proxyauth.Scheme
+	model *model
+}
+
+func (s watchedScheme) BindsConnection() bool {
+	b, ok := s.Scheme.(proxyauth.ConnectionBinder)
+	return ok && b.BindsConnection()
+}
+
+func (s watchedScheme) NewSession(ctx context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {
+	session, err := s.Scheme.NewSession(ctx, ex)
+	if err != nil {
+		return nil, err
+	}
+	made := func(authorization string) {
+		s.model.made(authorization, accountSecret{account{ex.Proxy.Host, ex.Credentials.Username}, ex.Credentials.Password.Reveal()})
+	}
+	switch session := session.(type) {
+	case proxyauth.Handshaker:
+		return watchedHandshake{session, made}, nil
+	case digestSession:
+		return watchedDigest{session, made}, nil
+	}
+	return watchedSession{session, made}, nil
+}
+
+type watchedSession struct {
+	proxyauth.Session
+	made func(authorization string)
+}
+
+func (s watchedSession) Authorization(ctx context.Context, leg proxyauth.Leg) (string, error) {
+	a, err := s.Session.Authorization(ctx, leg)
+	s.made(a)
+	return a, err
+}
+
+type digestSession interface {
+	proxyauth.Continuer
+	proxyauth.Verifier
+	proxyauth.Grader
+}
+
+type watchedDigest struct {
+	digestSession
+	made func(authorization string)
+}
+
+func (s watchedDigest) Authorization(ctx context.Context, leg proxyauth.Leg) (string, error) {
+	a, err := s.digestSession.Authorization(ctx, leg)
+	s.made(a)
+	return a, err
+}
+
+// What opens a handshake proves nothing, and is the same for everybody.
+type watchedHandshake struct {
+	proxyauth.Handshaker
+	made func(authorization string)
+}
+
+func (s watchedHandshake) Authorization(ctx context.Context, leg proxyauth.Leg) (string, error) {
+	a, err := s.Handshaker.Authorization(ctx, leg)
+	if s.Final() {
+		s.made(a)
+	}
+	return a, err
+}
+
+// A watchedMechanism tells the model what becomes of each authorization, and can
+// be switched off.
+type watchedMechanism struct {
+	testproxy.Mechanism
+	model *model
+	off   atomic.Bool
+}
+
+func (m *watchedMechanism) Challenge(c *testproxy.Conn) []string {
+	if m.off.Load() {
+		return nil
+	}
+	return m.Mechanism.Challenge(c)
+}
+
+func (m *watchedMechanism) Verify(r *testproxy.Request) testproxy.Verdict {
+	if n, ok := m.Mechanism.(*changingNTLM); m.off.Load() && !(ok && n.midway(r.Conn)) {
+		return testproxy.Reject()
+	}
+	v := m.Mechanism.Verify(r)
+	m.model.judged(m.Scheme()+" "+r.Credentials, r.Header.Get(idField), v)
+	return v
+}
+
+func (m *watchedMechanism) Forgets(c *testproxy.Conn) bool {
+	f, ok := m.Mechanism.(testproxy.Forgetter)
+	return ok && f.Forgets(c)
+}
+
+// changingNTLM is NTLM whose passwords change, and whose connections can be made
+// to lose their authentication, without harm to a handshake under way.
+type changingNTLM struct {
+	mu      sync.Mutex
+	current *ntlmAge
+}
+
+// An ntlmAge is NTLM for as long as nothing changes.
+type ntlmAge struct {
+	testproxy.NTLM
+	forgotten atomic.Bool
+}
+
+// An ntlmState is that of a connection.
+type ntlmState struct {
+	age    *ntlmAge
+	midway bool
+}
+
+// change puts other passwords in force. Connections keep their authentication
+// unless forget is set.
+func (n *changingNTLM) change(passwords map[string]string, forget bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.current != nil && forget {
+		n.current.forgotten.Store(true)
+	}
+	next := new(ntlmAge)
+	next.Server = &ntlmserver.Server{RequireMIC: true, Users: maps.Clone(passwords)}
+	n.current = next
+}
+
+func (n *changingNTLM) state(c *testproxy.Conn) *ntlmState {
+	s, _ := c.State(n).(*ntlmState)
+	if s == nil {
+		s = new(ntlmState)
+		c.SetState(n, s)
+	}
+	if !s.midway && c.User() == "" {
+		n.mu.Lock()
+		s.age = n.current
+		n.mu.Unlock()
+	}
+	return s
+}
+
+func (n *changingNTLM) midway(c *testproxy.Conn) bool { return n.state(c).midway }
+
+func (*changingNTLM) Scheme() string { return "NTLM" }
+
+func (n *changingNTLM) Challenge(c *testproxy.Conn) []string {
+	s := n.state(c)
+	s.midway = false
+	return s.age.Challenge(c)
+}
+
+func (n *changingNTLM) Verify(r *testproxy.Request) testproxy.Verdict {
+	s := n.state(r.Conn)
+	v := s.age.Verify(r)
+	s.midway = v.Only
+	return v
+}
+
+// Forgets is asked of authenticated connections, which NTLM may not have done.
+func (n *changingNTLM) Forgets(c *testproxy.Conn) bool {
+	s := n.state(c)
+	return s.age != nil && s.age.forgotten.Load()
+}
+
+// A numberedConn knows which of the proxy's connections it is: both ends count
+// from 1.
+type numberedConn struct {
+	net.Conn
+	proxy  string
+	number int
+}
+
+// A numberingDialer dials one at a time, so that proxies accept in its order.
+type numberingDialer struct {
+	network *testproxy.Network
+	mu      sync.Mutex
+	dialed  map[string]int
+}
+
+func (d *numberingDialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	conn, err := d.network.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	d.dialed[addr]++
+	return &numberedConn{conn, addr, d.dialed[addr]}, nil
+}

@@ -1,0 +1,4 @@
+package proxyauth
+
+// MaxStats bounds the proxies that are counted on their own.
+const MaxStats = maxStats
