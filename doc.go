@@ -50,11 +50,19 @@
 //
 // # Security
 //
-// Proxy-Authorization goes to the proxy that has asked for it and nowhere else:
-// not into a tunnel, not to an origin server, not along with a redirect. The
+// Credentials go to the proxy that they are for and nowhere else: not to another
+// proxy, not into a tunnel, not to an origin server, not along with a redirect. The
 // request's own header never goes into a CONNECT or another request that the
-// Transport makes of its own accord. Passwords are held in a [Secret], which
-// doesn't print, and no error, trace or log has one. Basic sends the password
-// readable for everybody between here and the proxy, unless the proxy is an
-// https:// one.
+// Transport makes of its own accord. A password that was refused is not sent
+// again, and a proxy that has offered a stronger scheme and then offers only weaker
+// ones is given none of them. Passwords are held in a [Secret], which doesn't
+// print, and no error, trace or log has one. Whatever a proxy sends, what is done
+// about it is bounded.
+//
+// A proxy sees http:// requests whole, and so does everybody between here and an
+// http:// proxy. Those can also read the password that Basic sends, guess the one
+// that Digest or NTLM proves, and relay NTLM. Against that help an https:// proxy,
+// [Transport.ForbidCleartext], and a list of schemes without the weak ones;
+// [Transport.AllowProxy] is for programs whose proxy is named by others.
+// SECURITY.md says more.
 package proxyauth

@@ -167,9 +167,11 @@ func (f *forwarding) send(s step) (*http.Response, error) {
 
 func (f *forwarding) roundTrip(s step) (*http.Response, error) {
 	if s.probe {
-		return f.p.sendProbe(s.req)
+		resp, err := f.p.sendProbe(s.req)
+		return resp, unquoted(err)
 	}
-	return f.p.pools.get(s.pool).RoundTrip(s.req)
+	resp, err := f.p.pools.get(s.pool).RoundTrip(s.req)
+	return resp, unquoted(err)
 }
 
 // unsent takes a leg that failed without an answer. It returns nil if there is

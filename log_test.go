@@ -203,6 +203,39 @@ func TestLogIsPrintable(t *testing.T) {
 	})
 }
 
+// A proxy may echo what it was sent into an answer that is malformed, which
+// net/http quotes.
+func TestEchoIsNotQuoted(t *testing.T) {
+	const echo = "you sent Basic YW5uOnMzY3JldA=="
+	for _, answer := range []string{
+		"HTTP/1.1 200 OK\r\n" + echo + "\r\n\r\n",
+		"HTTP/1.1 " + echo + "\r\n\r\n",
+		echo + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + echo + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: " + echo + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n" + echo + ": x\r\n\r\n",
+	} {
+		for _, body := range []bool{false, true} {
+			eachWay(t, answer, func(t *testing.T, w way) {
+				l, b := newLoggedLab(t, slog.LevelDebug, testproxy.Config{
+					Auth:  []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}},
+					Fault: testproxy.OnScheme("Basic", testproxy.Garbage(answer)),
+				})
+				var err error
+				switch {
+				case body && w.method == http.MethodGet:
+					_, _, err = l.do(l.request(http.MethodPost, httpOrigin, unreplayable("body")))
+				default:
+					err = w.reach(t.Context(), l.rt, originHost)
+				}
+				require.Error(t, err)
+				requireNoSecret(t, err)
+				require.NotRegexp(t, secret, b.lines())
+			})
+		}
+	}
+}
+
 // A Logger does not take the place of a Trace.
 func TestLogAndTrace(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, w way) {

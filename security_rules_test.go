@@ -152,6 +152,35 @@ func controlsInConnectHeader(t *testing.T) {
 	}
 }
 
+// A verbatim is a scheme whose authorization is what it says.
+type verbatim string
+
+func (verbatim) Name() string { return "Basic" }
+
+func (v verbatim) NewSession(context.Context, proxyauth.Exchange) (proxyauth.Session, error) {
+	return v, nil
+}
+
+func (v verbatim) Authorization(context.Context, proxyauth.Leg) (string, error) {
+	return string(v), nil
+}
+
+func controlsInAuthorization(t *testing.T) {
+	for _, evil := range controls {
+		for _, w := range ways {
+			bubble(t, fmt.Sprintf("%q %s", evil, w.desc), func(t *testing.T) {
+				l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
+				l.rt.Schemes = []proxyauth.Scheme{verbatim("Basic YTpi" + evil)}
+				requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
+				l.requireNoEvil()
+				for _, leg := range l.proxy.Legs() {
+					require.Empty(t, leg.Scheme)
+				}
+			})
+		}
+	}
+}
+
 func controlsInRequest(t *testing.T) {
 	everyWay(func(t *testing.T, l *lab, w way) {
 		for _, evil := range controls {

@@ -72,6 +72,7 @@ var invariantPromises = []promise{
 	{"7. nor from a challenge", TestControlsInChallenges},
 	{"7. nor a line end from what the program adds to CONNECT", controlsInConnectHeader},
 	{"7. nor from its request", controlsInRequest},
+	{"7. nor from a scheme of its own", controlsInAuthorization},
 	{"7. What is outside ASCII goes out as UTF-8", TestCredentialsOutsideASCII},
 
 	{"8. A secret that was refused is sent once", everyWay(refusedOnce)},

@@ -61,7 +61,7 @@ func (w *world) run() {
 // makeTrouble changes things while others are at it.
 func (w *world) makeTrouble(random *rand.Rand) {
 	for range worldEvents {
-		time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
+		time.Sleep(time.Duration(random.IntN(10)) * time.Millisecond)
 		proxy := allProxies[random.IntN(len(allProxies))]
 		program := w.programs[random.IntN(len(w.programs))]
 		a := account{proxy, w.identities[random.IntN(len(w.identities))].user}
@@ -176,7 +176,9 @@ func (w *world) check(troubled int) {
 	}
 	require.Empty(w.t, w.model.check())
 
-	time.Sleep(proxyauth.TokenLife) // of connections that were made for who has gone
+	// Connections may be waiting for a caller who has gone, and squid with one
+	// that it reads no further from.
+	time.Sleep(max(proxyauth.TokenLife, 3*time.Minute))
 	for _, p := range w.programs {
 		p.rt.CloseIdleConnections()
 	}

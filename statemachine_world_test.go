@@ -83,7 +83,6 @@ func newWorld(t *testing.T, seed uint64) *world {
 		TLSClientConfig:     ca.ClientConfig(),
 		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: 4,
-		IdleConnTimeout:     time.Minute,
 		GetProxyConnectHeader: func(ctx context.Context, _ *url.URL, _ string) (http.Header, error) {
 			return http.Header{idField: {strconv.Itoa(callOf(ctx).id)}}, nil
 		},
@@ -125,13 +124,14 @@ func (w *world) startProxy(network *testproxy.Network, addr string) {
 	}
 	ntlm := new(changingNTLM)
 	var offers []testproxy.Mechanism
+	refused := testproxy.ReadThenAnswer
 	switch addr {
 	case basicOne:
-		offers = []testproxy.Mechanism{&testproxy.Basic{Accounts: users, Realm: "lab"}}
+		offers, refused = []testproxy.Mechanism{&testproxy.Basic{Accounts: users, Realm: "lab"}}, testproxy.AnswerThenClose
 	case squid:
-		offers = []testproxy.Mechanism{digest}
+		offers, refused = []testproxy.Mechanism{digest}, testproxy.SquidBody
 	case bound:
-		offers = []testproxy.Mechanism{ntlm}
+		offers, refused = []testproxy.Mechanism{ntlm}, testproxy.SquidBody
 	case turncoat:
 		offers = []testproxy.Mechanism{&testproxy.Basic{Accounts: users, Realm: "lab"}, digest, ntlm}
 	}
@@ -152,7 +152,7 @@ func (w *world) startProxy(network *testproxy.Network, addr string) {
 		w.enforce(account{addr, who.user}, true)
 	}
 	w.proxies[addr] = testproxy.Start(w.t, testproxy.Config{
-		Network: network, Addr: addr, Auth: offers, ConnectHeader: []string{idField}, BareConnect: true,
+		Network: network, Addr: addr, Auth: offers, RefusedBody: refused, ConnectHeader: []string{idField}, BareConnect: true,
 	})
 }
 

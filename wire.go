@@ -94,7 +94,7 @@ func (w *wire) read(req *http.Request, maxHead int64) (*http.Response, error) {
 			if w.limit.N <= 0 {
 				err = errors.New("proxyauth: header of the answer is too long")
 			}
-			return nil, err
+			return nil, unquoted(err)
 		}
 		if resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
 			w.used = true
