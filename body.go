@@ -219,7 +219,10 @@ func requestTarget(r *http.Request) string {
 	if host == "" {
 		host = r.URL.Host
 	}
-	if r.URL.Opaque != "" {
+	switch {
+	case r.URL.Opaque != "" && r.Method == http.MethodConnect && r.URL.Path == "":
+		return r.URL.Opaque
+	case r.URL.Opaque != "":
 		return r.URL.RequestURI()
 	}
 	if strings.ContainsFunc(host, func(c rune) bool { return c >= 0x80 || c == '%' }) {
