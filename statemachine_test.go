@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	worldCallers = 10 // at once
-	worldCalls   = 16 // of each
+	worldCallers = 20 // at once
+	worldCalls   = 8  // of each
 	worldEvents  = 30
 )
 
@@ -58,13 +58,26 @@ func (w *world) run() {
 	w.check(len(troubled))
 }
 
+// pick returns a proxy and an identity. Each round has favourites, lest everybody
+// be alone.
+func (w *world) pick(random *rand.Rand) (proxy string, who *identity) {
+	proxy = allProxies[w.seed%uint64(len(allProxies))]
+	who = w.identities[w.seed/uint64(len(allProxies))%uint64(len(w.identities))]
+	if random.IntN(2) == 0 {
+		proxy = allProxies[random.IntN(len(allProxies))]
+	}
+	if random.IntN(2) == 0 {
+		who = w.identities[random.IntN(len(w.identities))]
+	}
+	return proxy, who
+}
+
 // makeTrouble changes things while others are at it.
 func (w *world) makeTrouble(random *rand.Rand) {
 	for range worldEvents {
 		time.Sleep(time.Duration(random.IntN(10)) * time.Millisecond)
-		proxy := allProxies[random.IntN(len(allProxies))]
-		program := w.programs[random.IntN(len(w.programs))]
-		a := account{proxy, w.identities[random.IntN(len(w.identities))].user}
+		proxy, who := w.pick(random)
+		program, a := who.program, account{proxy, who.user}
 		switch random.IntN(10) {
 		case 0:
 			w.model.during(proxy, func() {
@@ -119,12 +132,8 @@ func (w *world) turn(scheme int) {
 func (w *world) callAround(random *rand.Rand) {
 	for range worldCalls {
 		time.Sleep(time.Duration(random.IntN(10)) * time.Millisecond)
-		c := &call{
-			who:        w.identities[random.IntN(len(w.identities))],
-			proxy:      allProxies[random.IntN(len(allProxies))],
-			way:        callWays[random.IntN(len(callWays))],
-			replayable: random.IntN(2) == 0,
-		}
+		c := &call{way: callWays[random.IntN(len(callWays))], replayable: random.IntN(2) == 0}
+		c.proxy, c.who = w.pick(random)
 		if size := bodySizes[random.IntN(len(bodySizes))]; c.way != rawTunnel && size > 0 {
 			c.body = strings.Repeat(string(rune('a'+random.IntN(26))), size)
 		}
@@ -166,7 +175,7 @@ func (w *world) check(troubled int) {
 			succeeded++
 		}
 	}
-	require.Greater(w.t, succeeded, troubled/2, "or else there is little to be seen")
+	require.Greater(w.t, succeeded, troubled/4, "or else there is little to be seen")
 	for _, o := range w.origins {
 		w.model.checkOrigin(o.Requests())
 	}

@@ -61,7 +61,7 @@ func TestRefusesLayout(t *testing.T) {
 		{"length too long", func(b []byte) { le.PutUint16(b[20:], 0xffff) }, ntlmserver.ErrField},
 		{"in the signature", func(b []byte) { le.PutUint32(b[40:], 0) }, ntlmserver.ErrField},
 		{"in the version", func(b []byte) { le.PutUint32(b[40:], 71) }, ntlmserver.ErrField},
-		{"in the MIC", func(b []byte) { le.PutUint32(b[48:], 82) }, ntlmserver.ErrMICMissing},
+		{"in the MIC", func(b []byte) { le.PutUint16(b[12:], 6); le.PutUint32(b[16:], 82) }, ntlmserver.ErrMICMissing},
 		{"overlap", func(b []byte) { le.PutUint32(b[48:], le.Uint32(b[40:])) }, ntlmserver.ErrField},
 		{"odd length of text", func(b []byte) { le.PutUint16(b[44:], 5) }, ntlmserver.ErrMessage},
 		{"half a surrogate pair", func(b []byte) { le.PutUint16(b[le.Uint32(b[48:]):], 0xd800) }, ntlmserver.ErrMessage},
