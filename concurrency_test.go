@@ -18,6 +18,7 @@ const (
 // squid forgets a nonce whose counts arrive out of order (PROXIES.md, 20), so that
 // requests that shared one would be challenged time and again.
 func TestDigestNonceCountsStayInOrder(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		for _, tt := range []struct {
 			desc      string

@@ -113,6 +113,7 @@ func (c *cutConn) Write(b []byte) (int, error) {
 // exchange, in either direction: the request gets through, or fails, and the next
 // one gets through. Cuts of other kinds, and within TLS, come every few bytes.
 func TestCutAtEveryByte(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc string
 		cut  cut

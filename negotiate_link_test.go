@@ -14,6 +14,7 @@ import (
 // TestLinkedModules builds programs and looks into them: gokrb5 is linked by those
 // that ask for Negotiate, and go-ntlmssp by those that ask for NTLM.
 func TestLinkedModules(t *testing.T) {
+	t.Parallel()
 	const kerberos, ntlm = "github.com/jcmturner/gokrb5/v8", "github.com/Azure/go-ntlmssp"
 	for _, tt := range []struct {
 		desc    string

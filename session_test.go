@@ -114,6 +114,7 @@ func newGatedLab(t *testing.T, auth ...testproxy.Mechanism) (l *lab, gate chan s
 // While one request finds out what the proxy wants and proves the credentials,
 // the others send nothing.
 func TestFirstContactIsSingleFlight(t *testing.T) {
+	t.Parallel()
 	const n = 1000
 	for _, way := range ways {
 		for _, tt := range []struct {

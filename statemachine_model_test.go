@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -275,50 +274,4 @@ func (m *model) unexplained(c *call) string {
 // does not make another then.
 func isUnusedHTTP2(err error) bool {
 	return err != nil && strings.HasSuffix(err.Error(), "http2: client conn could not be established")
-}
-
-// checkLegs checks who the proxy took each request for.
-func (m *model) checkLegs(p *testproxy.Proxy) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	tunnels := make(map[int]string) // users by connection
-	for _, leg := range p.Legs() {
-		if s, ok := m.secrets[leg.Header.Get("Proxy-Authorization")]; ok && s.proxy != p.Addr() {
-			m.complain("%s has reached %s", s.password, p.Addr())
-		}
-		if leg.Method == http.MethodConnect && leg.Status == http.StatusOK {
-			tunnels[leg.Conn] = leg.User
-		}
-		c := m.call(leg.Header.Get(idField))
-		if c == nil || leg.Status != http.StatusOK {
-			continue
-		}
-		if c.proxy != p.Addr() || p.Addr() != open && leg.User != c.who.user {
-			m.complain("%v: is let pass as %q by %s", c, leg.User, p.Addr())
-		}
-	}
-	for _, c := range m.calls {
-		for _, conn := range c.tunnels {
-			if conn.proxy == p.Addr() && p.Addr() != open && tunnels[conn.number] != c.who.user {
-				m.complain("%v: goes through a tunnel of %q", c, tunnels[conn.number])
-			}
-			if conn.proxy != c.proxy {
-				m.complain("%v: goes through %s", c, conn.proxy)
-			}
-		}
-	}
-}
-
-// checkOrigin checks what has arrived.
-func (m *model) checkOrigin(requests []testproxy.OriginRequest) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, r := range requests {
-		if r.Header["Proxy-Authorization"] != nil {
-			m.complain("Proxy-Authorization has reached an origin")
-		}
-		if c := m.call(r.Header.Get(idField)); c != nil {
-			c.arrived = append(c.arrived, r)
-		}
-	}
 }

@@ -29,6 +29,7 @@ const (
 // Each round has a seed, from which follows what everybody tries to do, though not
 // in which order it happens. PROXYAUTH_SEED is the seed of the first round.
 func TestStateMachine(t *testing.T) {
+	t.Parallel()
 	seed, rounds := uint64(1), 32
 	if text := os.Getenv("PROXYAUTH_SEED"); text != "" {
 		var err error
