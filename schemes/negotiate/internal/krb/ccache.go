@@ -42,7 +42,7 @@ func parseCache(name string, data []byte) (*cache, error) {
 			c.tickets = append(c.tickets, cred)
 		}
 	}
-	if r.short || len(c.owner.name.NameString) == 0 {
+	if r.short || c.owner.realm == "" || strings.Join(c.owner.name.NameString, "") == "" {
 		return nil, malformed(name, "truncated ticket cache: run kinit")
 	}
 	return c, nil
