@@ -256,11 +256,11 @@ func TestNTLMBodyIsNotTouchedBeforeItIsSent(t *testing.T) {
 	}{
 		{"idle connections closed by the proxy", func(l *lab, _ *testproxy.NTLM) { l.proxy.Disconnect() }},
 		{"handshake broken once", func(l *lab, _ *testproxy.NTLM) {
-			l.rt.CloseIdleConnections()
+			l.hangUp()
 			l.proxy.SetFault(testproxy.Once(testproxy.OnScheme("NTLM", testproxy.DropAt(testproxy.BeforeAnswer))))
 		}},
 		{"keep-alive off in mid-handshake, once", func(l *lab, _ *testproxy.NTLM) {
-			l.rt.CloseIdleConnections()
+			l.hangUp()
 			l.proxy.SetFault(testproxy.Once(testproxy.On(407, testproxy.CloseOpenly())))
 		}},
 	} {

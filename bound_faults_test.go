@@ -173,7 +173,7 @@ func TestNTLMFallback(t *testing.T) {
 				l, _ := newNTLMLab(t, nil, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 				l.rt.LegTimeout = 5 * time.Second
 				require.NoError(t, way.reach(t.Context(), l.rt, originHost))
-				l.rt.CloseIdleConnections()
+				l.hangUp()
 				l.proxy.SetFault(tt.proxy)
 				server := &ntlmserver.Server{Users: map[string]string{user: password}, Faults: ntlmserver.Always(tt.server)}
 				l.proxy.SetAuth(&testproxy.NTLM{Server: server}, &testproxy.Basic{Realm: "lab", Accounts: l.users})
@@ -250,7 +250,7 @@ func TestNTLMCancelled(t *testing.T) {
 					l, _ := newNTLMLab(t, nil, testproxy.Config{})
 					if proved {
 						require.NoError(t, way.reach(t.Context(), l.rt, originHost))
-						l.rt.CloseIdleConnections()
+						l.hangUp()
 					}
 					l.proxy.SetFault(onToken(token, testproxy.StallAt(testproxy.OnRequest)))
 					ctx, cancel := context.WithCancel(t.Context())
@@ -288,7 +288,7 @@ func TestNTLMTokenLife(t *testing.T) {
 		bubble(t, tt.desc, func(t *testing.T) {
 			l, _ := newNTLMLab(t, nil, testproxy.Config{})
 			l.get(httpOrigin + "/")
-			l.rt.CloseIdleConnections()
+			l.hangUp()
 			hold := make(chan struct{})
 			l.proxy.SetFault(func(*testproxy.Leg) *testproxy.Action {
 				<-hold

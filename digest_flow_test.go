@@ -26,7 +26,7 @@ func digestLab(t testing.TB, d *testproxy.Digest) *lab {
 func (l *lab) visit(target string) (statuses []int) {
 	l.t.Helper()
 	l.get(target + "/")
-	l.rt.CloseIdleConnections()
+	l.hangUp()
 	for _, leg := range l.proxy.Legs() {
 		statuses = append(statuses, leg.Status)
 	}

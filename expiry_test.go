@@ -105,7 +105,7 @@ func TestLease(t *testing.T) {
 				time.Sleep(lease - 1)
 				l.get(tt.way.target("/"))
 				l.requireLeases(p, 1)
-				l.rt.CloseIdleConnections()
+				l.hangUp()
 				l.proxy.Reset()
 
 				time.Sleep(1 + gone)
@@ -116,7 +116,7 @@ func TestLease(t *testing.T) {
 				require.Equal(t, tt.scheme, p.asked[1].Scheme)
 				require.Empty(t, p.asked[1].Rejected)
 				for range 3 {
-					l.rt.CloseIdleConnections()
+					l.hangUp()
 					l.get(tt.way.target("/"))
 				}
 				l.requireLeases(p, 2)
@@ -187,7 +187,7 @@ func TestLeaseOfTokens(t *testing.T) {
 			return leased(n), time.Now().Add(short), nil
 		}
 		l.get(httpOrigin + "/")
-		l.rt.CloseIdleConnections()
+		l.hangUp()
 		hold := make(chan struct{})
 		l.proxy.SetFault(testproxy.Once(func(*testproxy.Leg) *testproxy.Action {
 			<-hold
@@ -243,7 +243,7 @@ func TestLeaseIsRenewedOnce(t *testing.T) {
 					require.NoError(t, err)
 				}
 				l.requireLeases(p, i+1)
-				l.rt.CloseIdleConnections()
+				l.hangUp()
 				time.Sleep(lease)
 			}
 			require.Empty(t, l.proxy.Violations())
@@ -284,7 +284,7 @@ func TestLeaseEnds(t *testing.T) {
 				if tt.cause == 0 {
 					for range 2 {
 						require.NoError(t, w.reach(t.Context(), l.rt, originHost))
-						l.rt.CloseIdleConnections()
+						l.hangUp()
 					}
 					require.Equal(t, []string{leased(1)}, p.accepted, "it was accepted before")
 					require.Len(t, p.asked, 2)

@@ -33,7 +33,7 @@ const drainPatience = 5 * time.Second
 // requireQuiet requires everything that was opened to have been closed.
 func (l *lab) requireQuiet() {
 	l.t.Helper()
-	l.rt.CloseIdleConnections()
+	l.hangUp()
 	synctest.Wait()
 	for _, conn := range l.proxy.Conns() {
 		require.False(l.t, conn.Open, "connection %d was left open", conn.Number)

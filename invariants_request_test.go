@@ -102,7 +102,7 @@ func TestRequestIsNotModified(t *testing.T) {
 								require.NoError(t, err)
 								require.NoError(t, resp.Body.Close())
 							}
-							l.rt.CloseIdleConnections()
+							l.hangUp()
 							synctest.Wait()
 							require.Zero(t, open.Load(), "bodies that are not closed")
 							require.Equal(t, header, req.Header)

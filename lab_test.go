@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -131,6 +132,13 @@ func (l *lab) get(target string) *http.Response {
 	require.Equal(l.t, "hello from GET "+req.URL.Path, body)
 	require.Same(l.t, req, resp.Request)
 	return resp
+}
+
+// hangUp closes the connections that are not in use. net/http knows this of an
+// HTTP/2 one a little after the response has ended.
+func (l *lab) hangUp() {
+	synctest.Wait()
+	l.rt.CloseIdleConnections()
 }
 
 // legs requires the legs since the last call, which are given without

@@ -138,7 +138,7 @@ func TestNegotiateSurprisesWithBody(t *testing.T) {
 					require.NoError(t, err)
 					l.requireUpload(u)
 				}
-				l.rt.CloseIdleConnections()
+				l.hangUp()
 				u = newUpload(size)
 				_, _, err = l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
 				require.NoError(t, err)
@@ -202,7 +202,7 @@ func TestNegotiatePerRequest(t *testing.T) {
 			l.legs("c3 CONNECT Negotiate -> 200")
 			l.get(httpsOrigin + "/e")
 			l.legs()
-			l.rt.CloseIdleConnections()
+			l.hangUp()
 			l.get(httpOrigin + "/f")
 			l.legs("c4 GET /f Negotiate -> 200")
 			l.requireTickets(1, 1)

@@ -152,7 +152,7 @@ func (l *negotiateLab) requireLegs(w way, want legTable) {
 		conn, _, _ := strings.Cut(want.cold[len(want.cold)-1], " ")
 		l.legs(conn + " GET /b -> 200")
 	}
-	l.rt.CloseIdleConnections()
+	l.hangUp()
 	l.get(w.target("/c"))
 	l.legs(want.newConn...)
 	require.Empty(l.t, l.server.Violations())

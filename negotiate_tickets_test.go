@@ -117,7 +117,7 @@ func TestNegotiateProxyChangesItsKey(t *testing.T) {
 			l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, basicToo(testproxy.Config{}))
 			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 			l.tally()
-			l.rt.CloseIdleConnections()
+			l.hangUp()
 			time.Sleep(time.Hour)
 			r.SetPassword(proxySPN, "new")
 			l.proxy.SetAuth(&spnegoserver.Mechanism{
@@ -148,7 +148,7 @@ func TestNegotiateKdestroy(t *testing.T) {
 			for leg := range l.tally() {
 				require.Equal(t, "GET 200", leg, "and no leg at all through a tunnel")
 			}
-			l.rt.CloseIdleConnections()
+			l.hangUp()
 			for range 2 {
 				e := requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
 				require.ErrorIs(t, e, negotiate.ErrNoTicket)
@@ -198,12 +198,12 @@ func TestNegotiatePasswordChanges(t *testing.T) {
 					for range 3 {
 						l.get(httpOrigin + "/")
 					}
-					l.rt.CloseIdleConnections()
+					l.hangUp()
 					l.tally()
 					r.SetPassword(user, "new")
 					require.NoError(t, w.reach(t.Context(), l.rt, originHost), "the ticket is good")
 					time.Sleep(24 * time.Hour)
-					l.rt.CloseIdleConnections()
+					l.hangUp()
 					l.tally()
 					err := w.reach(t.Context(), l.rt, originHost)
 					require.Equal(t, []string{password}, p.rejected)

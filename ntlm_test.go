@@ -106,7 +106,7 @@ func TestNTLMLegs(t *testing.T) {
 			l.legs("c1 GET /a -> 407", "c2 GET / NTLM -> 407", "c2 GET /a NTLM -> 200")
 			l.get(httpOrigin + "/b")
 			l.legs("c2 GET /b -> 200")
-			l.rt.CloseIdleConnections()
+			l.hangUp()
 			l.get(httpOrigin + "/c")
 			l.legs("c3 GET / NTLM -> 407", "c3 GET /c NTLM -> 200")
 		})
@@ -116,7 +116,7 @@ func TestNTLMLegs(t *testing.T) {
 			l.legs(tt.tunnel...)
 			l.get(httpsOrigin + "/b")
 			l.legs()
-			l.rt.CloseIdleConnections()
+			l.hangUp()
 			l.get(httpsOrigin + "/c")
 			last := tt.tunnel[2][:2]
 			want := map[string]string{"c1": "c2", "c2": "c3"}[last]
@@ -149,7 +149,7 @@ func TestNTLMOpeningLeg(t *testing.T) {
 			require.Equal(t, 1, opened)
 			require.Empty(t, l.proxy.Violations())
 			l.proxy.Reset()
-			l.rt.CloseIdleConnections()
+			l.hangUp()
 		}
 		for _, got := range l.origin.Requests() {
 			require.Equal(t, "Bearer x", got.Header.Get("Authorization"))

@@ -20,7 +20,7 @@ import (
 // newConns makes the proxy forget its connections and legs, so that the next
 // request is asked anew, be it forwarded or tunnelled.
 func (l *lab) newConns() {
-	l.rt.CloseIdleConnections()
+	l.hangUp()
 	l.proxy.Disconnect()
 	synctest.Wait()
 	l.proxy.Reset()

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -89,6 +90,7 @@ func TestAllowProxyIsPerProxy(t *testing.T) {
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 		open.SetAuth(&testproxy.Basic{Realm: "lab", Accounts: l.users})
 		open.Disconnect()
+		synctest.Wait()
 		requireForbidden(t, "Transport.AllowProxy", w.reach(t.Context(), l.rt, originHost))
 		for _, leg := range open.Legs() {
 			require.Empty(t, leg.Scheme)

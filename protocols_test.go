@@ -169,7 +169,7 @@ func TestProxyTLSState(t *testing.T) {
 		l.get(httpOrigin + "/")
 		_, kept := sessions.Get("all")
 		require.True(t, kept, "the origin's session was not kept")
-		l.rt.CloseIdleConnections()
+		l.hangUp()
 		l.get(httpOrigin + "/")
 		conns := l.proxy.Conns()
 		require.Len(t, conns, 3)

@@ -103,14 +103,19 @@ func (s *secretScanner) err(where string, err error) {
 }
 
 // logger returns a Logger at Debug, which is a trace as well, that looks through
-// all it is given. It is for every other test, as its name falls: the others have
-// no Trace, as most programs.
+// all it is given. It is for every other test, as its name falls, and for the rest
+// of them under the race detector: the others have no Trace, as most programs.
 func (s *secretScanner) logger(t testing.TB) *slog.Logger {
 	h := fnv.New32a()
 	h.Write([]byte(t.Name()))
-	if h.Sum32()%2 == 0 {
+	if (h.Sum32()%2 == 0) != raceEnabled {
 		return nil
 	}
+	return s.everything(t)
+}
+
+// everything returns the Logger of a test that is never without.
+func (s *secretScanner) everything(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(scannedLog{s, t.Name()}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 

@@ -116,7 +116,7 @@ func TestCloseIdleConnectionsAfterReset(t *testing.T) {
 		resp.Body.Close()
 		synctest.Wait()
 		require.Equal(t, 1, openConns(l.proxy))
-		l.rt.CloseIdleConnections()
+		l.hangUp()
 		synctest.Wait()
 		require.Zero(t, openConns(l.proxy))
 	})

@@ -89,6 +89,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 	first := w.newProgram("ann", "bob")
 	first.rt.InsecureAllowDowngrade = true
+	first.rt.Logger = scanned.everything(t)
 	w.newProgram("ann.second")
 	for _, addr := range allProxies {
 		w.startProxy(network, addr)
@@ -161,7 +162,7 @@ func (w *world) provide(a account) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.versions++
-	w.provided[a] = fmt.Sprintf("password %d of %s at %s", w.versions, a.user, a.proxy)
+	w.provided[a] = fmt.Sprintf("%s %d of %s at %s", password, w.versions, a.user, a.proxy)
 }
 
 func (w *world) password(a account) string {

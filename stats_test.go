@@ -65,7 +65,7 @@ func TestStats(t *testing.T) {
 			require.Empty(t, l.rt.Stats())
 			for i, want := range [][5]uint64{tt.cold, tt.warm, tt.newConn} {
 				if i == 2 {
-					l.rt.CloseIdleConnections()
+					l.hangUp()
 				}
 				l.get(tt.way.target("/"))
 				l.requireCounted(want, nil)

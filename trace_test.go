@@ -204,7 +204,7 @@ func TestTrace(t *testing.T) {
 			r.requireLines(t, tt.cold...)
 			l.get(tt.way.target("/"))
 			r.requireLines(t, tt.warm...)
-			l.rt.CloseIdleConnections()
+			l.hangUp()
 			l.get(tt.way.target("/"))
 			r.requireLines(t, tt.newConn...)
 		})

@@ -41,7 +41,7 @@ func TestLostChallenge(t *testing.T) {
 				l := newLab(t, testproxy.Config{Auth: tt.auth, Fault: lose})
 				if tt.warm {
 					l.get(httpOrigin + "/")
-					l.rt.CloseIdleConnections()
+					l.hangUp()
 					l.proxy.Reset()
 				}
 				u := newUpload(shortBody)

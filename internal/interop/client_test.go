@@ -6,10 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,12 +29,11 @@ func bareTransport(t testing.TB, origin *origin, proxy *interop.Proxy, via *url.
 	if proxy.Certificate != nil {
 		roots.AddCert(proxy.Certificate)
 	}
-	base := &http.Transport{
+	return &http.Transport{
 		Proxy:           http.ProxyURL(via),
 		TLSClientConfig: &tls.Config{RootCAs: roots},
+		DialContext:     new(net.Dialer).DialContext,
 	}
-	t.Cleanup(base.CloseIdleConnections)
-	return base
 }
 
 // newTransport returns the transport under test.
@@ -50,7 +52,56 @@ func newTransport(t testing.TB, base *http.Transport, account interop.Account) *
 
 // newClient returns a client that goes via one URL of proxy as account.
 func newClient(t testing.TB, origin *origin, proxy *interop.Proxy, via *url.URL, account interop.Account) *http.Client {
-	return &http.Client{Transport: newTransport(t, bareTransport(t, origin, proxy, via), account)}
+	base := bareTransport(t, origin, proxy, via)
+	return clientOf(t, newTransport(t, base, account), base)
+}
+
+// clientOf returns a client of rt, whose connections base makes. Its
+// CloseIdleConnections waits until there is none: net/http learns only after the
+// response of an HTTP/2 connection has ended that this is idle, and Apache logs a
+// tunnel when it ends.
+func clientOf(t testing.TB, rt http.RoundTripper, base *http.Transport) *http.Client {
+	q := &quitter{RoundTripper: rt, t: t}
+	dial := base.DialContext
+	base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		q.open.Add(1)
+		return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { q.open.Add(-1) })}, nil
+	}
+	client := &http.Client{Transport: q}
+	t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
+type quitter struct {
+	http.RoundTripper
+	t    testing.TB
+	open atomic.Int64
+}
+
+func (q *quitter) CloseIdleConnections() {
+	q.t.Helper()
+	client := http.Client{Transport: q.RoundTripper}
+	require.Eventually(q.t, func() bool {
+		client.CloseIdleConnections()
+		return q.open.Load() == 0
+	}, quitTimeout, time.Millisecond, "connections are left")
+}
+
+// quitTimeout is long enough for a machine that has much else to do.
+const quitTimeout = 30 * time.Second
+
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *countedConn) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
 }
 
 func fixed(account interop.Account) proxyauth.CredentialsFunc {

@@ -26,7 +26,7 @@ func TestDigestForwardedConcurrently(t *testing.T) {
 	proxy, origin := squidDigest(t), newOrigin(t)
 	base := bareTransport(t, origin, proxy, proxy.URL)
 	base.MaxIdleConnsPerHost = workers
-	client := &http.Client{Transport: newTransport(t, base, ann)}
+	client := clientOf(t, newTransport(t, base, ann), base)
 	concurrently(t, workers, func() error {
 		return repeat(requestsPerWorker, func() error { return fetch(client, origin.url) })
 	})

@@ -20,7 +20,8 @@ func TestProxiesWantCredentials(t *testing.T) {
 			proxy := tc.proxy.Start(t)
 			origin := newOrigin(t)
 			for _, via := range urlsOf(proxy) {
-				client := &http.Client{Transport: bareTransport(t, origin, proxy, via)}
+				base := bareTransport(t, origin, proxy, via)
+				client := clientOf(t, base, base)
 				resp, _ := get(t, client, origin.url)
 				require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
 				require.Len(t, resp.Header.Values("Proxy-Authenticate"), tc.offers)
@@ -49,13 +50,13 @@ func TestProxiesTakeBasicFromNetHTTP(t *testing.T) {
 			for _, via := range urlsOf(proxy) {
 				withUser := *via
 				withUser.User = url.UserPassword(ann.Username, ann.Password)
-				client := &http.Client{Transport: bareTransport(t, origin, proxy, &withUser)}
+				base := bareTransport(t, origin, proxy, &withUser)
+				client := clientOf(t, base, base)
 				for _, target := range []string{origin.url, origin.tlsURL} {
 					resp, body := get(t, client, target)
 					require.Equal(t, http.StatusOK, resp.StatusCode)
 					require.Equal(t, emptyBody, body)
 				}
-				// Apache would wait for the tunnel's end.
 				client.CloseIdleConnections()
 			}
 			proxy.Stop()

@@ -94,8 +94,7 @@ func (u user) client(t testing.TB) *http.Client {
 	if u.change != nil {
 		u.change(transport)
 	}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+	return clientOf(t, transport, base)
 }
 
 // requireFailure sends a request that does not get through and returns why.

@@ -62,7 +62,7 @@ func requireCorrectable(t *testing.T, base *http.Transport, target string) {
 	password.Store(wrong.Password)
 	transport := newTransport(t, base, ann)
 	transport.Credentials = changing(ann.Username, &password)
-	client := &http.Client{Transport: transport}
+	client := clientOf(t, transport, base)
 
 	require.NoError(t, refusal(client, target))
 	password.Store(ann.Password)
