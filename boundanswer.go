@@ -197,8 +197,7 @@ func (c *boundConn) judgeFirst(o *opening, resp *http.Response, refused bool) er
 		return nil
 	}
 	c.p.challenged(info, resp)
-	switch {
-	case o.method == nil:
+	if o.method == nil {
 		return o.fail(SchemeFailed, nil)
 	}
 	return o.fail(HandshakeBroken, errAskedAgain)
