@@ -15,12 +15,12 @@ import (
 // can be shared by several Transports.
 //
 // While it knows nothing, one request asks the source, and those that want the
-// same wait for it, each no longer than its own context. An answer is forgotten
-// when it expires, if the source is a [proxyauth.ExpiringProvider]; when MaxAge
-// has passed; and when it has been refused: then the source is asked again, once
-// for all that wait, and a different answer is tried at once. Errors are not
-// remembered. The source, if it is a [proxyauth.CredentialsObserver], is told
-// what became of its answers.
+// same wait for it, each no longer than its own context; the last one that gives up
+// leaves the source a second to end. An answer is forgotten when it expires, if the
+// source is a [proxyauth.ExpiringProvider]; when MaxAge has passed; and when it has
+// been refused: then the source is asked again, once for all that wait, and a
+// different answer is tried at once. Errors are not remembered. The source, if it is
+// a [proxyauth.CredentialsObserver], is told what became of its answers.
 //
 // The auth-scheme makes no difference: a source whose answer depends on it must
 // not be cached. A Cached must not be copied after first use.

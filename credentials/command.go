@@ -58,9 +58,10 @@ type Command struct {
 	// that asks its user something needs more.
 	Timeout time.Duration
 
-	// Logger is where the program's standard error goes, line by line, at
-	// [slog.LevelInfo], without the password and whatever looks like one, and
-	// at [slog.LevelWarn] the failures of store and erase. Nil means nowhere.
+	// Logger is where the first 8 KiB of the program's standard error go, line
+	// by line, at [slog.LevelInfo], without the password and whatever looks like
+	// one, and at [slog.LevelWarn] the failures of store and erase. Nil means
+	// nowhere.
 	Logger *slog.Logger
 
 	// answers holds what else the program has said of an answer, to be given

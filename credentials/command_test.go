@@ -177,6 +177,31 @@ func TestCommandLogsNoHalfPassword(t *testing.T) {
 	require.NotContains(t, log.String(), "s3c")
 }
 
+func TestCommandLogsSoMuchOfStandardError(t *testing.T) {
+	tests := []struct {
+		desc         string
+		lines, bytes int
+		want         int
+	}{
+		{desc: "less", lines: 8192/16 - 1, bytes: 16, want: 8192/16 - 1},
+		{desc: "more", lines: 4 * 8192 / 16, bytes: 16, want: 8192 / 16},
+		{desc: "cut within a line", lines: 100, bytes: 1000, want: 8},
+		{desc: "one long line", lines: 1, bytes: 100_000},
+	}
+	for _, test := range tests {
+		t.Run(test.desc, func(t *testing.T) {
+			var log bytes.Buffer
+			line := strings.Repeat("x", test.bytes-1) + "\n"
+			command := helper(t, "print", "STDERR="+strings.Repeat(line, test.lines))
+			command.Logger = textLogger(&log)
+			_, err := command.Credentials(t.Context(), request(t, proxyText))
+			requireNone(t, err, "no credentials for")
+			require.Equal(t, test.want, strings.Count(log.String(), "\n"))
+			require.Equal(t, test.want, strings.Count(log.String(), "text="+line))
+		})
+	}
+}
+
 func TestCommandLogsFailureOfStore(t *testing.T) {
 	var log bytes.Buffer
 	command := helper(t, "fail", "STDERR=can't keep s3cret")

@@ -3,16 +3,19 @@ package credentials_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	testkeyring "github.com/zalando/go-keyring"
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/credentials"
 	"github.com/go-proxyauth/proxyauth/credentials/internal/memo"
+	"github.com/go-proxyauth/proxyauth/credentials/keyring"
 )
 
 // A source is a provider, and how what it takes its answers from is changed. The
@@ -24,6 +27,7 @@ type source struct {
 }
 
 func sources(t *testing.T) map[string]source {
+	testkeyring.MockInit()
 	netrc := writeFile(t, "netrc", "machine proxy.example.com login ann password old")
 	password := writeFile(t, "password", "old")
 	fileChange := func(t *testing.T) { rewriteFile(t, password, "new") }
@@ -33,8 +37,9 @@ func sources(t *testing.T) map[string]source {
 	store := git(t, "credential-store", "--file", filepath.Join(t.TempDir(), "credentials"))
 	store.Accepted(t.Context(), request(t, proxyText), pair("ann", "old"))
 	vault := &vault{password: "old"}
+	managed := &keyring.Provider{Service: "managed", Username: "ann", Manage: true}
 
-	return map[string]source{
+	all := map[string]source{
 		"static":   {provider: credentials.Static("ann", "old")},
 		"proxyURL": {provider: credentials.ProxyURL(), proxy: "http://ann:old@proxy.example.com:3128"},
 		"environment": {
@@ -73,7 +78,24 @@ func sources(t *testing.T) map[string]source {
 			provider: credentials.Saved(failing("store", proxyauth.ErrNoCredentials), credentials.Func("vault", vault.ask)),
 			change:   vault.change,
 		},
+		"keyring":         keyringSource(t, &keyring.Provider{Service: "read", Username: "ann"}),
+		"managed keyring": keyringSource(t, managed),
+		"saved in the keyring": {
+			provider: credentials.Saved(managed, credentials.Func("vault", vault.ask)),
+			change:   vault.change,
+		},
 	}
+	maps.Copy(all, promptSources(t))
+	return all
+}
+
+// keyringSource puts the password into the store of go-keyring for tests.
+func keyringSource(t *testing.T, p *keyring.Provider) source {
+	save := func(t *testing.T, password string) {
+		require.NoError(t, p.Save(t.Context(), request(t, proxyText).Proxy, pair("ann", password)))
+	}
+	save(t, "old")
+	return source{provider: p, change: func(t *testing.T) { save(t, "new") }}
 }
 
 type vault struct {

@@ -13,8 +13,13 @@
 //   - [Cached]: from the memory of what another provider has said.
 //
 // Package keyring below it takes them from the system's store, and package prompt
-// asks at the terminal. All are safe for concurrent use, end when the context
-// does, and keep secrets and user names out of their errors.
+// asks at the terminal. All are safe for concurrent use, and keep secrets and user
+// names out of their errors.
+//
+// All end when the context does: a [Command] gives its program a second to end,
+// [Cached] and package prompt give as much to what they have begun if nobody else
+// waits for it, the ones that read files look at the context before each, and [Func]
+// ends when its function does.
 //
 // # Rejections
 //

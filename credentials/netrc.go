@@ -27,10 +27,16 @@ import (
 // programs write them, counts only for a proxy on that port, or of that URL
 // scheme.
 //
+// An entry with no password is none, unlike in curl, which sends an empty one: that
+// would be a failed login, and the next provider of a [Chain] would not be asked.
+// Whose password is empty writes password "".
+//
 // Values may be quoted as in curl, and must be if they contain blanks. Comments
-// go from # to the end of the line. Macros are skipped. A malformed file is an
-// error with the file's name and the line, even if an entry precedes the
-// mistake.
+// go from # to the end of the line. Macros are skipped, and so is, word by word as
+// in curl, what is no keyword where one belongs, such as "force yes". A malformed
+// file is an error with the file's name and the line, even if an entry precedes
+// the mistake; a second login or password in one entry is such, as what follows a
+// misspelled "machine" is for another host.
 //
 // The file is read each time the provider is asked, and so again after a refusal;
 // if it has not changed, the answer is the same, and a Transport does not send

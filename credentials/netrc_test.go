@@ -31,6 +31,9 @@ func TestNetrc(t *testing.T) {
 		{desc: "entry without login", content: "machine proxy.example.com password s3cret", netrc: credentials.Netrc{Login: "ann"}, user: "ann", password: "s3cret"},
 		{desc: "no login anywhere", content: "machine proxy.example.com password s3cret", none: true},
 		{desc: "entry without password", content: "machine proxy.example.com login ann\n" + two, user: "ann", password: "first"},
+		{desc: "only an entry without password", content: "machine proxy.example.com login ann", none: true},
+		{desc: "only an entry without password, and the default", content: "machine proxy.example.com login ann default login bob password x", netrc: credentials.Netrc{Login: "ann", Default: true}, none: true},
+		{desc: "unknown keyword", content: "machine other.example.com foo bar machine proxy.example.com login ann password s3cret force yes", user: "ann", password: "s3cret"},
 		{desc: "empty password", content: `machine proxy.example.com login ann password ""`, user: "ann"},
 		{desc: "longer host", content: "machine xproxy.example.com login ann password s3cret", none: true},
 		{desc: "parent domain", content: "machine example.com login ann password s3cret", none: true},
@@ -66,7 +69,7 @@ func TestNetrc(t *testing.T) {
 }
 
 func TestNetrcErrorNamesFileAndLine(t *testing.T) {
-	path := writeFile(t, "netrc", "machine proxy.example.com login ann password s3cret\n\nhunter2 s3cret\n")
+	path := writeFile(t, "netrc", "machine proxy.example.com login ann password s3cret\n\nlogin hunter2\n")
 	_, err := credentials.Netrc{Path: path}.Credentials(t.Context(), request(t, proxyText))
 	requireFailure(t, err, path+":3: ")
 	for _, content := range []string{"hunter2", "s3cret", "ann"} {

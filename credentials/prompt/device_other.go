@@ -8,4 +8,6 @@ func openDevice(string) (in, out *os.File, err error) {
 	return nil, nil, errNoTerminal
 }
 
+func inBackground(int) bool { return false }
+
 func discard(*os.File) {}

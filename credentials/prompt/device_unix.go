@@ -7,11 +7,25 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func openDevice(device string) (in, out *os.File, err error) {
 	f, err := os.OpenFile(cmp.Or(device, "/dev/tty"), os.O_RDWR|syscall.O_NOCTTY, 0)
 	return f, f, err
+}
+
+// inBackground reports whether the shell has given the terminal to another job
+// than the one the program is part of. Whoever touches it then is stopped with
+// SIGTTOU or SIGTTIN, and with it the whole program.
+func inBackground(fd int) bool {
+	foreground, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+	if err != nil {
+		return false // it is not the controlling terminal, which alone has jobs
+	}
+	own, err := unix.Getpgid(0)
+	return err == nil && own != foreground
 }
 
 // maxDiscards bounds how much is thrown away for a person who goes on typing.

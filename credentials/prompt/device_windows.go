@@ -18,6 +18,8 @@ func openDevice(device string) (in, out *os.File, err error) {
 	return in, out, nil
 }
 
+func inBackground(int) bool { return false }
+
 // discard throws away what was typed and not read.
 func discard(f *os.File) {
 	windows.FlushConsoleInputBuffer(windows.Handle(f.Fd()))

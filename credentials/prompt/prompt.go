@@ -25,8 +25,8 @@ var ErrCancelled = errors.New("proxyauth: prompt: cancelled by the user")
 // Provider is a [proxyauth.CredentialsProvider] that asks on the terminal, for
 // the user name if it is not known, and for the password, which is not echoed.
 // It never asks on a pipe or file: it uses /dev/tty, on Windows the console, even
-// if standard input is something else; where there is none, it has no
-// credentials.
+// if standard input is something else. Where there is none, or the shell runs the
+// program in the background, it has no credentials.
 //
 // Requests that want the same at the same time cause one question. After a
 // refusal it says so and asks again, at most MaxAttempts times until credentials
@@ -34,9 +34,16 @@ var ErrCancelled = errors.New("proxyauth: prompt: cancelled by the user")
 // second time. Put it into a [github.com/go-proxyauth/proxyauth/credentials.Cached]
 // to share answers between Transports, since it keeps none.
 //
-// When the context ends, the terminal is put back as it was. Where reading from a
-// terminal can't be interrupted (Windows, and macOS for /dev/tty), a read that is
-// pending then takes the next line typed.
+// When the context ends, and no other request waits for the same answer, the
+// terminal is put back as it was before Credentials returns, unless that takes more
+// than a second. (A request through a tunnel may end earlier than that, as net/http
+// does not wait for a connection that is being made.) Where reading from a terminal
+// can't be interrupted (Windows, and macOS for /dev/tty), a read that is pending
+// then takes the next line typed.
+//
+// With Negotiate a Transport asks its provider before a ticket is looked for, and
+// takes one without a user name only if there are no credentials. So a program for
+// users who have tickets leaves the prompt out; see credentials/README.md.
 //
 // The zero value is ready to use. A Provider must not be copied after first use.
 type Provider struct {
@@ -133,7 +140,7 @@ func (p *Provider) ask(ctx context.Context, req *proxyauth.CredentialsRequest) (
 		}
 		c, err := p.question(req, refusals).askOn(ctx, p.Device)
 		if errors.Is(err, errNoTerminal) {
-			return c, p.none("there is no terminal to ask on")
+			return c, p.none(err.Error())
 		} else if err != nil {
 			return c, p.failed(err)
 		}

@@ -267,9 +267,9 @@ func TestCancelledByTheContext(t *testing.T) {
 	p.types("s3c")
 	cancel()
 	require.ErrorIs(t, (<-done).err, context.Canceled)
+	// A program that ends now must not leave a shell with no echo behind.
+	p.requireTerminalAsBefore()
 
-	// The next one has the terminal to itself: it waits until the first has put
-	// it back.
 	done = ask(t.Context(), provider, request("ann"))
 	p.sees("Password for ann: ")
 	p.types("s3cret\r")

@@ -16,21 +16,51 @@ import (
 	"github.com/go-proxyauth/proxyauth/credentials/prompt"
 )
 
-// TestMain lets the test binary be a program on a terminal, or on none.
+// TestMain lets the test binary be a program on a terminal, or on none, or the
+// shell that runs it.
 func TestMain(m *testing.M) {
-	if os.Getenv("PROXYAUTH_TEST_PROMPT") == "" {
+	switch os.Getenv("PROXYAUTH_TEST_PROMPT") {
+	case "":
 		os.Exit(m.Run())
+	case "shell":
+		fmt.Print(runInBackground())
+	default:
+		c, err := new(prompt.Provider).Credentials(context.Background(), request("ann"))
+		fmt.Printf("[%d %v]\n", len(c.Password.Reveal()), err)
 	}
-	c, err := new(prompt.Provider).Credentials(context.Background(), request("ann"))
-	fmt.Printf("[%d %v]\n", len(c.Password.Reveal()), err)
 }
 
-func program(t *testing.T) *exec.Cmd {
+// runInBackground runs the program as a shell does a job with &, and returns how
+// it ended if that was not of its own accord.
+func runInBackground() string {
+	cmd := command(context.Background(), "program")
+	cmd.Stdout = os.Stdout
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return err.Error()
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil {
+		return err.Error()
+	}
+	if status.Stopped() {
+		cmd.Process.Kill()
+		return "stopped: " + status.StopSignal().String()
+	}
+	return ""
+}
+
+func program(t *testing.T) *exec.Cmd { return command(t.Context(), "program") }
+
+// command is the test binary in one of its roles.
+func command(ctx context.Context, role string) *exec.Cmd {
 	exe, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), exe)
+	if err != nil {
+		panic(err)
+	}
+	cmd := exec.CommandContext(ctx, exe)
 	// The race detector would wait for a second before the process ends.
-	cmd.Env = append(os.Environ(), "PROXYAUTH_TEST_PROMPT=1", "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), "PROXYAUTH_TEST_PROMPT="+role, "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 
@@ -55,6 +85,18 @@ func TestHasNoneWithoutATerminal(t *testing.T) {
 	output, err := cmd.Output()
 	require.NoError(t, err)
 	require.Equal(t, "[0 proxyauth: no credentials: prompt: there is no terminal to ask on]\n", string(output))
+}
+
+// In the background, touching the terminal would stop the program.
+func TestHasNoneInTheBackground(t *testing.T) {
+	p := newPerson(t)
+	cmd := command(t.Context(), "shell")
+	var output strings.Builder
+	cmd.Stdout, cmd.Stderr = &output, p.line
+	cmd.SysProcAttr = controlledBy(2)
+	require.NoError(t, cmd.Run())
+	require.Equal(t, "[0 proxyauth: no credentials: prompt: there is no terminal to ask on: the program runs in the background]\n", output.String())
+	p.requireTerminalAsBefore()
 }
 
 // controlledBy makes a session of its own, whose terminal is the child's file fd

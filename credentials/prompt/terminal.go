@@ -12,9 +12,13 @@ import (
 	"golang.org/x/term"
 )
 
-// errNoTerminal means that there is none, or that what was given is something
-// else.
-var errNoTerminal = errors.New("no terminal")
+var (
+	// errNoTerminal means that there is none, or that what was given is
+	// something else.
+	errNoTerminal = errors.New("there is no terminal to ask on")
+
+	errInBackground = fmt.Errorf("%w: the program runs in the background", errNoTerminal)
+)
 
 // A terminal is in raw mode until it is closed: it echoes nothing, and Ctrl-C
 // arrives as a character, so that the program does not end with echo off.
@@ -45,6 +49,9 @@ func (t *terminal) makeRaw() error {
 	return t.control(func(fd int) (err error) {
 		if !term.IsTerminal(fd) {
 			return errNoTerminal
+		}
+		if inBackground(fd) {
+			return errInBackground
 		}
 		t.before, err = term.MakeRaw(fd)
 		return err

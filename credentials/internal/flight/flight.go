@@ -6,7 +6,13 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
+
+// grace is how long the last caller that gives up waits for the call to end, so
+// that what a call does at its end is done when the program goes on, and perhaps
+// exits: a terminal is put back, a helper is told to end.
+const grace = time.Second
 
 // A Group shares the calls with the same key. The zero value is ready to use.
 type Group[K comparable, V any] struct {
@@ -28,14 +34,16 @@ var errAbandoned = errors.New("proxyauth: call ended without a result")
 // Do returns what f returns, or what the f of a call with the same key returns
 // that is under way. The context of f has the values of the first caller's, and
 // ends when nobody waits any more; each caller waits no longer than its own
-// context.
+// context, the last one up to a second more for f to return.
 func (g *Group[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V, error)) (V, error) {
 	c := g.join(ctx, key, f)
 	select {
 	case <-c.done:
 		return c.value, c.err
 	case <-ctx.Done():
-		g.leave(key, c)
+		if g.leave(key, c) {
+			c.settle()
+		}
 		var none V
 		return none, context.Cause(ctx)
 	}
@@ -71,14 +79,24 @@ func (g *Group[K, V]) finish(key K, c *call[V]) {
 	close(c.done)
 }
 
-func (g *Group[K, V]) leave(key K, c *call[V]) {
+// leave reports whether nobody waits any more.
+func (g *Group[K, V]) leave(key K, c *call[V]) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c.waiting--
-	if c.waiting == 0 {
-		// Whoever comes now must not join a call that is being cancelled.
-		g.forget(key, c)
-		c.cancel()
+	if c.waiting > 0 {
+		return false
+	}
+	// Whoever comes now must not join a call that is being cancelled.
+	g.forget(key, c)
+	c.cancel()
+	return true
+}
+
+func (c *call[V]) settle() {
+	select {
+	case <-c.done:
+	case <-time.After(grace):
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -108,6 +109,52 @@ func TestTheCallEndsWhenNobodyWaits(t *testing.T) {
 		require.Equal(t, "new", got, "a call that is being cancelled is not joined")
 		close(finish)
 	})
+}
+
+// The program may end as soon as the last caller has given up.
+func TestTheLastCallerWaitsForTheEndOfTheCall(t *testing.T) {
+	tests := []struct {
+		desc          string
+		cleanup, wait time.Duration
+		wantEnded     bool
+	}{
+		{desc: "ends soon", cleanup: time.Second / 2, wait: time.Second / 2, wantEnded: true},
+		{desc: "hangs", cleanup: time.Hour, wait: time.Second},
+	}
+	for _, test := range tests {
+		t.Run(test.desc, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				var group flight.Group[string, string]
+				var ended atomic.Bool
+				f := func(ctx context.Context) (string, error) {
+					<-ctx.Done()
+					time.Sleep(test.cleanup)
+					ended.Store(true)
+					return "late", nil
+				}
+				first, leaveFirst := context.WithCancel(t.Context())
+				last, leaveLast := context.WithCancel(t.Context())
+				var callers sync.WaitGroup
+				wait := func(ctx context.Context, want time.Duration) {
+					callers.Go(func() {
+						_, err := group.Do(ctx, "key", f)
+						require.ErrorIs(t, err, context.Canceled)
+						require.Equal(t, want, time.Since(start))
+					})
+				}
+				wait(first, 0)
+				wait(last, test.wait)
+				synctest.Wait()
+				leaveFirst()
+				synctest.Wait()
+				leaveLast()
+				callers.Wait()
+				require.Equal(t, test.wantEnded, ended.Load())
+				time.Sleep(test.cleanup)
+			})
+		})
+	}
 }
 
 func TestACallThatEndsItsGoroutine(t *testing.T) {

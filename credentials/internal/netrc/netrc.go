@@ -34,14 +34,18 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("line %d: %s", e.Line, e.Problem)
 }
 
-// Parse returns the entries of data in their order. Its errors are of type
+// Parse returns the entries of data in their order. Where a keyword belongs, it
+// skips, word by word as curl does, what is none. Its errors are of type
 // [*SyntaxError].
 func Parse(data []byte) ([]Entry, error) {
 	p := &parser{lexer: newLexer(data)}
 	for {
 		keyword, err := p.keyword()
-		if err != nil || keyword == "" {
-			return p.entries, err
+		if err != nil {
+			return nil, err
+		}
+		if keyword == "" {
+			return p.entries, nil
 		}
 		if err := p.statement(keyword); err != nil {
 			return nil, err
@@ -69,7 +73,8 @@ func (p *parser) statement(keyword string) error {
 		}
 		return p.assign(keyword, value)
 	}
-	return p.errorf("neither a keyword nor a comment")
+	// Other programs have keywords of their own.
+	return nil
 }
 
 func (p *parser) assign(keyword, value string) error {
@@ -83,12 +88,22 @@ func (p *parser) assign(keyword, value string) error {
 	entry := &p.entries[len(p.entries)-1]
 	switch keyword {
 	case "login", "user":
-		entry.Login = &value
+		return p.assignOnce("login", &entry.Login, value)
 	case "password":
-		entry.Password = &value
+		return p.assignOnce("password", &entry.Password, value)
 	case "port", "protocol":
 		entry.Ports = append(entry.Ports, value)
 	}
+	return nil
+}
+
+// assignOnce refuses a second value: if it is "machine" that is misspelled, what
+// follows is for another host.
+func (p *parser) assignOnce(keyword string, field **string, value string) error {
+	if *field != nil {
+		return p.errorf("a second %s in one entry", keyword)
+	}
+	*field = &value
 	return nil
 }
 
@@ -97,19 +112,18 @@ func (p *parser) assign(keyword, value string) error {
 func (p *parser) keyword() (string, error) {
 	for {
 		p.skipBlanks()
-		if !p.comment() {
-			break
+		if p.atEnd() {
+			return "", nil
 		}
-		p.skipLine()
+		if p.comment() {
+			p.skipLine()
+			continue
+		}
+		token, err := p.token()
+		if token != "" || err != nil {
+			return strings.ToLower(token), err
+		}
 	}
-	if p.atEnd() {
-		return "", nil
-	}
-	token, err := p.token()
-	if token == "" && err == nil {
-		return "", p.errorf("an empty quoted string for a keyword")
-	}
-	return strings.ToLower(token), err
 }
 
 func (p *parser) value(keyword string) (string, error) {

@@ -40,6 +40,11 @@ func TestParse(t *testing.T) {
 		{"macro that ends with CRLF", "macdef init\r\nmachine m\r\n\r\nmachine proxy.example.com login ann password s3cret", []netrc.Entry{ann}},
 		{"macro to the end", "machine proxy.example.com login ann password s3cret macdef init\nmachine m", []netrc.Entry{ann}},
 		{"name of macro missing", "macdef", nil},
+		{"unknown keyword with a value", "machine proxy.example.com login ann password s3cret force yes", []netrc.Entry{ann}},
+		{"unknown words between", "machine proxy.example.com foo login ann x y z password s3cret", []netrc.Entry{ann}},
+		{"unknown words in another entry", "machine a foo bar\nmachine proxy.example.com login ann password s3cret", []netrc.Entry{{Machine: "a"}, ann}},
+		{"unknown words first", "foo \"login a\" \"\"\nmachine proxy.example.com login ann password s3cret", []netrc.Entry{ann}},
+		{"unknown word behind a macro", "macdef x\na\nb\n\nfoo machine proxy.example.com login ann password s3cret", []netrc.Entry{ann}},
 	}
 	for _, test := range tests {
 		t.Run(test.desc, func(t *testing.T) {
@@ -54,9 +59,11 @@ var malformed = []struct {
 	desc, data string
 	want       string
 }{
-	{"unknown keyword", "machine m\n\nhunter2", "line 3: neither a keyword nor a comment"},
-	{"unknown keyword behind a macro", "macdef x\na\nb\n\nhunter2", "line 5: neither a keyword nor a comment"},
-	{"quoted empty keyword", `""`, "line 1: an empty quoted string for a keyword"},
+	{"misspelled machine", "machine m login a password b\nmachin n login c password d", "line 2: a second login in one entry"},
+	{"misspelled machine without login", "machine m login a password b\nmachin n password d", "line 2: a second password in one entry"},
+	{"second login of an empty first", "machine m login \"\"\nuser b", "line 2: a second login in one entry"},
+	{"misspelled machine at the top", "machin m\nlogin a password b", "line 2: login before the first machine"},
+	{"NUL in an unknown word", "machine m\nfo\x00o", "line 2: a control character"},
 	{"machine cut off", "machine", "line 1: machine without a value"},
 	{"password cut off", "machine m\npassword \n\n", "line 4: password without a value"},
 	{"login first", "login ann", "line 1: login before the first machine"},
