@@ -43,6 +43,7 @@ type attempt struct {
 	session Session // of method, nil while not begun
 	fresh   bool    // session answers a challenge of this attempt
 	sent    bool    // the last leg carried session's authorization
+	astray  bool    // it went to a target for which the proxy may ask nothing
 	flight  *flight // held by this attempt, or nil
 
 	last       *http.Response // the last 407, or what ended the attempt
@@ -88,11 +89,18 @@ func (a *attempt) takeUp(leading bool) bool {
 	return p.contacted && p.method == nil && (leading || len(p.flight) == 0)
 }
 
-// hurry bounds, from its first call on, for how long the others wait for this
+// hurry bounds, until rest is called, for how long the others wait for this
 // attempt, if they do.
 func (a *attempt) hurry() {
 	if a.flight != nil {
-		a.flight.landWithin(patience)
+		a.flight.hurry()
+	}
+}
+
+// rest ends what hurry began.
+func (a *attempt) rest() {
+	if a.flight != nil {
+		a.flight.rest()
 	}
 }
 
@@ -102,6 +110,27 @@ func (a *attempt) end() {
 		a.flight.land()
 		a.flight = nil
 	}
+}
+
+// holds reports whether the attempt has a flight that it has not lost.
+func (a *attempt) holds() bool {
+	if a.flight != nil && a.flight.isLost() {
+		a.end()
+	}
+	return a.flight != nil
+}
+
+// handshakes reports whether the session's exchange may take several legs.
+func (a *attempt) handshakes() bool {
+	_, ok := a.session.(Handshaker)
+	return ok
+}
+
+// opens reports whether the last authorization can't complete the exchange: it is the
+// first of NTLM's messages, say, which proves nothing.
+func (a *attempt) opens() bool {
+	h, ok := a.session.(Handshaker)
+	return ok && !h.Final()
 }
 
 // binds reports whether the method in use authenticates connections.
@@ -124,10 +153,18 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 		}
 		if err == nil {
 			a.turns++
-			return v, nil
+			if again, err := a.mayProve(ctx); err != nil {
+				return "", err
+			} else if !again {
+				return v, nil
+			}
+			continue
 		}
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
+		}
+		if errors.Is(err, ErrBodyNotReplayable) {
+			return "", a.fail(BodyNotReplayable, err)
 		}
 		if !errors.Is(err, ErrRejected) {
 			a.giveUp(a.method.index, err)
@@ -153,6 +190,7 @@ func (a *attempt) challenged(ctx context.Context, resp *http.Response) error {
 		a.p.asked()
 		return nil
 	}
+	a.answered()
 	if (a.guessed() || !a.binds()) && len(a.own(a.method.scheme)) == 0 {
 		// Not what the proxy speaks, and so nothing that it has refused.
 		a.drop()
@@ -245,7 +283,7 @@ func (a *attempt) rejected(ctx context.Context, err error) error {
 
 // unchallenged takes a 407 that has no challenge.
 func (a *attempt) unchallenged(ctx context.Context, malformed error) error {
-	if h, ok := a.session.(Handshaker); ok && a.sent && !h.Final() {
+	if a.sent && a.opens() {
 		// Nothing has been proved yet that could be refused.
 		return a.next(ctx, cmp.Or(malformed, ErrHandshakeBroken))
 	}
@@ -264,21 +302,24 @@ func (a *attempt) unchallenged(ctx context.Context, malformed error) error {
 	return a.fail(NoChallenge, nil)
 }
 
-// accepted takes the answer to the last leg that is not a 407. proof says
-// whether it shows that the proxy has accepted the authorization.
-func (a *attempt) accepted(ctx context.Context, resp *http.Response, proof bool) error {
+// accepted takes the answer to the last leg that is not a 407.
+func (a *attempt) accepted(ctx context.Context, resp *http.Response) error {
 	defer a.end()
 	if !a.sent {
 		a.p.passed()
 		return nil
 	}
+	a.answered()
 	if v, ok := a.session.(Verifier); ok {
 		if err := v.Verify(resp); err != nil {
 			a.last = resp
 			return a.fail(ProxyNotVerified, err)
 		}
 	}
-	if !proof {
+	if !a.isProof(resp.StatusCode) {
+		if !a.handshakes() {
+			a.p.abandon(a.method) // the next request asks what the proxy wants
+		}
 		return nil
 	}
 	a.p.prove(ctx, a.method)
@@ -286,6 +327,22 @@ func (a *attempt) accepted(ctx context.Context, resp *http.Response, proof bool)
 		a.p.checkIn(a.method, a.session)
 	}
 	return nil
+}
+
+// isProof reports whether an answer with status, which is not a 407, shows that the
+// proxy has accepted the authorization. Where that answered no challenge, what
+// stands before the proxy may have answered in its place. And where it can't have
+// completed the exchange, the proxy asks nothing for this target.
+func (a *attempt) isProof(status int) bool {
+	switch {
+	case a.p.accepts(a.method):
+		return true
+	case a.astray, a.opens(), status == http.StatusRequestTimeout: // which may have crossed the request
+		return false
+	case a.handshakes() || a.fresh:
+		return true
+	}
+	return status/100 != 5 && status != http.StatusBadRequest && status != http.StatusForbidden && status != http.StatusTooManyRequests
 }
 
 // shelve puts the session aside for a leg that carries no authorization.
@@ -317,7 +374,7 @@ func (a *attempt) giveUp(index int, err error) {
 // leave leaves a handshake, if one is under way: what the proxy has said to that is
 // not what it offers.
 func (a *attempt) leave() {
-	if _, ok := a.session.(Handshaker); ok && a.sent && len(a.own(a.method.scheme)) > 0 {
+	if a.handshakes() && a.sent && len(a.own(a.method.scheme)) > 0 {
 		a.challenges = a.offer
 	}
 }

@@ -348,7 +348,7 @@ func TestChallengedMidway(t *testing.T) {
 
 // TestRefusedWithBodyIntact compares the 407 that is returned with the proxy's.
 func TestRefusedWithBodyIntact(t *testing.T) {
-	for _, size := range []int64{0, 1, 3 << 10, 60 << 10} {
+	for _, size := range []int64{0, 1, 3 << 10, 60 << 10, 200 << 10} {
 		for _, kind := range []string{"GET", "short", "unreplayable"} {
 			t.Run(fmt.Sprintf("%d bytes, %s", size, kind), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

@@ -3,7 +3,6 @@ package proxyauth
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -76,8 +75,6 @@ func (f *forwarding) outgoing(auth string) (*http.Request, error) {
 	return &o.req, nil
 }
 
-var errBodyGone = errors.New("proxyauth: the request has a body but no GetBody")
-
 // body returns the body for the next leg.
 func (f *forwarding) body() (io.ReadCloser, error) {
 	f.held = nil
@@ -85,7 +82,7 @@ func (f *forwarding) body() (io.ReadCloser, error) {
 	case !hasBody(f.req):
 		return f.req.Body, nil
 	case f.bodySent && f.req.GetBody == nil:
-		return nil, errBodyGone
+		return nil, ErrBodyNotReplayable
 	case f.bodySent:
 		return f.req.GetBody()
 	case f.binds() && f.req.GetBody == nil:
@@ -198,9 +195,9 @@ func keepBody(resp *http.Response) {
 	body := resp.Body
 	timer := time.AfterFunc(drainPatience, func() { body.Close() })
 	defer timer.Stop()
-	kept, _ := io.ReadAll(io.LimitReader(body, maxKept))
+	kept, err := io.ReadAll(io.LimitReader(body, maxDrained+1))
 	body.Close()
-	resp.Body = &keptBody{bytes.NewReader(kept), kept}
+	resp.Body = newKeptBody(kept[:min(len(kept), maxDrained)], err == nil && len(kept) <= maxDrained)
 }
 
 // describe returns what a session may want to know of a forwarded request.

@@ -12,10 +12,7 @@ import (
 // itself: the legs before the last are made here, the last authorization goes
 // with the first request. The error is an *Error unless ctx has ended.
 func (p *proxy) dialBound(ctx context.Context) (net.Conn, error) {
-	p.mu.Lock()
-	host := p.lastHost
-	p.mu.Unlock()
-	o := opening{dialogue{attempt: attempt{p: p, op: opForward, target: host, onConn: true, single: true}}}
+	o := opening{dialogue{attempt: attempt{p: p, op: opForward, target: p.openingHost(ctx), onConn: true, single: true}}}
 	defer func() { o.close() }()
 	if err := o.begin(ctx); err != nil {
 		return nil, err
@@ -38,12 +35,35 @@ func (p *proxy) dialBound(ctx context.Context) (net.Conn, error) {
 		case passed && o.wire == nil:
 			o.session = nil // the next connection is for the request
 		case auth != "" || passed:
+			free := passed && o.opens()
+			if free && o.p.free.add(o.target) {
+				return nil, o.fail(SchemeFailed, errFree)
+			}
 			conn := newBoundConn(ctx, &o, auth)
+			conn.target, conn.astray = requestTarget(o.req), free
 			o = opening{}
 			return conn, nil
 		}
 	}
 	return nil, o.fail(HandshakeBroken, errClosedEarly)
+}
+
+type openingKey struct{}
+
+// openFor returns a context for a request whose connection is to be opened for its
+// own host, rather than for the one of any request under way.
+func openFor(ctx context.Context, req *http.Request) context.Context {
+	return context.WithValue(ctx, openingKey{}, hostOf(req))
+}
+
+// openingHost returns the host for which a connection is opened.
+func (p *proxy) openingHost(ctx context.Context) string {
+	if host, ok := ctx.Value(openingKey{}).(string); ok {
+		return host
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lastHost
 }
 
 // An opening is what precedes the first request on a connection that
@@ -86,7 +106,7 @@ func (o *opening) step(ctx context.Context) (final string, err error) {
 	if last {
 		o.method.habit.depth.Store(min(o.turns-1, o.method.habit.depth.Load()))
 	}
-	return "", o.accepted(ctx, o.last, last)
+	return "", o.accepted(ctx, o.last)
 }
 
 // oneLeg reports whether the exchange took a single authorization, which could be

@@ -106,7 +106,7 @@ func (c *boundConn) ended(err error) {
 	if !c.judged.Load() {
 		lost := errCutOff
 		if c.opened.Load() {
-			lost = errUnanswered
+			lost = c.unanswered()
 		}
 		err = c.failure(fmt.Errorf("%w: %w", lost, err))
 	}
@@ -159,6 +159,7 @@ func (c *boundConn) conclude() {
 // judge takes the final answer, whose head is held.
 func (c *boundConn) judge(resp *http.Response) {
 	defer c.conclude()
+	c.loss.Do(func() {}) // it was answered
 	refused := resp.StatusCode == http.StatusProxyAuthRequired
 	if o := c.opening; o != nil {
 		c.denied.Store(refused)
@@ -187,8 +188,7 @@ func (c *boundConn) judgeFirst(o *opening, resp *http.Response, refused bool) er
 	ctx, cancel := c.p.withTimeout(c.ctx)
 	defer cancel()
 	if !refused {
-		// A 408 may have crossed the request.
-		return o.accepted(ctx, resp, resp.StatusCode != http.StatusRequestTimeout)
+		return o.accepted(ctx, resp)
 	}
 	// What is to be done about a refusal is decided where the request is.
 	info := o.info(opForward)

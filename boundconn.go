@@ -31,6 +31,8 @@ const (
 // Reasons for which a connection is of no use before its first answer.
 var (
 	errMethodChanged = errors.New("proxyauth: another method has been chosen meanwhile")
+	errElsewhere     = fmt.Errorf("%w: the proxy had asked nothing for another host", ErrHandshakeBroken)
+	errFree          = errors.New("proxyauth: the proxy asks nothing for this host")
 	errWithdrawn     = fmt.Errorf("%w: the proxy offers the scheme no longer", ErrHandshakeBroken)
 	errCutOff        = fmt.Errorf("%w: the connection was closed", ErrHandshakeBroken)
 	errUnanswered    = fmt.Errorf("%w before the request was answered", errCutOff)
@@ -50,8 +52,17 @@ type boundConn struct {
 	method *method
 	broken *Error      // what it fails with, but for Err
 	flight *flight     // held until the first answer, or nil
+	proof  bool        // pending proves a secret that the proxy has not accepted
+	loss   sync.Once   // whether the proof was lost is settled
+	spare  atomic.Bool // it was, and is not to be sent again at once
 	expiry *time.Timer // nil once passed
 	used   bool        // an answer has come over it before it was handed on
+
+	// target is the URL of the host for which it was opened. It is astray if the
+	// proxy may have asked nothing for that, so that nobody is authenticated on
+	// the connection, and for another host it asks.
+	target string
+	astray bool
 
 	mu      sync.Mutex
 	pending string // the closing authorization
@@ -84,6 +95,7 @@ func newBoundConn(ctx context.Context, o *opening, auth string) *boundConn {
 		method:  o.method,
 		broken:  o.fail(HandshakeBroken, nil),
 		flight:  o.flight,
+		proof:   auth != "" && o.proves(),
 		used:    o.wire.used,
 		pending: auth,
 		settled: make(chan struct{}),
@@ -102,7 +114,7 @@ func newBoundConn(ctx context.Context, o *opening, auth string) *boundConn {
 	}
 	life := tokenLife
 	if c.flight != nil {
-		c.flight.landWithin(patience)
+		c.flight.hurry()
 		life = proofLife
 	}
 	c.mu.Lock() // which expire waits for
@@ -142,8 +154,31 @@ func (c *boundConn) Close() error {
 	if c.expiry != nil {
 		c.expiry.Stop()
 	}
+	if c.opened.Load() && !c.judged.Load() {
+		c.loseProof(true)
+	}
 	c.land()
 	return c.Conn.Close()
+}
+
+// loseProof notes, once, that what proves the credentials has got no answer. left
+// says that nobody waits for it any longer.
+func (c *boundConn) loseProof(left bool) {
+	c.loss.Do(func() {
+		if c.proof && !c.p.accepts(c.method) {
+			c.spare.Store(!c.p.loseProof(c.method, left))
+		}
+	})
+}
+
+// unanswered returns the reason of what fails because the request that opened the
+// connection was not answered.
+func (c *boundConn) unanswered() error {
+	c.loseProof(false)
+	if c.spare.Load() {
+		return errProofLost
+	}
+	return errUnanswered
 }
 
 func (c *boundConn) land() {
@@ -158,6 +193,10 @@ func (c *boundConn) Write(b []byte) (int, error) {
 		return c.writeFirst(b)
 	}
 	if beginsRequest(b) {
+		if c.astray && !c.takes(b) {
+			c.Close()
+			return 0, c.failure(errElsewhere)
+		}
 		c.awaiting.Store(true)
 		c.usage.begun(c.method.habit)
 	}
@@ -178,6 +217,7 @@ func (c *boundConn) writeFirst(b []byte) (int, error) {
 	}
 	line := authorizationField + ": " + c.pending + "\r\n"
 	c.expiry.Stop()
+	c.stray(b)
 	c.pending = ""
 	c.opened.Store(true)
 	c.usage.begun(c.method.habit)
@@ -212,6 +252,30 @@ func beginsRequest(b []byte) bool {
 	line := string(b[:min(len(b), 64)])
 	_, target, ok := strings.Cut(line, " ")
 	return ok && strings.HasPrefix(target, "http://")
+}
+
+// stray notes whether the request that begins with b, which carries the authorization,
+// goes to another host than what has opened the connection, at a proxy that asks
+// nothing for some.
+func (c *boundConn) stray(b []byte) {
+	_, target, _ := bytes.Cut(b, []byte(" "))
+	if bytes.HasPrefix(target, []byte(c.target)) || !c.p.free.any() {
+		return
+	}
+	host, _, _ := bytes.Cut(bytes.TrimPrefix(target, []byte("http://")), []byte("/"))
+	c.target = "http://" + string(host) + "/"
+	c.astray, c.opening.astray = true, true
+}
+
+// takes reports whether the request that begins with b can go over a connection that
+// is astray: it goes to the same host, or can be made again, having no body.
+func (c *boundConn) takes(b []byte) bool {
+	_, target, _ := bytes.Cut(b, []byte(" "))
+	if bytes.HasPrefix(target, []byte(c.target)) {
+		return true
+	}
+	head, _, complete := bytes.Cut(b, []byte("\r\n\r\n"))
+	return complete && !bytes.Contains(head, []byte("\r\nContent-Length: ")) && !bytes.Contains(head, []byte("\r\nTransfer-Encoding: "))
 }
 
 // ReadFrom lets a file be sent by the system, as without the boundConn.
@@ -270,5 +334,5 @@ func (c *boundConn) unwritten(err error) error {
 	case c.judged.Load():
 		return err
 	}
-	return c.failure(fmt.Errorf("%w: %w", errUnanswered, err))
+	return c.failure(fmt.Errorf("%w: %w", c.unanswered(), err))
 }

@@ -1,7 +1,10 @@
 package proxyauth_test
 
 import (
+	"context"
 	"net/http"
+	"net/url"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -52,31 +55,114 @@ func TestCallersAuthorization(t *testing.T) {
 	})
 }
 
+// TestCallersAuthorizationSpelled knows the field under keys that net/http would
+// not write itself, and sends as they are.
+func TestCallersAuthorizationSpelled(t *testing.T) {
+	for _, key := range []string{"Proxy-Authorization", "proxy-authorization", "PROXY-AUTHORIZATION", "proxy-Authorization"} {
+		for _, tt := range []struct {
+			desc, target string
+			direct       bool
+			proto        int // to the origin
+		}{
+			{desc: "forwarded", target: httpOrigin, proto: 1},
+			{desc: "tunnelled", target: httpsOrigin, proto: 1},
+			{desc: "tunnelled HTTP/2", target: httpsOrigin, proto: 2},
+			{desc: "directly", target: httpOrigin, direct: true, proto: 1},
+		} {
+			t.Run(tt.desc+" "+key, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := basicLab(t, nil)
+					l.base.ForceAttemptHTTP2 = tt.proto == 2
+					if tt.direct {
+						l.base.Proxy = nil
+					}
+					l.get(tt.target + "/") // with the Transport's own, where there is a proxy
+					l.hangUp()
+					l.origin.Reset()
+					l.secure.Reset()
+					l.proxy.Reset()
+					req := l.request(http.MethodGet, tt.target, nil)
+					req.Header = http.Header{key: {bobs}, "x-mine": {"yes"}}
+					resp, _, err := l.do(req)
+					require.NoError(t, err)
+					require.Equal(t, tt.proto, resp.ProtoMajor)
+					require.Equal(t, http.StatusOK, resp.StatusCode)
+					require.Same(t, req, resp.Request)
+					require.Equal(t, http.Header{key: {bobs}, "x-mine": {"yes"}}, req.Header, "it was changed")
+					got := slices.Concat(l.origin.Requests(), l.secure.Requests())
+					require.Len(t, got, 1)
+					require.Empty(t, got[0].Header["Proxy-Authorization"])
+					require.Equal(t, []string{"yes"}, got[0].Header["X-Mine"])
+					if tt.target == httpOrigin && !tt.direct {
+						require.Equal(t, []string{bobs}, l.proxy.Legs()[0].Header["Proxy-Authorization"])
+						l.legs("c2 GET / Basic -> 200")
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestCallersAuthorizationInTrailer refuses a Trailer that would take the field to
+// an origin.
+func TestCallersAuthorizationInTrailer(t *testing.T) {
+	for _, key := range []string{"Proxy-Authorization", "proxy-authorization"} {
+		for _, target := range []string{httpOrigin, httpsOrigin} {
+			t.Run(key+" "+target, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := basicLab(t, nil)
+					u := newUpload(10)
+					req := u.put(l.request(http.MethodPost, target, nil), false)
+					req.ContentLength = -1
+					req.Trailer = http.Header{"X-Sum": nil, key: {bobs}}
+					_, _, err := l.do(req)
+					require.ErrorContains(t, err, "Proxy-Authorization in the Trailer")
+					u.requireClosed(t)
+					require.Empty(t, l.proxy.Legs())
+				})
+			})
+		}
+	}
+}
+
 // TestCallersAuthorizationInConnect sends the one that Base puts into a CONNECT,
 // and does not answer the challenge to it.
 func TestCallersAuthorizationInConnect(t *testing.T) {
 	for _, tt := range []struct {
-		desc, authorization string
-		ok                  bool
+		desc, key, authorization string
+		ok, hook                 bool
 	}{
-		{"accepted", bobs, true},
-		{"refused", nobodys, false},
+		{desc: "accepted", key: "Proxy-Authorization", authorization: bobs, ok: true},
+		{desc: "refused", key: "Proxy-Authorization", authorization: nobodys},
+		{desc: "accepted in lower case", key: "proxy-authorization", authorization: bobs, ok: true},
+		{desc: "refused in lower case", key: "proxy-authorization", authorization: nobodys},
+		{desc: "accepted from the hook", key: "PROXY-authorization", authorization: bobs, ok: true, hook: true},
+		{desc: "refused from the hook", key: "PROXY-authorization", authorization: nobodys, hook: true},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := basicLab(t, nil)
-				l.base.ProxyConnectHeader = http.Header{"Proxy-Authorization": {tt.authorization}}
+				header := http.Header{tt.key: {tt.authorization}}
+				if tt.hook {
+					l.base.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return header, nil }
+				} else {
+					l.base.ProxyConnectHeader = header
+				}
+				l.get(httpOrigin + "/") // with the Transport's own
+				l.hangUp()
+				l.proxy.Reset()
 				_, _, err := l.do(l.request(http.MethodGet, httpsOrigin, nil))
-				require.Zero(t, l.asked.Load())
+				require.Equal(t, []string{tt.authorization}, l.proxy.Legs()[0].Header["Proxy-Authorization"])
+				require.Equal(t, http.Header{tt.key: {tt.authorization}}, header, "it was changed")
 				if tt.ok {
 					require.NoError(t, err)
-					l.legs("c1 CONNECT Basic -> 200")
+					l.legs("c2 CONNECT Basic -> 200")
 					return
 				}
 				var e *proxyauth.Error
 				require.ErrorAs(t, err, &e)
 				require.Equal(t, proxyauth.CredentialsRejected, e.Cause)
-				l.legs("c1 CONNECT Basic -> 407")
+				l.legs("c2 CONNECT Basic -> 407")
 			})
 		})
 	}

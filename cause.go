@@ -98,7 +98,8 @@ var hints = [...]string{
 		"The field that is named relaxes it.",
 	SchemeFailed: "No scheme that the proxy offers could be carried out on this machine. The error of each is listed.",
 	HandshakeBroken: "The proxy, or a firewall or load balancer before it, broke off the handshake. " +
-		"NTLM and Negotiate need keep-alive connections that stay with one proxy from end to end, and Digest nonces that all machines behind one name know.",
+		"NTLM and Negotiate need keep-alive connections that stay with one proxy from end to end, and Digest nonces that all machines behind one name know. " +
+		"Some proxies break it off when the password is wrong; it is then not sent again for a while, to spare the account.",
 	ProxyNotVerified: "The peer did not prove that it knows the secret. It may not be your proxy.",
 	Denied: "The proxy knows the user and denies the target. The account lacks permission, " +
 		"or the proxy does not allow CONNECT to this host and port.",

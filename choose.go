@@ -15,9 +15,15 @@ func (a *attempt) start(ctx context.Context, conn *tls.ConnectionState) error {
 	if a.session != nil {
 		return nil
 	}
-	if a.method != nil && a.flight == nil {
+	if had := a.flight != nil; a.method != nil && !a.holds() {
+		if had {
+			var err error
+			if a.flight, err = a.p.takeOff(ctx, false); err != nil {
+				return err
+			}
+		}
 		// While it was under way, others may have found out better.
-		if m, proved := a.p.current(); m != a.method || !proved {
+		if m, proved := a.p.current(); m != a.method || !proved && !had {
 			a.method = nil
 		}
 	}
@@ -88,7 +94,7 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 // where it finds that others have been faster, the attempt has the flight.
 func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
 	first := len(a.tried) == 0
-	if a.flight == nil {
+	if !a.holds() {
 		since := time.Now()
 		f, err := a.p.takeOff(ctx, false)
 		if err != nil {
@@ -124,6 +130,7 @@ func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
 	if first {
 		a.p.noteTried(a.tried)
 	}
+	a.noteOffered()
 	return a.fail(a.verdict(), nil)
 }
 

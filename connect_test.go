@@ -101,6 +101,12 @@ func TestConnected(t *testing.T) {
 	}
 }
 
+// proxyConnection answers with Proxy-Connection in place of Connection, and keeps
+// the connection whatever it says.
+func proxyConnection(proto, options string) *testproxy.Action {
+	return &testproxy.Action{Proto: proto, Keep: true, Header: http.Header{"Proxy-Connection": {options}, "Connection": nil}}
+}
+
 // TestConnect407 answers a challenge however the proxy treats the connection.
 func TestConnect407(t *testing.T) {
 	for _, tt := range []struct {
@@ -114,6 +120,18 @@ func TestConnect407(t *testing.T) {
 		{"reset in silence", &testproxy.Action{Reset: true}, 2},
 		{"HTTP/1.0", testproxy.HTTP10(), 2},
 		{"HTTP/1.0, kept alive", &testproxy.Action{Proto: "HTTP/1.0", SayClose: true, Header: http.Header{"Connection": {"keep-alive"}}}, 2},
+		{"HTTP/1.0, kept alive as by squid 2", proxyConnection("HTTP/1.0", "Keep-Alive"), 1},
+		{"HTTP/1.0, kept alive with other options", proxyConnection("HTTP/1.0", "x, keep-alive"), 1},
+		{"HTTP/1.0, not kept alive", proxyConnection("HTTP/1.0", "x"), 2},
+		{"HTTP/1.0, kept alive and closed", proxyConnection("HTTP/1.0", "keep-alive, close"), 2},
+		{"HTTP/1.0, kept alive with Connection: close", &testproxy.Action{Proto: "HTTP/1.0", Keep: true, Header: http.Header{
+			"Proxy-Connection": {"keep-alive"}, "Connection": {"close"}}}, 2},
+		{"HTTP/1.0, kept alive without a length", &testproxy.Action{Proto: "HTTP/1.0", Keep: true, Framing: testproxy.FramingClose, Header: http.Header{
+			"Proxy-Connection": {"keep-alive"}, "Connection": nil}}, 2},
+		{"Proxy-Connection: close", proxyConnection("HTTP/1.1", "Close"), 2},
+		{"Proxy-Connection: keep-alive", proxyConnection("HTTP/1.1", "keep-alive"), 1},
+		{"Proxy-Connection: keep-alive with Connection: close", &testproxy.Action{Header: http.Header{
+			"Proxy-Connection": {"keep-alive"}, "Connection": {"close"}}}, 2},
 		{"no Connection field", &testproxy.Action{Header: http.Header{"Connection": nil}}, 1},
 		{"chunked", testproxy.Chunked(), 1},
 		{"100 KiB", testproxy.LargeBody(100 << 10), 1},
@@ -248,6 +266,11 @@ func TestDialContext(t *testing.T) {
 		{desc: "through the proxy", legs: []string{"CONNECT echo.example.com:7 -> 407", "CONNECT echo.example.com:7 Basic -> 200"}},
 		{desc: "tcp4", network: "tcp4", legs: []string{"CONNECT echo.example.com:7 -> 407", "CONNECT echo.example.com:7 Basic -> 200"}},
 		{desc: "to an IPv6 address", addr: "[2001:db8::7]:7", legs: []string{"CONNECT [2001:db8::7]:7 -> 407", "CONNECT [2001:db8::7]:7 Basic -> 200"}},
+		{desc: "outside ASCII", addr: "bücher.example.com:7", legs: []string{"CONNECT xn--bcher-kva.example.com:7 -> 407", "CONNECT xn--bcher-kva.example.com:7 Basic -> 200"}},
+		{desc: "outside ASCII, and no name", addr: "xn--\u212a.example.com:7", err: "internationalized"},
+		{desc: "outside ASCII, line end", addr: "bücher.example.com\r\nX:7", err: "internationalized"},
+		{desc: "outside ASCII, slash", addr: "bücher.example.com/:7", err: "internationalized"},
+		{desc: "outside ASCII, user info", addr: "ann@bücher.example.com:7", err: "internationalized"},
 		{desc: "directly", change: direct},
 		{desc: "directly as in NO_PROXY", change: func(l *lab) {
 			proxy := l.base.Proxy
@@ -279,6 +302,7 @@ func TestDialContext(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := basicLab(t, nil)
 				l.echo("[2001:db8::7]:7")
+				l.echo("xn--bcher-kva.example.com:7")
 				if tt.change != nil {
 					tt.change(l)
 				}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -147,6 +148,22 @@ func checkHost(host string) error {
 		return errHost
 	}
 	return nil
+}
+
+var errIDN = errors.New("proxyauth: host is not a valid internationalized domain name")
+
+// connectTarget returns addr as it stands in the request line of a CONNECT: a host
+// outside ASCII is written in punycode, as net/http does.
+func connectTarget(addr string) (string, error) {
+	target := addr
+	if strings.ContainsFunc(addr, func(r rune) bool { return r >= 0x80 }) {
+		uri := writtenTarget(&url.URL{Scheme: "http", Host: addr}, addr)
+		if uri == "" {
+			return addr, errIDN
+		}
+		target = strings.TrimSuffix(strings.TrimPrefix(uri, "http://"), "/")
+	}
+	return target, checkHost(target)
 }
 
 // checkFieldValue refuses a value that would not survive as a field's value.

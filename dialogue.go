@@ -22,9 +22,10 @@ type dialogue struct {
 
 // connect sees to it that there is a connection.
 func (d *dialogue) connect(ctx context.Context) (err error) {
-	d.hurry()
 	if d.wire == nil {
+		d.hurry()
 		d.wire, err = d.p.dialWire(ctx)
+		d.rest()
 	}
 	return err
 }
@@ -59,6 +60,7 @@ func (d *dialogue) leg(ctx context.Context) (again bool, err error) {
 
 func (d *dialogue) exchange(ctx context.Context) (*http.Response, bool, error) {
 	d.hurry()
+	defer d.rest()
 	d.p.count.legs.Add(1)
 	ctx, cancel := d.p.withTimeout(ctx)
 	defer cancel()
@@ -68,8 +70,7 @@ func (d *dialogue) exchange(ctx context.Context) (*http.Response, bool, error) {
 // callersOwn reports whether the authorization of the last leg was put there by
 // the program.
 func (d *dialogue) callersOwn() bool {
-	_, ok := d.req.Header[authorizationField]
-	return ok && !d.sent
+	return hasAuthorization(d.req.Header) && !d.sent
 }
 
 // broken takes a leg that got no answer. It returns nil if the leg is to be made
@@ -77,12 +78,15 @@ func (d *dialogue) callersOwn() bool {
 func (d *dialogue) broken(ctx context.Context, err error) error {
 	reused := d.wire.used
 	d.hangUp()
+	again := d.lose(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case d.session != nil && d.binds():
+	case d.handshakes() && !again:
+		return d.proofLost(err)
+	case d.handshakes():
 		return d.next(ctx, fmt.Errorf("%w: %w", ErrHandshakeBroken, err))
-	case reused && d.redials < maxRedials && !errors.Is(err, context.DeadlineExceeded):
+	case again && reused && d.redials < maxRedials && !errors.Is(err, context.DeadlineExceeded):
 		// Announced as kept alive, and closed all the same.
 		d.redials++
 		return nil

@@ -144,15 +144,23 @@ func TestDigestAuthInt(t *testing.T) {
 	}
 	t.Run("unreplayable", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			l := digestLab(t, &testproxy.Digest{QOP: "auth-int"})
-			u := newUpload(shortBody)
-			resp, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
-			require.NoError(t, err)
-			require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
-			require.ErrorIs(t, proxyauth.ResponseError(resp), digest.ErrBodyNeeded)
-			require.Equal(t, proxyauth.SchemeFailed, proxyauth.ResponseError(resp).Cause)
-			u.requireClosed(t)
-			require.Zero(t, l.bodySent())
+			l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{
+				&testproxy.Digest{Realm: "lab", QOP: "auth-int"}, &testproxy.Basic{Realm: "lab"},
+			}})
+			for range 2 {
+				u := newUpload(shortBody)
+				resp, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
+				require.NoError(t, err)
+				require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
+				require.ErrorIs(t, proxyauth.ResponseError(resp), digest.ErrBodyNeeded)
+				require.Equal(t, proxyauth.BodyNotReplayable, proxyauth.ResponseError(resp).Cause)
+				u.requireClosed(t)
+				require.Zero(t, l.bodySent())
+				l.get(httpOrigin + "/")
+			}
+			for _, leg := range l.proxy.Legs() {
+				require.NotEqual(t, "Basic", leg.Scheme)
+			}
 		})
 	})
 }

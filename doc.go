@@ -40,8 +40,9 @@
 // so that requests go over it as they are.
 //
 // Each proxy, and each user info in a proxy's URL, has connections of its own, so
-// that none ever serves another identity. HTTP/2 to origin servers, the limits of
-// the pool and all other settings of Base stay as they are.
+// that none ever serves another identity, in several pools, for each of which Base's
+// limits hold on their own. HTTP/2 to origin servers and all other settings of Base
+// stay as they are, but for what [Transport.Base] says.
 //
 // Some proxies want a Negotiate token with each request all the same; that is
 // noticed. A proxy that a scheme of several legs can't get through, because it
@@ -54,7 +55,8 @@
 // proxy, not into a tunnel, not to an origin server, not along with a redirect. The
 // request's own header never goes into a CONNECT or another request that the
 // Transport makes of its own accord. A password that was refused is not sent
-// again, and a proxy that has offered a stronger scheme and then offers only weaker
+// again; one that is not proved, and whose proof got no answer twice, only after a
+// pause that doubles each time. A proxy that has offered a stronger scheme and then offers only weaker
 // ones is given none of them. Passwords are held in a [Secret], which doesn't
 // print, and no error, trace or log has one. Whatever a proxy sends, what is done
 // about it is bounded.

@@ -32,7 +32,7 @@ func askUntil(ctx context.Context, provider CredentialsProvider, req *Credential
 // leaves no method if there are none.
 func (a *attempt) renew(ctx context.Context) error {
 	old := a.method
-	if a.flight == nil {
+	if !a.holds() {
 		f, err := a.p.takeOff(ctx, false)
 		if err != nil {
 			return err

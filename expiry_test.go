@@ -322,7 +322,7 @@ func TestLeaseEndsForAScheme(t *testing.T) {
 		asked := 0
 		l.rt.Credentials = credentials.Func("one", func(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
 			asked++
-			if req.Scheme == "Digest" && asked > 3 || req.Scheme == "Basic" && asked < 4 {
+			if req.Scheme == "Digest" && asked > 2 || req.Scheme == "Basic" && asked < 4 {
 				return proxyauth.Credentials{}, time.Time{}, proxyauth.ErrNoCredentials
 			}
 			return credentialsOf(user, password), time.Now().Add(lease), nil

@@ -6,17 +6,26 @@ import (
 	"time"
 )
 
-// patience is for how long the others wait for one request that finds out what a
-// proxy wants, or proves credentials. The proxy's own answer comes at once; only
-// an origin server that keeps the request waiting, or that the proxy can't
-// connect to, takes longer, and it says nothing about the credentials.
+// patience is for how long the others wait for the answer to one request that
+// finds out what a proxy wants, or proves credentials. The proxy's own comes at
+// once, as a rule; an origin server that keeps the request waiting, or that the
+// proxy can't connect to, takes longer, and says nothing about the credentials.
+//
+// It is twice as long for each proof that is still without an answer: a directory
+// may be slow to refuse them.
 const patience = 10 * time.Second
+
+// maxLate bounds the doublings of patience.
+const maxLate = 10
 
 // A flight is the right to find out what a proxy wants, and to send it
 // credentials that are not proved. One request has it at a time.
 type flight struct {
-	once  sync.Once
-	slot  chan struct{}
+	p *proxy
+
+	mu    sync.Mutex
+	held  bool
+	late  bool // it was lost to impatience, and the answer has not come yet
 	timer *time.Timer
 }
 
@@ -27,7 +36,7 @@ type flight struct {
 func (p *proxy) takeOff(ctx context.Context, asking bool) (*flight, error) {
 	select {
 	case p.flight <- struct{}{}:
-		return &flight{slot: p.flight}, nil
+		return &flight{p: p, held: true}, nil
 	default:
 	}
 	timer := time.NewTimer(patience)
@@ -35,7 +44,7 @@ func (p *proxy) takeOff(ctx context.Context, asking bool) (*flight, error) {
 	for {
 		select {
 		case p.flight <- struct{}{}:
-			return &flight{slot: p.flight}, nil
+			return &flight{p: p, held: true}, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-timer.C:
@@ -46,21 +55,59 @@ func (p *proxy) takeOff(ctx context.Context, asking bool) (*flight, error) {
 	}
 }
 
-// landWithin gives the right up after d, whatever happens until then.
-func (f *flight) landWithin(d time.Duration) {
-	if f.timer == nil {
-		f.timer = time.AfterFunc(d, func() { f.once.Do(f.free) }) // by then, f.timer may not be set
+// hurry gives the right up when patience has run out, unless rest or land is
+// called before.
+func (f *flight) hurry() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held && f.timer == nil {
+		f.timer = time.AfterFunc(patience<<min(f.p.late.Load(), maxLate), f.lose)
 	}
 }
 
-func (f *flight) free() { <-f.slot }
+// rest ends what hurry began: the answer has come, and what is done with it, such as
+// asking the user, takes the time it takes.
+func (f *flight) rest() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stop()
+}
+
+func (f *flight) stop() {
+	if f.timer != nil {
+		f.timer.Stop()
+		f.timer = nil
+	}
+}
+
+func (f *flight) lose() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held {
+		f.held, f.late = false, true
+		f.p.late.Add(1)
+		<-f.p.flight
+	}
+}
+
+// isLost reports whether the right has been given up.
+func (f *flight) isLost() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.held
+}
 
 // land gives the right up. It may be called more than once.
 func (f *flight) land() {
-	f.once.Do(func() {
-		if f.timer != nil {
-			f.timer.Stop()
-		}
-		f.free()
-	})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stop()
+	if f.held {
+		f.held = false
+		<-f.p.flight
+	}
+	if f.late {
+		f.late = false
+		f.p.late.Add(-1)
+	}
 }

@@ -13,8 +13,9 @@ import (
 
 // forward sends a request for an http:// URL, which the proxy forwards.
 func (p *proxy) forward(req *http.Request) (*http.Response, error) {
-	if _, ok := req.Header[authorizationField]; ok {
-		return p.pools.get(callerPool).RoundTrip(req)
+	if hasAuthorization(req.Header) {
+		resp, err := p.pools.get(callerPool).RoundTrip(req)
+		return resp, unquoted(err)
 	}
 	p.count.requests.Add(1)
 	f := forwarding{attempt: attempt{p: p, op: opForward, target: req.URL.Host}, req: req}
@@ -42,8 +43,14 @@ type forwarding struct {
 	held     *heldBody // what was handed on in its place, or nil
 	probed   bool      // a probe has been let pass
 	rebound  bool      // a connection had lost its authentication
-	carried  string    // scheme of the authorization that the connection has added to the last leg, if it is traced
-	lost     error     // of a leg whose 407 may have been lost with the connection
+
+	// elsewhere says that a connection could not be used because it had been
+	// opened for another host.
+	elsewhere bool
+
+	shown   *int   // how often net/http has sent what proves the credentials
+	carried string // scheme of the authorization that the connection has added to the last leg, if it is traced
+	lost    error  // of a leg whose 407 may have been lost with the connection
 }
 
 // A step is a leg to be made.
@@ -74,7 +81,7 @@ func (f *forwarding) run(ctx context.Context) (*http.Response, error) {
 		case s.pool == boundPool:
 			return resp, nil // the connection has seen to the rest
 		default:
-			if err = f.accepted(ctx, resp, !s.probe); err == nil && !s.probe {
+			if err = f.accepted(ctx, resp); err == nil && !s.probe {
 				return resp, nil
 			}
 			f.probed = s.probe
@@ -89,10 +96,11 @@ func (f *forwarding) run(ctx context.Context) (*http.Response, error) {
 
 // next says what the next leg is.
 func (f *forwarding) next(ctx context.Context) (step, error) {
+	f.shown = nil
 	if err := f.start(ctx, f.tls()); err != nil {
 		return step{}, err
 	}
-	if f.binds() {
+	if f.binds() && !f.isFree() {
 		return f.nextBound()
 	}
 	if f.delicate() && !f.settled() {
@@ -115,10 +123,13 @@ func (f *forwarding) next(ctx context.Context) (step, error) {
 		}
 	}
 	out, err := f.outgoing(auth)
+	if err == nil && f.proves() {
+		out = out.WithContext(f.countShown(ctx))
+	}
 	if err != nil || !f.delicate() {
 		return step{req: out, pool: requestPool}, err
 	}
-	return step{req: out.WithContext(guard(ctx)), pool: requestPool, guarded: true}, nil
+	return step{req: out.WithContext(guard(out.Context())), pool: requestPool, guarded: true}, nil
 }
 
 // rebind takes back that the proxy wants an authorization with each request, if
@@ -136,12 +147,15 @@ func (f *forwarding) rebind() {
 func (f *forwarding) nextBound() (step, error) {
 	f.end()
 	f.legs, f.sent = f.legs+1, false
-	f.p.noteHost(f.req.URL.Host)
+	f.p.noteHost(hostOf(f.req))
 	if f.delicate() && !f.method.habit.bound.Load() {
 		// The proxy may ask again for the second request on a connection.
 		f.p.pools.get(boundPool).CloseIdleConnections()
 	}
 	out, err := f.outgoing("")
+	if err == nil && f.elsewhere {
+		out = out.WithContext(openFor(out.Context(), f.req))
+	}
 	return step{req: out, pool: boundPool}, err
 }
 
@@ -159,6 +173,7 @@ func (f *forwarding) tls() *tls.ConnectionState {
 func (f *forwarding) send(s step) (*http.Response, error) {
 	f.hurry()
 	resp, err := f.traced(s)
+	f.rest()
 	if e, ok := errors.AsType[*Error](err); !ok || errors.Is(e.Err, errUnanswered) {
 		f.p.count.legs.Add(1) // otherwise there was no connection to send it on
 	}
@@ -178,6 +193,7 @@ func (f *forwarding) roundTrip(s step) (*http.Response, error) {
 // another way.
 func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 	e, ok := errors.AsType[*Error](err)
+	f.noteShown(ctx)
 	switch {
 	case ok || ctx.Err() != nil:
 	case s.probe && f.lost != nil:
@@ -194,6 +210,9 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 	if !ok || s.pool != boundPool || ctx.Err() != nil {
 		return err
 	}
+	own := *e
+	own.Target = f.target // net/http may have made the connection for another request
+	e = &own
 	if f.held != nil && f.held.unread() {
 		f.held, f.bodySent = nil, false
 	}
@@ -201,11 +220,24 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 	case f.legs >= maxLegs, e.Cause == ProxyUnreachable, e.Cause == ProxyNotVerified, e.Cause == PolicyForbids,
 		e.Cause == NoCredentials && !errors.Is(e, ErrNoCredentials):
 		return e
+	case errors.Is(e, errProofLost), errors.Is(e, errSilence):
+		if len(e.Tried) == 0 {
+			e.Tried, e.Err = []*SchemeError{{m.scheme.Name(), e.Err}}, nil
+		}
+		return e
 	case !f.repeatable(e):
 		return f.unrepeatable(m, e)
 	case e.Cause == CredentialsRejected:
 		f.method = nil
 		return f.another(m)
+	case errors.Is(e.Err, errFree):
+		return nil
+	case errors.Is(e.Err, errElsewhere):
+		if f.elsewhere {
+			f.p.pools.get(boundPool).CloseIdleConnections() // among which there may be more of the kind
+		}
+		f.elsewhere = true
+		return nil
 	case errors.Is(e.Err, errMethodChanged):
 		if f.binds() {
 			f.method = nil
@@ -296,6 +328,9 @@ func (f *forwarding) asked(ctx context.Context, s step, resp *http.Response) err
 		}
 		f.rebound = true
 	}
+	if s.pool == requestPool {
+		f.p.free.remove(hostOf(f.req))
+	}
 	f.p.challenged(f.legInfo(s), resp)
 	err := f.challenged(ctx, resp)
 	if m := f.method; err == nil && s.pool == boundPool && m != nil && f.p.refused.has(m.print) {
@@ -310,7 +345,7 @@ func (f *forwarding) asked(ctx context.Context, s step, resp *http.Response) err
 // failed ends a request that could not be authenticated: with the proxy's 407 if
 // that is what came last.
 func (f *forwarding) failed(err error) (*http.Response, error) {
-	f.p.ended(err)
+	f.p.ended(f.inTerms(err))
 	if !f.bodySent {
 		closeBody(f.req)
 	}
@@ -323,6 +358,15 @@ func (f *forwarding) failed(err error) (*http.Response, error) {
 	resp.Request = f.req
 	explain(resp, e)
 	return resp, nil
+}
+
+// inTerms returns err as an *Error, for the counters and the log, unless the caller has
+// ended the request. The caller gets what net/http says of a proxy that does not answer.
+func (f *forwarding) inTerms(err error) error {
+	if _, ok := errors.AsType[*Error](err); ok || f.req.Context().Err() != nil {
+		return err
+	}
+	return &Error{Cause: ProxyFailed, Op: f.op, Proxy: f.p.name, Target: f.target, Err: err}
 }
 
 // discard gives the connection of the last 407 back, or up.

@@ -24,6 +24,9 @@ func FuzzConnectAnswer(f *testing.F) {
 		a407, a407 + anOK, early + cont + a407, strings.Repeat(cont, 9) + a407,
 		"HTTP/1.1 407 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
 		"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n<html>",
+		"HTTP/1.0 407 No\r\nProxy-Connection: Keep-Alive\r\nContent-Length: 2\r\n\r\nno",
+		"HTTP/1.0 407 No\r\nProxy-Connection: keep-alive\r\n\r\nno",
+		"HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nn",
 		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
 		"HTTP/1.1 2000 OK\r\n\r\n", "SSH-2.0-OpenSSH\r\n", "\x00\x00\x12\x04", "",
@@ -55,7 +58,13 @@ func FuzzConnectAnswer(f *testing.F) {
 			return
 		}
 		body, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
+		if err != nil {
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+			require.False(t, keep)
+		}
+		if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 {
+			require.False(t, keep, "the body ends with the connection")
+		}
 		require.LessOrEqual(t, len(body), proxyauth.MaxKept)
 		if len(splits) == 0 && len(answer) < 4096 { // which is read at once
 			require.False(t, keep && len(behind) > 0, "%q", behind)

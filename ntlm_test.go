@@ -85,6 +85,11 @@ func TestNTLMLegs(t *testing.T) {
 			tunnel: otherConn,
 		},
 		{
+			desc:   "squid 2",
+			config: testproxy.Config{Fault: testproxy.On(407, proxyConnection("HTTP/1.0", "keep-alive"))},
+			tunnel: sameConn,
+		},
+		{
 			desc:   "large 407s",
 			config: testproxy.Config{Fault: testproxy.On(407, testproxy.LargeBody(100<<10))},
 			tunnel: sameConn,

@@ -42,7 +42,7 @@ func (e *Error) rules() (rules []string) {
 
 // permits returns nil if the scheme may be used at the proxy.
 func (p *proxy) permits(scheme Scheme) error {
-	if p.rules.allowProxy != nil && !p.rules.allowProxy(p.url) {
+	if p.rules.allowProxy != nil && !p.rules.allowProxy(p.shownURL()) {
 		return errProxy
 	}
 	if r, ok := scheme.(Revealer); ok && p.rules.forbidClear && p.url.Scheme == "http" && r.RevealsSecret() {
@@ -69,6 +69,18 @@ func (a *attempt) downgraded(index int) bool {
 	return held && slices.ContainsFunc(a.tried, func(t *SchemeError) bool {
 		return t.Scheme == name && errors.Is(t, ErrUnsupportedChallenge)
 	})
+}
+
+// noteOffered notes the strongest scheme that the proxy offers, where none could be
+// begun: what is weaker does not take its place later on.
+func (a *attempt) noteOffered() {
+	strongest := slices.IndexFunc(a.p.schemes, func(s Scheme) bool { return len(a.own(s)) > 0 })
+	if strongest < 0 {
+		return
+	}
+	a.p.mu.Lock()
+	defer a.p.mu.Unlock()
+	a.p.floor = min(a.p.floor, strongest)
 }
 
 // weakened reports whether s, a session of m that has seen a challenge, is weaker
@@ -101,6 +113,9 @@ func (a *attempt) preempt(ctx context.Context, conn *tls.ConnectionState) error 
 		chosen, err := a.try(ctx, i, conn)
 		if chosen || err != nil {
 			break
+		}
+		if n := len(a.tried); n > 0 && errors.Is(a.tried[n-1], ErrChallengeRequired) {
+			break // the proxy may well offer this one, and what is weaker is not sent unasked
 		}
 	}
 	// What can't be done now may be when the proxy has challenged.

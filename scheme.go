@@ -142,6 +142,17 @@ type Handshaker interface {
 	Final() bool
 }
 
+// A TicketBearer is a [Session] whose authorization may carry a ticket, as that of
+// Kerberos does, which was got with the secret from somebody else.
+type TicketBearer interface {
+	Session
+
+	// BearsTicket reports whether the last authorization carries a ticket.
+	// Whoever gets no answer to one may try again, or another scheme, at
+	// once: the proxy counts no failure against the account.
+	BearsTicket() bool
+}
+
 // A Verifier is a [Session] that examines the answer of a proxy that has let the
 // request pass.
 type Verifier interface {
@@ -179,6 +190,10 @@ var (
 	// ErrForbidden means that a rule of the program, which the text names,
 	// forbids to answer: an algorithm is too weak, for example.
 	ErrForbidden = errors.New("proxyauth: forbidden")
+
+	// ErrBodyNotReplayable means that a session needs the request's body, which
+	// can't be had twice. It ends the request and says nothing of the scheme.
+	ErrBodyNotReplayable = errors.New("proxyauth: the request has a body but no GetBody")
 
 	// ErrRejected means that the proxy refused the credentials in a complete
 	// attempt.

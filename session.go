@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,7 @@ type proxy struct {
 	// flight is held by the one request that finds out what the proxy wants,
 	// or that proves credentials; the others wait for it.
 	flight chan struct{}
+	late   atomic.Int32 // proofs without an answer for which nobody waits any longer
 
 	mu        sync.Mutex
 	contacted bool                 // the proxy has answered something
@@ -42,6 +44,7 @@ type proxy struct {
 	lastTLS   *tls.ConnectionState // of the last connection to an https:// proxy
 
 	habits []habit // of the proxy, by scheme
+	free   freeHosts
 
 	// tried says why no scheme could be begun, when that was last found out.
 	tried   []*SchemeError
@@ -93,6 +96,12 @@ func newProxy(s *state, key proxyKey) *proxy {
 	p.pools.proxy = p
 	p.count = s.stats.of(p.name)
 	return p
+}
+
+// shownURL returns a copy of the proxy's URL, for a hook of the program.
+func (p *proxy) shownURL() *url.URL {
+	u := *p.url
+	return &u
 }
 
 // current returns the method in use and whether the proxy has accepted it.
@@ -206,6 +215,7 @@ func (p *proxy) abandon(m *method) {
 // refuse notes that the proxy has refused the credentials of m.
 func (p *proxy) refuse(ctx context.Context, m *method) {
 	first := p.refused.add(m.print)
+	p.lost.forget(m.print)
 	p.mu.Lock()
 	if p.method == m {
 		p.method, p.proved, p.idle = nil, false, nil
@@ -316,12 +326,17 @@ func (p *proxy) credentials(ctx context.Context, index int, realm string, guess 
 // ask asks the provider.
 func (p *proxy) ask(ctx context.Context, index int, realm string, guess bool) (*method, error) {
 	scheme := p.schemes[index]
-	req := &CredentialsRequest{Proxy: p.url, UserInfo: p.user, Scheme: scheme.Name(), Realm: realm}
+	req := &CredentialsRequest{Proxy: p.shownURL(), UserInfo: p.user, Scheme: scheme.Name(), Realm: realm}
 	p.mu.Lock()
 	req.Rejected = slices.Clone(p.refusals)
 	p.mu.Unlock()
 	start := time.Now()
+	ctx, end := untilCaller(ctx)
 	creds, until, err := askUntil(ctx, p.provider, req)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // whatever the provider makes of it
+	}
+	end()
 	if p.trace != nil {
 		call(p.trace.CredentialsAsked, TraceInfo{Proxy: p.name, Scheme: req.Scheme, Duration: time.Since(start), Err: err})
 	}

@@ -8,7 +8,17 @@ const (
 	MaxLegs       = maxLegs
 	MaxBroken     = maxBroken
 	Patience      = patience
+	LostPause     = lostPause
+	LeftPause     = leftPause
+	MaxPause      = maxPause
+	MaxWait       = maxWait
 	TokenLife     = tokenLife
+	MaxRedials    = maxRedials
+	MaxChallenges = maxChallenges
+	MaxParams     = maxParams
+	MaxHead       = maxHead
+	MaxDrained    = maxDrained
+	DrainPatience = drainPatience
 )
 
 // Rejections is the memory of refused credentials.

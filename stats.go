@@ -29,7 +29,9 @@ type ProxyStats struct {
 	Handshakes uint64 `json:"handshakes"`
 	Rejections uint64 `json:"rejections"`
 
-	// Failures counts the requests that did not get through, by cause.
+	// Failures counts the requests that did not get through, by cause; one that
+	// the proxy did not answer counts as ProxyFailed, and one that its caller
+	// ended does not count.
 	Failures map[Cause]uint64 `json:"failures"`
 }
 

@@ -1,9 +1,11 @@
 package proxyauth_test
 
 import (
+	"context"
 	"encoding/json"
 	"expvar"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -291,4 +293,33 @@ func TestStatsConcurrently(t *testing.T) {
 		require.EqualValues(t, n*each, last.Requests)
 		require.EqualValues(t, len(l.proxy.Legs()), last.Legs)
 	})
+}
+
+// TestUnansweredCounts has a proxy that closes the connections of requests which it
+// does not answer: a rise in that is to be seen as well.
+func TestUnansweredCounts(t *testing.T) {
+	for _, mechanism := range allMechanisms() {
+		eachWay(t, mechanism.Scheme(), func(t *testing.T, w way) {
+			l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanism}})
+			var log strings.Builder
+			l.rt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+			l.hangUp()
+			l.proxy.SetFault(testproxy.Always(testproxy.DropAt(testproxy.BeforeAnswer)))
+			for range 3 {
+				require.Error(t, w.reach(t.Context(), l.rt, originHost))
+			}
+			if w.method == http.MethodGet { // net/http goes on making a tunnel
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				require.ErrorIs(t, w.reach(ctx, l.rt, originHost), context.Canceled)
+			}
+			failures := uint64(0)
+			for _, n := range l.rt.Stats()[0].Failures {
+				failures += n
+			}
+			require.EqualValues(t, 3, failures)
+			require.Equal(t, 3, strings.Count(log.String(), "proxyauth: failed"))
+		})
+	}
 }

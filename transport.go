@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -21,7 +23,10 @@ type Transport struct {
 	// It must be an *http.Transport, which the Transport clones for each proxy;
 	// anything that observes or changes requests belongs outside, around the
 	// proxyauth.Transport. Base's Proxy function decides which proxy a request
-	// takes. A request that takes none, or a SOCKS proxy, goes to Base itself.
+	// takes. A request that takes none, or a SOCKS proxy, goes to Base itself,
+	// which asks Proxy once more. So it must give the same answer for the same
+	// request: one that takes turns belongs behind a choice that is made once
+	// for each request, and kept in its context.
 	//
 	// All settings of Base keep their meaning, with these differences:
 	//
@@ -31,6 +36,12 @@ type Transport struct {
 	//     net/http in tunnels.
 	//   - OnProxyConnectResponse is called for the answer that ends an
 	//     exchange, not for a 407 that is answered.
+	//   - MaxIdleConns, MaxIdleConnsPerHost and MaxConnsPerHost hold for each
+	//     pool of connections on its own. A proxy has up to four for each user
+	//     info: of tunnels; of connections whose requests are authenticated one
+	//     by one; of those that are authenticated themselves; and of those for
+	//     requests with a Proxy-Authorization of the caller. Base's own, without
+	//     a proxy, is one more.
 	Base http.RoundTripper
 
 	// Schemes are the authentication schemes that may be used, the strongest
@@ -72,9 +83,11 @@ type Transport struct {
 	// taken out the stronger one.
 	InsecureAllowDowngrade bool
 
-	// Preemptive lets the first request open the strongest scheme that can do
-	// without a challenge. It saves a leg, and sends a proxy credentials that
-	// has not asked for them, in a scheme that it may not know.
+	// Preemptive lets the first request open the strongest scheme. It saves a
+	// leg, and sends a proxy credentials that has not asked for them, in a
+	// scheme that it may not know. A scheme that can't be carried out here, for
+	// want of a ticket, say, leaves it to the next one; where one needs a
+	// challenge first, as Digest does, the proxy is asked after all.
 	Preemptive bool
 
 	// LegTimeout limits each leg that the Transport adds of its own accord:
@@ -110,6 +123,7 @@ type state struct {
 	proxies  table
 	made     everyPool
 	refused  rejections
+	lost     silences
 	stats    statistics
 }
 
@@ -180,7 +194,8 @@ func userInfoCredentials(_ context.Context, req *CredentialsRequest) (Credential
 //
 //   - for an https:// URL the error is an [*Error];
 //   - for an http:// URL the proxy's 407 is returned as any other response, with
-//     its body intact, and [ResponseError] returns the *Error. Where the proxy
+//     its body intact, and [ResponseError] returns the *Error. A body of more
+//     than 256 KiB may end there with [io.ErrUnexpectedEOF]. Where the proxy
 //     has not answered the request itself, but broke off the handshake on the
 //     connection that was to carry it, the error is the *Error.
 //
@@ -188,12 +203,16 @@ func userInfoCredentials(_ context.Context, req *CredentialsRequest) (Credential
 // when authentication is settled. It is closed on every path. A
 // Proxy-Authorization field of the caller is sent to a proxy that forwards the
 // request, which is then not authenticated by the Transport; it never reaches an
-// origin server.
+// origin server. In the Trailer it is an error.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s, err := t.use()
 	if err != nil {
 		closeBody(req)
 		return nil, err
+	}
+	if hasAuthorization(req.Trailer) {
+		closeBody(req)
+		return nil, errTrailer
 	}
 	p, err := s.proxyFor(req)
 	switch {
@@ -205,7 +224,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	defer s.proxies.put(p)
 	if req.URL.Scheme == "https" {
-		return roundTripWithout(p.pools.get(tunnelPool), req)
+		return p.roundTripTunnel(req)
 	}
 	return p.forward(req)
 }
@@ -265,6 +284,7 @@ func (t *Transport) Reset() {
 		return
 	}
 	s.refused.clear()
+	s.lost.clear()
 	for _, scheme := range s.schemes {
 		if f, ok := scheme.(Forgetter); ok {
 			f.Forget()
@@ -301,10 +321,10 @@ func (s *state) proxyFor(req *http.Request) (*proxy, error) {
 // is next to read it.
 func roundTripWithout(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
 	out := req
-	if _, ok := req.Header[authorizationField]; ok {
+	if hasAuthorization(req.Header) {
 		clone := *req
 		clone.Header = req.Header.Clone()
-		clone.Header.Del(authorizationField)
+		maps.DeleteFunc(clone.Header, func(key string, _ []string) bool { return isAuthorization(key) })
 		out = &clone
 	}
 	resp, err := rt.RoundTrip(out)
@@ -318,6 +338,26 @@ const (
 	authorizationField = "Proxy-Authorization"
 	challengeField     = "Proxy-Authenticate"
 )
+
+// errTrailer refuses what no trailer may have (RFC 9110, Section 6.5.1). It can't be
+// taken out as from the header, since the caller sets a Trailer's values while the
+// body is sent.
+var errTrailer = errors.New("proxyauth: Proxy-Authorization in the Trailer of a request")
+
+// hasAuthorization reports whether h has a Proxy-Authorization under any spelling:
+// net/http sends a key as it is.
+func hasAuthorization(h http.Header) bool {
+	for key := range h {
+		if isAuthorization(key) {
+			return true
+		}
+	}
+	return false
+}
+
+func isAuthorization(key string) bool {
+	return len(key) == len(authorizationField) && strings.EqualFold(key, authorizationField)
+}
 
 func closeBody(req *http.Request) {
 	if req.Body != nil {

@@ -22,8 +22,9 @@ func (p *proxy) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error
 }
 
 func (p *proxy) openTunnel(ctx context.Context, addr string) (net.Conn, error) {
+	addr, err := connectTarget(addr)
 	t := tunnel{dialogue{attempt: attempt{p: p, op: opConnect, target: addr, onConn: true}}}
-	if err := checkHost(addr); err != nil {
+	if err != nil {
 		return nil, t.fail(ProxyFailed, err)
 	}
 	start := time.Now()
@@ -65,7 +66,7 @@ func (t *tunnel) step(ctx context.Context) (open bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if _, own := header[authorizationField]; !own {
+	if !hasAuthorization(header) {
 		auth, err := t.authorize(ctx, Leg{Method: http.MethodConnect, Target: t.target}, t.wire.tls)
 		if err != nil {
 			return false, err
@@ -83,7 +84,23 @@ func (t *tunnel) step(ctx context.Context) (open bool, err error) {
 	if challenged, err := t.leg(ctx); challenged || err != nil {
 		return false, err
 	}
+	if t.sent && t.last.StatusCode == http.StatusUnauthorized {
+		return false, t.unauthorized(ctx)
+	}
 	return true, t.answered(ctx)
+}
+
+// unauthorized takes a 401, which is tinyproxy's way to say that the credentials are
+// wrong, or that it does not know the scheme.
+func (t *tunnel) unauthorized(ctx context.Context) error {
+	if t.fresh && !t.opens() {
+		return t.rejected(ctx, nil)
+	}
+	// Only what answers a challenge of its own is a complete attempt.
+	t.attempt.answered()
+	t.hangUp()
+	t.drop()
+	return nil
 }
 
 // header returns what Base puts into a CONNECT.
@@ -91,7 +108,7 @@ func (t *tunnel) header(ctx context.Context) (http.Header, error) {
 	header := t.p.base.ProxyConnectHeader
 	if get := t.p.base.GetProxyConnectHeader; get != nil {
 		var err error
-		if header, err = get(ctx, t.p.url, t.target); err != nil {
+		if header, err = get(ctx, t.p.shownURL(), t.target); err != nil {
 			return nil, err
 		}
 	}
@@ -105,17 +122,14 @@ func (t *tunnel) header(ctx context.Context) (http.Header, error) {
 // open.
 func (t *tunnel) answered(ctx context.Context) error {
 	status := t.last.StatusCode
-	if status == http.StatusUnauthorized && t.sent {
-		// tinyproxy's way to say that the credentials are wrong.
-		return t.rejected(ctx, nil)
-	}
-	if err := t.accepted(ctx, t.last, status/100 == 2 || status/100 == 5); err != nil {
+	complete := t.sent && !t.opens()
+	if err := t.accepted(ctx, t.last); err != nil {
 		return err
 	}
 	switch {
 	case status/100 == 2:
 		return nil
-	case status == http.StatusForbidden && t.sent:
+	case status == http.StatusForbidden && complete:
 		return t.fail(Denied, nil)
 	case status == http.StatusProxyAuthRequired:
 		return t.fail(CredentialsRejected, errCallersOwn)
@@ -131,5 +145,5 @@ func (t *tunnel) hook(ctx context.Context) error {
 	if h == nil || t.last == nil {
 		return nil
 	}
-	return h(ctx, t.p.url, t.req, t.last)
+	return h(ctx, t.p.shownURL(), t.req, t.last)
 }

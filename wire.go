@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -18,9 +19,10 @@ const (
 	// Base.MaxResponseHeaderBytes does not; net/http's own bound.
 	maxHead = 10 << 20
 
-	// maxKept is how much of the body of an answer to a leg is kept for the
-	// caller, maxDrained how much is read so that the connection can be used
-	// again. squid's error pages have 3 KB.
+	// maxKept is how much of the body of an answer to a CONNECT, or in a
+	// handshake, is kept for Error.Body and hooks. maxDrained is how much of a
+	// body is read so that the connection can be used again, and how much is
+	// kept of one that may be returned. squid's error pages have 3 KB.
 	maxKept    = 64 << 10
 	maxDrained = 256 << 10
 
@@ -68,7 +70,11 @@ func (w *wire) leg(ctx context.Context, req *http.Request, maxHead int64) (resp 
 			resp, keep, err = nil, false, context.Cause(ctx)
 		}
 	}()
-	writeErr := req.WriteProxy(w.Conn)
+	var out bytes.Buffer
+	if err := req.WriteProxy(&out); err != nil {
+		return nil, false, err // there will be no answer
+	}
+	_, writeErr := w.Write(out.Bytes())
 	// What has arrived is read before a failed write counts: a proxy that does
 	// not like the request may answer and reset the connection.
 	resp, err = w.read(req, maxHead)
@@ -82,7 +88,33 @@ func (w *wire) leg(ctx context.Context, req *http.Request, maxHead int64) (resp 
 	// What follows already has not been asked for, and must not pass for the
 	// answer to the next leg.
 	quiet := w.br.Buffered() == 0
-	return resp, whole && quiet && !resp.Close && writeErr == nil, nil
+	return resp, whole && quiet && persists(resp) && writeErr == nil, nil
+}
+
+// persists reports whether the proxy says that it keeps the connection open after
+// resp. Old ones say so in Proxy-Connection, which is in no standard and which
+// net/http does not know (RFC 9112, Appendix C.2.2): squid 2 answers in HTTP/1.0 and
+// has it in place of Connection, and without the connection there is no NTLM.
+func persists(resp *http.Response) bool {
+	switch {
+	case hasToken(resp.Header["Proxy-Connection"], "close"), hasToken(resp.Header["Connection"], "close"):
+		return false
+	case !resp.Close:
+		return true
+	}
+	return !resp.ProtoAtLeast(1, 1) && resp.ContentLength >= 0 && hasToken(resp.Header["Proxy-Connection"], "keep-alive")
+}
+
+// hasToken reports whether a field that is a list of tokens has token.
+func hasToken(values []string, token string) bool {
+	for _, v := range values {
+		for t := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // read reads the answer's status line and header, skipping informational ones.
@@ -111,13 +143,15 @@ func (w *wire) keep(resp *http.Response) (whole bool) {
 	timer := time.AfterFunc(drainPatience, func() { w.SetReadDeadline(aLongTimeAgo) })
 	defer timer.Stop()
 	var kept bytes.Buffer
+	var more int64
 	_, err := io.CopyN(&kept, resp.Body, maxKept)
 	if err == nil {
-		_, err = io.Copy(io.Discard, resp.Body)
+		more, err = io.Copy(io.Discard, resp.Body)
 	}
 	resp.Body.Close()
-	resp.Body = &keptBody{bytes.NewReader(kept.Bytes()), kept.Bytes()}
-	return (err == nil || err == io.EOF) && timer.Stop()
+	whole = err == nil || err == io.EOF
+	resp.Body = newKeptBody(kept.Bytes(), whole && more == 0)
+	return whole && timer.Stop()
 }
 
 // raw returns the connection to be used from now on: the one of the proxy
@@ -127,7 +161,11 @@ func (w *wire) raw() net.Conn {
 		return w.Conn
 	}
 	early, _ := w.br.Peek(w.br.Buffered())
-	return &earlyConn{Conn: w.Conn, early: bytes.Clone(early)}
+	c := &earlyConn{Conn: w.Conn, early: bytes.Clone(early)}
+	if half, ok := w.Conn.(closeWriter); ok {
+		return &earlyHalfConn{c, half}
+	}
+	return c
 }
 
 // An earlyConn is a connection of which the first bytes have been read.
@@ -145,11 +183,36 @@ func (c *earlyConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// ReadFrom lets a file be sent by the system, as without the earlyConn.
+func (c *earlyConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+
+// An earlyHalfConn is an earlyConn that can be closed for writing alone.
+type earlyHalfConn struct {
+	*earlyConn
+	closeWriter
+}
+
+type closeWriter interface{ CloseWrite() error }
+
 // A keptBody is a body that has been read already.
 type keptBody struct {
-	*bytes.Reader
+	io.Reader
 	kept []byte
 }
+
+// newKeptBody returns a body of what was kept. One that is not whole must not pass
+// for it.
+func newKeptBody(kept []byte, whole bool) *keptBody {
+	if whole {
+		return &keptBody{bytes.NewReader(kept), kept}
+	}
+	return &keptBody{io.MultiReader(bytes.NewReader(kept), cutOff{}), kept}
+}
+
+// cutOff is where a body was cut off.
+type cutOff struct{}
+
+func (cutOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func (*keptBody) Close() error { return nil }
 

@@ -94,7 +94,7 @@ func (a *answer) frame(req *http.Request, f *Action) Framing {
 	if a.bodiless(req.Method) && !(f.BodyToHead && req.Method == http.MethodHead) {
 		a.body = nil
 	}
-	a.close = a.close || old || req.Close || framing == FramingClose
+	a.close = a.close || old && !f.Keep || req.Close || framing == FramingClose
 	a.frameHeader(req, framing)
 	return framing
 }

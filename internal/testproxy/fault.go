@@ -111,6 +111,9 @@ type Action struct {
 	// says so. Reset closes it, there or at Drop, with a reset.
 	Close, SayClose, Reset bool
 
+	// Keep keeps the connection open after an answer in HTTP/1.0.
+	Keep bool
+
 	// RefusedBody replaces [Config.RefusedBody].
 	RefusedBody BodyPolicy
 }

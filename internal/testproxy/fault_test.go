@@ -48,6 +48,11 @@ func TestFault_bytesOfARefusal(t *testing.T) {
 			want: "HTTP/1.0 407 Proxy Authentication Required\r\nConnection: close\r\n" +
 				"Content-Type: text/plain; charset=utf-8\r\n" + lab + "\r\n" + page407,
 		}, {
+			desc:   "HTTP/1.0, kept",
+			action: &testproxy.Action{Proto: "HTTP/1.0", Keep: true},
+			want:   "HTTP/1.0 407 Proxy Authentication Required\r\n" + fields + lab + "\r\n" + page407,
+			open:   true,
+		}, {
 			desc:   "chunked",
 			action: testproxy.Chunked(),
 			want: head407 + "Content-Type: text/plain; charset=utf-8\r\n" + lab + "Transfer-Encoding: chunked\r\n\r\n" +

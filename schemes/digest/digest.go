@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -42,7 +43,7 @@ var (
 
 	// ErrBodyNeeded is returned by Authorization if the proxy wants the body
 	// to be hashed (qop "auth-int") and there is no GetBody.
-	ErrBodyNeeded = errors.New("proxyauth: digest: qop auth-int takes a body that can be read twice")
+	ErrBodyNeeded = fmt.Errorf("%w: digest: qop auth-int takes a body that can be read twice", proxyauth.ErrBodyNotReplayable)
 
 	// ErrNotVerified is wrapped by the error of Verify, or of reading the body
 	// of the response, if the proxy's proof that it knows the password is

@@ -1,0 +1,65 @@
+package proxyauth_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+)
+
+// TestProviderEndsWithTheRequest asks somebody who does not answer: when the request
+// ends, so does the question, before RoundTrip returns. Others go on to be asked.
+func TestProviderEndsWithTheRequest(t *testing.T) {
+	for _, w := range ways[:2] {
+		eachMechanismOf(t, w, func(t *testing.T, m testproxy.Mechanism) {
+			l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{m}})
+			asked, ended := 0, 0
+			l.rt.Credentials = proxyauth.CredentialsFunc(func(ctx context.Context, _ *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+				if asked++; asked > 1 {
+					return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}, nil
+				}
+				<-ctx.Done()
+				time.Sleep(100 * time.Millisecond) // to put a terminal back
+				ended++
+				return proxyauth.Credentials{}, proxyauth.ErrNoCredentials
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			others := make(chan error)
+			go func() {
+				time.Sleep(time.Second)
+				_, _, err := l.do(l.request(http.MethodGet, w.target("/"), nil))
+				others <- err
+			}()
+			req := l.request(http.MethodPost, w.target("/"), http.NoBody).WithContext(ctx)
+			start := time.Now()
+			_, err := l.rt.RoundTrip(req)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, 1, ended)
+			require.Equal(t, time.Minute+100*time.Millisecond, time.Since(start))
+			require.NoError(t, <-others)
+			require.Equal(t, 2, asked)
+			resp, err := l.rt.RoundTrip(l.request(http.MethodGet, w.target("/"), nil))
+			require.NoError(t, err)
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			_, err = io.Copy(io.Discard, resp.Body)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+		})
+	}
+}
+
+func eachMechanismOf(t *testing.T, w way, f func(*testing.T, testproxy.Mechanism)) {
+	for _, m := range allMechanisms() {
+		t.Run(m.Scheme()+", "+w.desc, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, m) })
+		})
+	}
+}

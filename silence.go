@@ -1,0 +1,198 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptrace"
+	"sync"
+	"time"
+)
+
+// Credentials that are not proved, and whose proof was lost, may have been
+// refused: there are proxies that close the connection in place of an answer, and
+// directories that take longer than the caller waits. Once may be chance. After
+// that they are not sent again at once, but after a pause that is twice as long
+// each time.
+const (
+	// lostPause is the first pause where the connection was closed, leftPause
+	// where the caller did not wait any longer.
+	lostPause = 10 * time.Second
+	leftPause = time.Second
+
+	// maxPause is how long directories count failures, as a rule.
+	maxPause = 30 * time.Minute
+
+	// maxWait is the pause that a request waits for.
+	maxWait = 5 * time.Second
+
+	// maxSilences bounds the memory of lost proofs.
+	maxSilences = 1 << 12
+)
+
+var (
+	errProofLost = fmt.Errorf("%w, which may be the proxy's way to refuse the credentials", errUnanswered)
+	errSilence   = errors.New("proxyauth: what proved the credentials was lost more than once; they are not sent again for a while, to spare the account")
+)
+
+// A silence is what is known of credentials whose proof was lost.
+type silence struct {
+	lost  int       // times
+	until time.Time // when they may be sent again
+}
+
+// silences are the ones of all credentials that are not proved. The zero value is
+// empty.
+type silences struct {
+	mu    sync.Mutex
+	known map[fingerprint]silence
+}
+
+// add notes that a proof was lost, and the first pause for that. It reports whether
+// it is the first time.
+func (s *silences) add(fp fingerprint, pause time.Duration) (first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, ok := s.known[fp]
+	if !ok && len(s.known) >= maxSilences {
+		s.shrink()
+	}
+	if s.known == nil {
+		s.known = make(map[fingerprint]silence)
+	}
+	if !ok {
+		pause = 0
+	}
+	for range before.lost - 1 {
+		pause = min(2*pause, maxPause)
+	}
+	s.known[fp] = silence{before.lost + 1, time.Now().Add(pause)}
+	return !ok
+}
+
+// shrink makes room. The caller holds s.mu.
+func (s *silences) shrink() {
+	for fp, known := range s.known {
+		if len(s.known) >= maxSilences || time.Now().After(known.until) {
+			delete(s.known, fp)
+		}
+	}
+}
+
+// forget notes that a proof was answered.
+func (s *silences) forget(fp fingerprint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, fp)
+}
+
+func (s *silences) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.known)
+}
+
+// wait waits until the credentials may be sent. If that is far off, it is an error.
+func (s *silences) wait(ctx context.Context, fp fingerprint) error {
+	s.mu.Lock()
+	pause := time.Until(s.known[fp].until)
+	s.mu.Unlock()
+	switch {
+	case pause <= 0:
+		return nil
+	case pause > maxWait:
+		return errSilence
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// proves reports whether the last authorization shows the proxy a secret that it has
+// not accepted yet. A ticket is none: it was got with the secret, and is refused for
+// other reasons.
+func (a *attempt) proves() bool {
+	if !a.sent || a.session == nil || a.method.ambient || a.p.accepts(a.method) {
+		return false
+	}
+	if b, ok := a.session.(TicketBearer); ok && b.BearsTicket() {
+		return false
+	}
+	return !a.opens()
+}
+
+// mayProve waits until the authorization may be sent, if it proves credentials. It
+// returns again if there must be another one in its place.
+func (a *attempt) mayProve(ctx context.Context) (again bool, err error) {
+	if !a.proves() {
+		return false, nil
+	}
+	if !a.holds() {
+		if a.flight, err = a.p.takeOff(ctx, false); err != nil {
+			return false, err
+		}
+	}
+	if m := a.method; a.p.refused.has(m.print) {
+		a.method, a.session = nil, nil
+		return true, a.another(m)
+	}
+	if err = a.p.lost.wait(ctx, a.method.print); errors.Is(err, errSilence) {
+		a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
+		err = a.fail(HandshakeBroken, nil)
+	}
+	return false, err
+}
+
+// lose notes that the last authorization has got no answer, and reports whether it
+// may be sent again at once.
+func (a *attempt) lose(ctx context.Context) (again bool) {
+	return !a.proves() || a.p.loseProof(a.method, ctx.Err() != nil)
+}
+
+// proofLost ends the attempt with a proof that got no answer, and is not sent again.
+func (a *attempt) proofLost(err error) error {
+	err = fmt.Errorf("%w: %w", errProofLost, err)
+	a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
+	return a.fail(HandshakeBroken, nil)
+}
+
+// countShown returns a context for a leg that proves credentials: net/http sends a
+// request again by itself if it finds that a connection is no longer kept.
+func (f *forwarding) countShown(ctx context.Context) context.Context {
+	n := new(int)
+	f.shown = n
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { *n++ }})
+}
+
+// noteShown notes that what countShown has counted has got no answer.
+func (f *forwarding) noteShown(ctx context.Context) {
+	if f.shown == nil {
+		return
+	}
+	for range *f.shown {
+		f.lose(ctx)
+	}
+	f.shown = nil
+}
+
+// answered notes that the last authorization has got an answer.
+func (a *attempt) answered() {
+	if !a.opens() {
+		a.p.lost.forget(a.method.print)
+	}
+}
+
+// loseProof notes that a proof of m has got no answer, and reports whether it may be
+// sent again at once. left says that nobody waits for it any longer.
+func (p *proxy) loseProof(m *method, left bool) (again bool) {
+	pause := lostPause
+	if left {
+		pause = leftPause
+	}
+	return p.lost.add(m.print, pause)
+}
