@@ -95,6 +95,11 @@ func (a Apache) Start(t testing.TB) *Proxy {
 		Dir:   dir,
 		Addrs: proxy.addrs(),
 		Logs:  []string{"error.log", accessLogName},
+
+		// On SIGTERM it closes the clients' connections under the threads that
+		// serve them, and one whose tunnel is about to end waits for ever.
+		Gracefully: true,
+		Ready:      "resuming normal operations", // not before it heeds signals
 	})
 	return proxy
 }
@@ -131,6 +136,7 @@ func (a Apache) config(t testing.TB, dir *Dir) []string {
 			`LogFormat "%>s\t%m\t%U\t%{Proxy-Authorization}i" legs`,
 			"CustomLog " + dir.Path(accessLogName) + " legs",
 			"StartServers 1",
+			"GracefulShutdownTimeout 8",
 			"ThreadLimit 128",
 			"ThreadsPerChild 128",
 			"MaxRequestWorkers 256",

@@ -51,6 +51,14 @@ type Command struct {
 	// ready.
 	Addrs []string
 
+	// Gracefully says that the server is asked, in Apache's way, to finish what
+	// it does before it stops.
+	Gracefully bool
+
+	// Ready, if not empty, is what the first of Logs says when the server is
+	// ready, which is after it has begun to listen.
+	Ready string
+
 	// Logs are the names of the server's log files in Dir, for failed tests.
 	// What it prints is shown in any case.
 	Logs []string
@@ -74,7 +82,7 @@ func Start(t testing.TB, command Command) *Process {
 	cmd.Dir = command.Dir.path
 	cmd.Env = append(os.Environ(), command.Env...)
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
-	cmd.Cancel = func() error { return terminate(cmd.Process) }
+	cmd.Cancel = func() error { return terminate(cmd.Process, command.Gracefully) }
 	cmd.WaitDelay = stopTimeout
 	if err := setAttributes(cmd, command.Privileged); err != nil {
 		cancel()
@@ -115,7 +123,7 @@ func (p *Process) waitReady(t testing.TB) {
 	defer cancel()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	for !p.listens(ctx) {
+	for !p.listens(ctx) || !p.saysReady() {
 		select {
 		case <-tick.C:
 		case <-p.done:
@@ -137,6 +145,14 @@ func (p *Process) listens(ctx context.Context) bool {
 		conn.Close()
 	}
 	return true
+}
+
+func (p *Process) saysReady() bool {
+	if p.command.Ready == "" {
+		return true
+	}
+	content, err := os.ReadFile(p.command.Dir.Path(p.command.Logs[0]))
+	return err == nil && bytes.Contains(content, []byte(p.command.Ready))
 }
 
 func (p *Process) showLogs(t testing.TB) {

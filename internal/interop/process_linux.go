@@ -24,7 +24,12 @@ func setAttributes(cmd *exec.Cmd, privileged bool) error {
 	return nil
 }
 
-func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+func terminate(p *os.Process, gracefully bool) error {
+	if gracefully {
+		return p.Signal(syscall.SIGWINCH)
+	}
+	return p.Signal(syscall.SIGTERM)
+}
 
 // killGroup ends helpers that outlive their server.
 func killGroup(leader *os.Process) {

@@ -10,7 +10,7 @@ import (
 func setAttributes(*exec.Cmd, bool) error { return nil }
 
 // terminate asks the server to stop where the system knows how to ask.
-func terminate(p *os.Process) error {
+func terminate(p *os.Process, _ bool) error {
 	if err := p.Signal(os.Interrupt); err != nil {
 		return p.Kill()
 	}
