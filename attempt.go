@@ -166,10 +166,15 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 		if errors.Is(err, ErrBodyNotReplayable) {
 			return "", a.fail(BodyNotReplayable, err)
 		}
-		if !errors.Is(err, ErrRejected) {
+		switch {
+		case errors.Is(err, ErrHeldBack):
+			return "", a.heldBack(a.method, err)
+		case !errors.Is(err, ErrRejected):
 			a.giveUp(a.method.index, err)
-		} else if err := a.refused(ctx, err); err != nil {
-			return "", err
+		default:
+			if err := a.refused(ctx, err); err != nil {
+				return "", err
+			}
 		}
 	}
 }

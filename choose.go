@@ -82,6 +82,8 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 		return false, context.Cause(ctx)
 	case errors.Is(err, ErrRejected):
 		return false, a.refused(ctx, err)
+	case errors.Is(err, ErrHeldBack):
+		return false, a.heldBack(a.method, err)
 	case errors.Is(err, errDowngrade):
 		return false, a.fail(PolicyForbids, err)
 	}
@@ -163,6 +165,8 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 			return false, err
 		}
 		return a.try(ctx, index, conn)
+	case m != nil && !m.ambient && errors.Is(err, ErrHeldBack):
+		return false, a.heldBack(m, err)
 	case errors.Is(err, errDowngrade):
 		return false, a.fail(PolicyForbids, err)
 	case m != nil || errors.Is(err, ErrNoCredentials):
@@ -179,6 +183,13 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 	a.session, a.fresh = s, len(own) > 0
 	a.p.count.handshakes.Add(1)
 	return true, nil
+}
+
+// heldBack ends the attempt with credentials that are not to be sent for a while,
+// in no scheme.
+func (a *attempt) heldBack(m *method, err error) error {
+	a.tried = append(a.tried, &SchemeError{m.scheme.Name(), err})
+	return a.fail(SchemeFailed, nil)
 }
 
 // unsupplied ends the attempt for want of credentials that can be sent.

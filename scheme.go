@@ -199,6 +199,12 @@ var (
 	// attempt.
 	ErrRejected = errors.New("proxyauth: credentials rejected")
 
+	// ErrHeldBack means that the credentials are not to be sent for a while, in
+	// no scheme, though nobody has refused them: whoever was asked, such as a
+	// KDC, has not said whether they are right, or says that the account is
+	// locked.
+	ErrHeldBack = errors.New("proxyauth: credentials held back")
+
 	// ErrSessionExpired means that a session used again is out of date.
 	ErrSessionExpired = errors.New("proxyauth: session expired")
 

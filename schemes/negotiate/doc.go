@@ -4,11 +4,16 @@
 //
 // # Where tickets come from
 //
-// Unless [Scheme.Sources] says otherwise, the sources are tried in this order:
+// A [proxyauth.Transport] asks its provider first, even where there is a ticket:
+// whom the provider names, or nobody if it says [proxyauth.ErrNoCredentials], is
+// who a ticket is looked for. Any other error of the provider is the end of it.
+//
+// Unless [Scheme.Sources] says otherwise, the sources are then tried in this
+// order:
 //
 //   - the ticket cache that kinit fills: [Scheme.TicketCache], KRB5CCNAME,
-//     default_ccache_name, /tmp/krb5cc_UID, of type FILE or DIR. It is read again
-//     when it has changed.
+//     default_ccache_name, /tmp/krb5cc_UID, of type FILE, or DIR, of which the
+//     primary cache is the one. It is read again when it has changed.
 //   - a keytab: [Scheme.Keytab], KRB5_CLIENT_KTNAME, default_client_keytab_name.
 //   - user and password from the provider. The user name is user@REALM,
 //     REALM\user, or user of the realm in [Scheme.Realm] or of default_realm. A
@@ -22,8 +27,15 @@
 // what it includes. Without any, [Scheme.Realm] and [Scheme.KDCs] suffice.
 //
 // Tickets are kept in memory, shared by all connections, and renewed when they
-// are asked for shortly before their end. Nothing runs in the background. A
-// password that the KDC has refused is not sent to it again.
+// are asked for shortly before their end. Nothing runs in the background. KDCs
+// that did not answer are not waited for again for half a minute.
+//
+// A password that the KDC has refused is not sent to it again. If it does not
+// answer whether the password is right ([ErrNoVerdict]), or says that the account
+// is locked or expired without having seen the password, it is not asked again
+// for a while: ten seconds the first time, and twice as long each further time, up
+// to half an hour. Meanwhile it is not sent to the proxy in NTLM inside Negotiate,
+// either. [Scheme.Forget] ends all of this.
 //
 // # What is sent
 //

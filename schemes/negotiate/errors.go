@@ -12,7 +12,8 @@ import (
 // tried.
 var (
 	// ErrNoTicket means that there are no Kerberos credentials: no ticket
-	// cache, no keytab, no password.
+	// cache, no keytab, no password, or none that can be read. The text has
+	// the file.
 	ErrNoTicket = krb.ErrNoTicket
 
 	// ErrTicketExpired means that the ticket cache holds no ticket that is
@@ -36,6 +37,12 @@ var (
 	// ErrKDCUnreachable means that no KDC of a realm answers.
 	ErrKDCUnreachable = krb.ErrKDCUnreachable
 
+	// ErrNoVerdict means that the KDC was sent proof of the password, or of the
+	// keytab's key, and has not answered, so that it may have counted a failure.
+	// The secret is not sent again for a while, which is longer each time, or
+	// until [Scheme.Forget]. An error that wraps it wraps ErrKDCUnreachable, too.
+	ErrNoVerdict = krb.ErrNoVerdict
+
 	// ErrKDC means that the KDC refuses for a reason of its own. The text has
 	// the code (RFC 4120, Section 7.5.9).
 	ErrKDC = krb.ErrKDC
@@ -57,18 +64,19 @@ var (
 	// ErrEncType means that there is no encryption type that all can use.
 	ErrEncType = krb.ErrEncType
 
-	// ErrPasswordWrong means that the KDC has refused the password. An error
-	// that wraps it wraps [proxyauth.ErrRejected], too.
+	// ErrPasswordWrong means that the KDC has refused the password or, if it
+	// asks for no proof, that its reply can't be decrypted with it. An error of
+	// a Scheme or session that wraps it wraps [proxyauth.ErrRejected], too.
 	ErrPasswordWrong = krb.ErrPasswordWrong
 
 	// ErrPasswordExpired means that the password must be changed. An error
 	// that wraps it wraps [proxyauth.ErrRejected], too, if it is the
-	// provider's password.
+	// provider's password, and was proved to the KDC before that said so.
 	ErrPasswordExpired = krb.ErrPasswordOld
 
 	// ErrAccountRevoked means that the account is locked, disabled or expired.
 	// An error that wraps it wraps [proxyauth.ErrRejected], too, if the
-	// provider's password is concerned.
+	// provider's password was proved to the KDC before that said so.
 	ErrAccountRevoked = krb.ErrRevoked
 
 	// ErrKeytabStale means that the KDC has refused the key in the keytab.

@@ -21,7 +21,7 @@ const (
 // zero value is empty.
 type memory struct {
 	mu    sync.Mutex
-	until map[string]time.Time
+	until func() map[string]time.Time // hides the users' names from fmt
 }
 
 // memoryKey names proxy and user.
@@ -32,20 +32,21 @@ func memoryKey(ex proxyauth.Exchange) string {
 func (m *memory) add(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.until == nil || len(m.until) >= maxRemembered {
-		m.until = map[string]time.Time{}
+	if m.until == nil || len(m.until()) >= maxRemembered {
+		empty := map[string]time.Time{}
+		m.until = func() map[string]time.Time { return empty }
 	}
-	m.until[key] = time.Now().Add(rememberFor)
+	m.until()[key] = time.Now().Add(rememberFor)
 }
 
 func (m *memory) has(key string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return time.Now().Before(m.until[key])
+	return m.until != nil && time.Now().Before(m.until()[key])
 }
 
 func (m *memory) clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.until)
+	m.until = nil
 }

@@ -121,8 +121,8 @@ func (s *Scheme) Ambient() bool {
 	return slices.ContainsFunc(s.sources(), func(source krb.Source) bool { return source != krb.Password })
 }
 
-// Forget drops all tickets, and forgets which passwords the KDCs have refused and
-// which proxies refuse tickets.
+// Forget drops all tickets, and forgets which passwords the KDCs have refused or
+// not answered, which KDCs did not answer at all, and which proxies refuse tickets.
 func (s *Scheme) Forget() {
 	s.client().Forget()
 	s.proxies.clear()
@@ -137,7 +137,8 @@ func (s *Scheme) Forget() {
 // An error that wraps [proxyauth.ErrRejected] says that the KDC has refused the
 // password now or before; it did not go to the proxy. Any other is a local
 // failure. If there is a password and NTLM is not disabled, a local failure
-// leaves NTLM as the one mechanism.
+// leaves NTLM as the one mechanism, unless the KDC may have refused the password
+// ([ErrNoVerdict]) or says that the account is not to be used.
 //
 // The session implements [proxyauth.Handshaker] and [proxyauth.Verifier].
 func (s *Scheme) NewSession(ctx context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {

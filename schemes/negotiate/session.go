@@ -36,8 +36,9 @@ type session struct {
 }
 
 var (
-	_ proxyauth.Handshaker = (*session)(nil)
-	_ proxyauth.Verifier   = (*session)(nil)
+	_ proxyauth.Handshaker   = (*session)(nil)
+	_ proxyauth.TicketBearer = (*session)(nil)
+	_ proxyauth.Verifier     = (*session)(nil)
 )
 
 // Format writes "Negotiate session", whatever the verb: a session holds keys.
@@ -61,6 +62,9 @@ func (s *session) Authorization(ctx context.Context, _ proxyauth.Leg) (string, e
 // ticket does.
 func (s *session) Final() bool { return s.final }
 
+// BearsTicket reports whether the last token is one of Kerberos.
+func (s *session) BearsTicket() bool { return !s.proved() }
+
 // begin makes the opening token.
 func (s *session) begin(ctx context.Context) error {
 	if s.legs > 0 && s.ticket != nil {
@@ -77,7 +81,8 @@ func (s *session) begin(ctx context.Context) error {
 }
 
 // obtain gets the ticket. If there is none to be had, NTLM remains where it is
-// allowed, but not for a password that the KDC refuses.
+// allowed, but not for a password that the KDC refuses, or may have refused, or
+// whose account it says is not to be used.
 func (s *session) obtain(ctx context.Context) error {
 	s.ticket, s.localErr = s.scheme.ticket(ctx, s.ex)
 	switch {
@@ -85,6 +90,8 @@ func (s *session) obtain(ctx context.Context) error {
 		return nil
 	case krb.SecretRefused(s.localErr):
 		return fmt.Errorf("%w: %w", proxyauth.ErrRejected, s.localErr)
+	case krb.SecretHeld(s.localErr):
+		return fmt.Errorf("%w: %w", proxyauth.ErrHeldBack, s.localErr)
 	case ctx.Err() != nil || !s.scheme.allowsNTLM(s.ex):
 		return s.localErr
 	}

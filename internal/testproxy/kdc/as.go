@@ -53,7 +53,7 @@ func (k *KDC) as(r *request) ([]byte, error) {
 		return nil, err
 	}
 	k.count(client, func(c *Counts) { c.TGTs++ })
-	return g.reply(asReply(client, key), r)
+	return g.reply(asReply(client, key), k.forgery, r)
 }
 
 // service returns the principal that the ticket is asked for.

@@ -24,6 +24,10 @@ const (
 
 	// Oversized announces an answer of 2 GiB, sends a few bytes and waits.
 	Oversized
+
+	// NoVerdict answers, but for what proves a password: that is looked at,
+	// and counted, and the connection closed.
+	NoVerdict
 )
 
 // SetFault makes the KDC answer by f from now on.

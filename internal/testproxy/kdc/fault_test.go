@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
@@ -190,4 +191,49 @@ func TestUDP(t *testing.T) {
 	requireError(t, "KRB_ERR_RESPONSE_TOO_BIG", overUDP(t, k))
 	cl := withPassword(t, k, secret, "udp_preference_limit = 4096")
 	require.NoError(t, cl.Login(), "and goes on over TCP")
+}
+
+func TestDial(t *testing.T) {
+	k := start(t, annAndService()...)
+	conn, err := k.Dial(t.Context(), "tcp", "anywhere")
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Write(announced(asRequest(t)))
+	require.NoError(t, err)
+	message := make([]byte, readHead(t, conn))
+	_, err = io.ReadFull(conn, message)
+	require.NoError(t, err)
+	requireError(t, "KDC_ERR_PREAUTH_REQUIRED", message)
+}
+
+// The proof is counted though nobody is told.
+func TestNoVerdict(t *testing.T) {
+	k := start(t, annAndService()...)
+	k.SetFault(kdc.NoVerdict)
+	dial(t, k) // proves nothing, and is answered
+	require.ErrorContains(t, withPassword(t, k, "wrong").Login(), "EOF")
+	require.Equal(t, 1, k.Counts("ann").PreauthFailed)
+}
+
+// A reply that is wrong can be read: what is wrong is in the words.
+func TestForgery(t *testing.T) {
+	for _, tc := range []struct {
+		desc    string
+		forgery kdc.Forgery
+		want    string
+	}{
+		{"another nonce", kdc.Forgery{OtherNonce: true}, "nonce"},
+		{"another client", kdc.Forgery{Client: "bob"}, "CName in response"},
+		{"another realm", kdc.Forgery{Realm: "LAB.EXAMPLE.COM"}, "CRealm in response"},
+		{"another service", kdc.Forgery{Service: "krbtgt/LAB.EXAMPLE.COM"}, "SName in response"},
+		{"another time", kdc.Forgery{AuthTime: time.Hour}, "clock skew"},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			k := start(t, annAndService()...)
+			k.SetForgery(tc.forgery)
+			require.ErrorContains(t, withPassword(t, k, secret).Login(), tc.want)
+			k.SetForgery(kdc.Forgery{})
+			require.NoError(t, withPassword(t, k, secret).Login())
+		})
+	}
 }

@@ -23,6 +23,7 @@ type KDC struct {
 	total      Counts
 	offset     time.Duration
 	fault      Fault
+	forgery    Forgery
 	hold       *Hold
 	addr       string
 	listener   net.Listener

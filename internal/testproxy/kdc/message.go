@@ -70,6 +70,16 @@ func (r *request) pa(paType int32) ([]byte, bool) {
 	return nil, false
 }
 
+// Proves reports whether a request is one that proves a password.
+func Proves(request []byte) bool {
+	r, err := parseRequest(request)
+	if err != nil {
+		return false
+	}
+	_, ok := r.pa(paEncTimestamp)
+	return ok
+}
+
 // The options and flags of RFC 4120, Section 5.3 and 5.4.1 that are used here.
 const (
 	flagForwardable = 1

@@ -34,13 +34,13 @@ func tgsReply(session, subkey types.EncryptionKey) replyKind {
 	return kind
 }
 
-// reply returns the KDC-REP that grants g.
-func (g *grant) reply(kind replyKind, r *request) ([]byte, error) {
+// reply returns the KDC-REP that grants g, with what is to be wrong about it.
+func (g *grant) reply(kind replyKind, f Forgery, r *request) ([]byte, error) {
 	ticket, err := g.ticket()
 	if err != nil {
 		return nil, err
 	}
-	plain, err := g.encPart(r.body.Nonce, kind.encTag)
+	plain, err := g.encPart(f.apply(g, r.body.Nonce), kind.encTag)
 	if err != nil {
 		return nil, err
 	}

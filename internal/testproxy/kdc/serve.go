@@ -1,6 +1,7 @@
 package kdc
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"math"
@@ -68,6 +69,17 @@ func (k *KDC) forget(conn net.Conn) {
 	delete(k.conns, conn)
 }
 
+// Dial connects to the KDC within the process, whatever the address, so that time
+// can be fake.
+func (k *KDC) Dial(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	go func() {
+		defer server.Close()
+		k.serveConn(server)
+	}()
+	return client, nil
+}
+
 func (k *KDC) serveConn(conn net.Conn) {
 	for range maxRequests {
 		request, err := readMessage(conn)
@@ -99,7 +111,11 @@ func (k *KDC) reply(conn net.Conn, request []byte) bool {
 		io.Copy(io.Discard, conn)
 		return false
 	}
-	return writeMessage(conn, k.Answer(request)) == nil
+	answer := k.Answer(request)
+	if k.currentFault() == NoVerdict && Proves(request) {
+		return false
+	}
+	return writeMessage(conn, answer) == nil
 }
 
 // garbage begins like no Kerberos message.
@@ -154,6 +170,10 @@ func (k *KDC) replyUDP(packets net.PacketConn, to net.Addr, request []byte) {
 	switch k.currentFault() {
 	case None:
 		packets.WriteTo(k.fitUDP(k.Answer(request)), to)
+	case NoVerdict:
+		if answer := k.fitUDP(k.Answer(request)); !Proves(request) {
+			packets.WriteTo(answer, to)
+		}
 	case Garbage, Truncated, Oversized:
 		packets.WriteTo(garbage, to)
 	}

@@ -28,7 +28,7 @@ func (k *KDC) tgs(r *request) ([]byte, error) {
 		return nil, err
 	}
 	k.count(client, func(c *Counts) { c.ServiceTickets++ })
-	return g.reply(tgsReply(ap.Ticket.DecryptedEncPart.Key, ap.Authenticator.SubKey), r)
+	return g.reply(tgsReply(ap.Ticket.DecryptedEncPart.Key, ap.Authenticator.SubKey), k.forgery, r)
 }
 
 func (k *KDC) clientAllowed(client *principal, r *request) error {

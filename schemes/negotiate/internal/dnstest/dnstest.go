@@ -7,13 +7,15 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
 
 // A Zone is what the DNS knows, by absolute names.
 type Zone struct {
-	// SRV maps a service to an address, host and port.
+	// SRV maps a service to an address, host and port, or several between
+	// blanks.
 	SRV map[string]string
 
 	// CNAME maps an alias to a name, which has an address.
@@ -71,12 +73,16 @@ func (z Zone) records(q dnsmessage.Question) []dnsmessage.Resource {
 	head := func(n dnsmessage.Name) dnsmessage.ResourceHeader {
 		return dnsmessage.ResourceHeader{Name: n, Class: dnsmessage.ClassINET}
 	}
-	if address := z.SRV[name]; address != "" && q.Type == dnsmessage.TypeSRV {
-		host, port, _ := net.SplitHostPort(address)
-		n, _ := strconv.Atoi(port)
-		return []dnsmessage.Resource{{Header: head(q.Name), Body: &dnsmessage.SRVResource{
-			Port: uint16(n), Target: dnsmessage.MustNewName(host + "."),
-		}}}
+	if q.Type == dnsmessage.TypeSRV {
+		var list []dnsmessage.Resource
+		for address := range strings.FieldsSeq(z.SRV[name]) {
+			host, port, _ := net.SplitHostPort(address)
+			n, _ := strconv.Atoi(port)
+			list = append(list, dnsmessage.Resource{Header: head(q.Name), Body: &dnsmessage.SRVResource{
+				Port: uint16(n), Target: dnsmessage.MustNewName(host + "."),
+			}})
+		}
+		return list
 	}
 	if target := z.CNAME[name]; target != "" {
 		n := dnsmessage.MustNewName(target)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/crypto"
@@ -18,26 +19,31 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
-// errSecretRefused is wrapped by the error of an AS exchange in which the KDC
-// has refused the secret, so that it is not sent again.
+// errSecretRefused is wrapped by the error of an AS exchange in which a password
+// has turned out to be wrong, or its account not to be used, so that it is not
+// sent again.
 var errSecretRefused = errors.New("secret refused")
 
 // An asExchange gets a ticket-granting ticket for a secret (RFC 4120, Section
 // 3.1).
 //
-// The first request goes without pre-authentication. That proves nothing and
-// costs nothing, and the answer tells the salt, the type of the key, and which
-// KDC is alive. The second one then goes to that KDC alone, and once: gokrb5's
-// own exchange guesses first and sends a wrong password twice.
+// The first request goes without pre-authentication. It proves nothing, so that
+// no failure is counted, and the answer tells the salt, the type of the key, and
+// which KDC is alive, or that the account is not to be used. The second one then
+// goes to that KDC alone, and once: gokrb5's own exchange guesses first and sends
+// a wrong password twice. A KDC that asks for no proof gets none; its reply is
+// what a wrong password can't decrypt.
 type asExchange struct {
 	*transport
 	conf   *conf
 	client principal
 	secret longTermKey
+	proves func() // called before the proof is sent
 	types  []int32
 
 	request messages.ASReq
 	key     types.EncryptionKey // proved, or none
+	proved  bool                // the proof was sent
 	info    types.PADataSequence
 }
 
@@ -70,7 +76,11 @@ func (x *asExchange) run(ctx context.Context) (*credential, error) {
 			return nil, err
 		}
 	}
-	return x.accept(reply)
+	cred, err := x.accept(reply)
+	if x.proved && errors.Is(err, ErrMalformedReply) {
+		err = x.secret.held(err)
+	}
+	return cred, err
 }
 
 func (x *asExchange) send(ctx context.Context, exchange func(context.Context, []byte) ([]byte, string, error)) ([]byte, string, error) {
@@ -102,23 +112,42 @@ func (x *asExchange) prove(ctx context.Context, kdc string, demand *messages.KRB
 	x.request.PAData = types.PADataSequence{stamp}
 	x.request.ReqBody.Nonce = newNonce()
 	// From here on the verdict is waited for, even if nobody needs the ticket
-	// any more: otherwise the next one to ask would send a wrong password a
-	// second time.
+	// any more: who asks next would have to be told that it is unknown.
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	reply, _, err := x.send(context.WithoutCancel(ctx), func(ctx context.Context, request []byte) ([]byte, string, error) {
-		t := *x.transport
-		t.kdcs = []string{kdc}
-		return t.exchange(ctx, request)
+	t := x.only(kdc, patience(ctx), func() {
+		x.proved = true
+		x.proves()
 	})
-	if err != nil {
+	reply, _, err := x.send(context.WithoutCancel(ctx), t.exchange)
+	switch {
+	case err != nil && x.proved:
+		return nil, x.secret.held(noVerdict(err))
+	case err != nil:
 		return nil, err
 	}
 	if e := parseError(reply); e != nil {
 		return nil, x.refusal(e, true)
 	}
 	return reply, nil
+}
+
+// patience is for how long the verdict on a proof is waited for: for as long as
+// the flight lasts, less what the next exchange takes, since a proof without a
+// verdict can't be repeated.
+func patience(ctx context.Context) time.Duration {
+	left := proofTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		left = time.Until(deadline)
+	}
+	return max(left-kdcTimeout, kdcTimeout)
+}
+
+// noVerdict returns the error for a proof without an answer: the KDC may have
+// counted a failure all the same.
+func noVerdict(err error) error {
+	return fmt.Errorf("%w (%s)", ErrNoVerdict, strings.TrimPrefix(err.Error(), ErrKDCUnreachable.Error()+": "))
 }
 
 // refusal puts a KDC's error in words. After a proof a failed decryption means
@@ -134,6 +163,11 @@ func (x *asExchange) refusal(e *messages.KRBError, proved bool) error {
 			return fmt.Errorf("%w (by %v from the KDC's)", ErrClockSkew, d)
 		}
 	case errorcode.KDC_ERR_CLIENT_REVOKED, errorcode.KDC_ERR_KEY_EXPIRED, errorcode.KDC_ERR_NAME_EXP:
+		if !proved {
+			// The secret was not looked at, and the next hour may see the
+			// account unlocked.
+			return x.secret.held(kdcError(e))
+		}
 		return x.secret.refused(kdcError(e))
 	}
 	return kdcError(e)

@@ -11,7 +11,9 @@ import (
 )
 
 // cacheNameOf returns the name of the ticket cache to use, as MIT's library finds
-// it: the one configured, KRB5CCNAME, default_ccache_name, /tmp/krb5cc_UID.
+// it: the one configured, KRB5CCNAME, default_ccache_name, /tmp/krb5cc_UID. Of the
+// caches in a DIR, that looks for one of the proxy's realm, too; here it is the
+// primary one.
 func (c *conf) cacheNameOf(configured string) string {
 	name := cmp.Or(configured, os.Getenv("KRB5CCNAME"))
 	if name == "" {

@@ -20,7 +20,7 @@ type cache struct {
 }
 
 // parseCache reads a ticket cache in the file format of MIT, versions 1 to 4.
-// Entries that are no tickets are left out.
+// Entries that are no tickets, or not its owner's, are left out.
 func parseCache(name string, data []byte) (*cache, error) {
 	r := &cacheReader{reader: reader{data: data, order: binary.BigEndian}}
 	if r.uint8() != 5 {
@@ -38,7 +38,7 @@ func parseCache(name string, data []byte) (*cache, error) {
 	}
 	c := &cache{owner: r.principal()}
 	for !r.short && len(r.data) > 0 {
-		if cred := r.entry(); cred != nil && !r.short {
+		if cred := r.entry(); cred != nil && !r.short && cred.client.equalFold(c.owner) {
 			c.tickets = append(c.tickets, cred)
 		}
 	}

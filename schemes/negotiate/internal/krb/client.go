@@ -9,6 +9,7 @@
 package krb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -44,6 +45,7 @@ type Client struct {
 	cache    cacheFile
 	keytab   keytabFile
 	refusals refusals
+	pauses   pauses
 	table    table
 }
 
@@ -129,13 +131,14 @@ func (c *Client) transport(ctx context.Context, conf *conf, realm string) (*tran
 	if err != nil {
 		return nil, err
 	}
-	return &transport{realm: realm, kdcs: kdcs, dial: c.config.Dial}, nil
+	return &transport{realm: realm, kdcs: kdcs, dial: c.config.Dial, timeout: kdcTimeout}, nil
 }
 
 // authenticate is the AS exchange for a secret, whose fingerprint is print. A
-// secret that the KDC has refused before is not sent again.
+// secret that the KDC has refused before is not sent again, nor for a while one
+// of which the KDC has not said whether it is right.
 func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, secret longTermKey, print fingerprint) (*credential, error) {
-	if err := c.refusals.of(print); err != nil {
+	if err := cmp.Or(c.refusals.of(print), c.pauses.of(print)); err != nil {
 		return nil, err
 	}
 	t, err := c.transport(ctx, conf, who.realm)
@@ -143,9 +146,17 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 		return nil, err
 	}
 	x := &asExchange{transport: t, conf: conf, client: who, secret: secret}
+	x.proves = func() { c.pauses.prove(print, secret.held(ErrNoVerdict)) }
 	cred, err := x.run(ctx)
-	if errors.Is(err, errSecretRefused) || errors.Is(err, ErrKeytabStale) {
+	switch {
+	case errors.Is(err, errPaused):
+		c.pauses.add(print, err)
+		return nil, err
+	case errors.Is(err, errSecretRefused), errors.Is(err, ErrKeytabStale):
 		c.refusals.add(print, err)
+	}
+	if x.proved || err == nil {
+		c.pauses.forget(print)
 	}
 	return cred, err
 }
@@ -154,8 +165,15 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 // or the account it belongs to.
 func SecretRefused(err error) bool { return errors.Is(err, errSecretRefused) }
 
-// Forget forgets the secrets that KDCs have refused, and all tickets.
+// SecretHeld reports whether err says that the password is held back for a while:
+// the KDC may have refused it, or says that the account is not to be used.
+func SecretHeld(err error) bool { return errors.Is(err, errSecretHeld) }
+
+// Forget forgets the secrets that KDCs have refused or not answered, the KDCs
+// that were unreachable, and all tickets.
 func (c *Client) Forget() {
 	c.refusals.clear()
+	c.pauses.clear()
 	c.table.clear()
+	c.cache.forget()
 }

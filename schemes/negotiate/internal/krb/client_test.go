@@ -146,13 +146,14 @@ func TestFailuresAreToldApart(t *testing.T) {
 		prepare func(k *kdc.KDC)
 		user    krb.User
 		want    error
-		refused bool
+		refused bool // the password
 	}{
 		{"an unknown user", nil, user("nobody", "s3cret"), krb.ErrClientUnknown, false},
 		{"an unknown service", func(k *kdc.KDC) { k.Remove(proxySPN) }, user("ann", "s3cret"), krb.ErrServiceUnknown, false},
 		{"clocks apart", func(k *kdc.KDC) { k.SetClockOffset(time.Hour) }, user("ann", "s3cret"), krb.ErrClockSkew, false},
-		{"an expired password", func(k *kdc.KDC) { k.Expire("ann", true) }, user("ann", "s3cret"), krb.ErrPasswordOld, true},
-		{"a locked account", func(k *kdc.KDC) { k.Lock("ann", true) }, user("ann", "s3cret"), krb.ErrRevoked, true},
+		{"an expired password", func(k *kdc.KDC) { k.Expire("ann", true) }, user("ann", "s3cret"), krb.ErrPasswordOld, false},
+		{"a locked account", func(k *kdc.KDC) { k.Lock("ann", true) }, user("ann", "s3cret"), krb.ErrRevoked, false},
+		{"a wrong password", nil, user("ann", "wrong"), krb.ErrPasswordWrong, true},
 		{"no common encryption type", func(k *kdc.KDC) { k.Refuse("ann", 14) }, user("ann", "s3cret"), krb.ErrEncType, false},
 		{"a policy", func(k *kdc.KDC) { k.Refuse("ann", 12) }, user("ann", "s3cret"), krb.ErrKDC, false},
 		{"a KDC that is down", func(k *kdc.KDC) { k.Down() }, user("ann", "s3cret"), krb.ErrKDCUnreachable, false},

@@ -75,20 +75,18 @@ func (c *conf) encTypes(lib *section) error {
 	return nil
 }
 
-// realmOf returns the realm of a host by [domain_realm], or "".
+// realmOf returns the realm of a host by [domain_realm], or "". As in MIT's
+// library, an entry with or without a leading dot stands for the hosts below it,
+// the one without for the host of that name, too.
 func (c *conf) realmOf(host string) string {
-	if realm := c.domains[host]; realm != "" {
-		return realm
-	}
-	for rest := host; rest != ""; {
-		_, after, ok := strings.Cut(rest, ".")
-		if !ok {
-			break
-		}
-		if realm := c.domains["."+after]; realm != "" {
+	rest, more := host, true
+	for more {
+		if realm := c.domains[rest]; realm != "" {
 			return realm
 		}
-		rest = after
+		if _, rest, more = strings.Cut(rest, "."); more && c.domains["."+rest] != "" {
+			return c.domains["."+rest]
+		}
 	}
 	return ""
 }
@@ -120,6 +118,9 @@ func (c *conf) kdcs(ctx context.Context, realm string, resolver *net.Resolver) (
 		return nil, fmt.Errorf("%w: %s", ErrNoKDC, realm)
 	}
 	_, records, err := resolver.LookupSRV(ctx, "kerberos", "tcp", realm+".")
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil || len(records) == 0 {
 		return nil, fmt.Errorf("%w: %s", ErrNoKDC, realm)
 	}

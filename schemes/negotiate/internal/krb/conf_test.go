@@ -58,6 +58,64 @@ func TestConf(t *testing.T) {
 	}
 }
 
+// What libkrb5 1.20 answers for the same configuration.
+func TestRealmOf(t *testing.T) {
+	path := write(t, "krb5.conf", `[domain_realm]
+	.dotted.com = DOTTED
+	plain.com = PLAIN
+	.both.com = BELOW
+	both.com = ITSELF
+	host.sub.plain.com = HOST
+	.sub.dotted.com = SUB
+	com = TOP
+`)
+	for host, want := range map[string]string{
+		"dotted.com":           "TOP",
+		"a.dotted.com":         "DOTTED",
+		"a.b.dotted.com":       "DOTTED",
+		"sub.dotted.com":       "DOTTED",
+		"a.sub.dotted.com":     "SUB",
+		"plain.com":            "PLAIN",
+		"proxy.plain.com":      "PLAIN",
+		"a.b.plain.com":        "PLAIN",
+		"both.com":             "ITSELF",
+		"a.both.com":           "BELOW",
+		"host.sub.plain.com":   "HOST",
+		"x.host.sub.plain.com": "HOST",
+		"other.com":            "TOP",
+		"com":                  "TOP",
+		"plain.net":            "",
+		"":                     "",
+	} {
+		require.Equal(t, want, krb.RealmOf(path, host), host)
+	}
+}
+
+// What MIT's library takes besides what its documentation has.
+func TestConfSpellings(t *testing.T) {
+	more := write(t, "more", "[libdefaults]\ndefault_realm = EXAMPLE.COM\n")
+	dir := filepath.Dir(more)
+	const realms = "[realms]\nEXAMPLE.COM = {\nkdc = kdc\n}\n"
+	for _, tc := range []struct{ desc, text string }{
+		{"include and a tab", "include\t" + more + "\n" + realms},
+		{"include and more blanks", "include \t " + more + "\n" + realms},
+		{"includedir and a tab", "includedir\t" + dir + "\n" + realms},
+		{"a brace on the next line", "include " + more + "\n[realms]\nEXAMPLE.COM =\n{\nkdc = kdc\n}\n"},
+		{"a brace after a comment", "include " + more + "\n[realms]\nEXAMPLE.COM =\n# why\n\n\t{\n\tkdc = kdc\n\t}\n"},
+		{"a tag without a value", "include " + more + "\n[libdefaults]\nrenew_lifetime =\n" + realms},
+		{"a module", "module /usr/lib/krb5/plugins/p.so:x\ninclude " + more + "\n" + realms},
+		{"a module and a tab", "module\t/usr/lib/krb5/plugins/p.so:x\ninclude " + more + "\n" + realms},
+		{"a relation that looks like a directive", "[libdefaults]\ninclude = x\nmodule = y\ndefault_realm = EXAMPLE.COM\n" + realms},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			realm, kdcs, _, err := krb.ParseConf(write(t, "krb5.conf", tc.text))
+			require.NoError(t, err)
+			require.Equal(t, "EXAMPLE.COM", realm)
+			require.Equal(t, []string{"kdc:88"}, kdcs)
+		})
+	}
+}
+
 func TestConfIncludes(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "realm.conf"), []byte("[libdefaults]\ndefault_realm = EXAMPLE.COM\n"), 0o600))
@@ -84,6 +142,10 @@ func TestConfErrors(t *testing.T) {
 		{"an unknown directive", write(t, "a", "includes /b\n"), krb.ErrMalformedFile},
 		{"a relation before the first section", write(t, "a", "a = b\n"), krb.ErrMalformedFile},
 		{"an unmatched brace", write(t, "a", "[realms]\n}\n"), krb.ErrMalformedFile},
+		{"a brace without a tag", write(t, "a", "[realms]\n{\n"), krb.ErrMalformedFile},
+		{"a brace after a value", write(t, "a", "[realms]\na = b\n{\n}\n"), krb.ErrMalformedFile},
+		{"a brace after a section", write(t, "a", "[realms]\na =\n[realms]\n{\n}\n"), krb.ErrMalformedFile},
+		{"a module within a section", write(t, "a", "[realms]\nmodule /x\n"), krb.ErrMalformedFile},
 		{"an unclosed section", write(t, "a", "[realms\n"), krb.ErrMalformedFile},
 		{"no relation", write(t, "a", "[realms]\nword\n"), krb.ErrMalformedFile},
 		{"no supported encryption type", write(t, "a", "[libdefaults]\npermitted_enctypes = des-cbc-crc\n"), krb.ErrEncType},

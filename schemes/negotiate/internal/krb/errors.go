@@ -10,6 +10,9 @@ import (
 	"github.com/jcmturner/gokrb5/v8/messages"
 )
 
+// errorPrefix begins the text of each cause.
+const errorPrefix = "proxyauth: negotiate: "
+
 // The causes of a failure. They are told apart since each has a remedy of its
 // own, which its text names.
 var (
@@ -20,6 +23,7 @@ var (
 	ErrNoRealm        = errors.New("proxyauth: negotiate: Kerberos realm unknown: give the user as user@REALM, or set default_realm in krb5.conf")
 	ErrNoKDC          = errors.New("proxyauth: negotiate: no KDC known for the realm: add it to [realms] in krb5.conf, or publish it in DNS")
 	ErrKDCUnreachable = errors.New("proxyauth: negotiate: KDC unreachable: check network, name and port 88 (TCP)")
+	ErrNoVerdict      = fmt.Errorf("proxyauth: negotiate: the KDC was sent proof of the password, or key, and has not answered whether it is right: check the network to the KDC, its load and its log; it is not sent again for a while, to spare the account%w", silent{ErrKDCUnreachable})
 	ErrKDC            = errors.New("proxyauth: negotiate: the KDC refuses the request")
 	ErrClockSkew      = errors.New("proxyauth: negotiate: clocks differ too much for Kerberos: synchronise the time (NTP)")
 	ErrClientUnknown  = errors.New("proxyauth: negotiate: the KDC does not know the user: check user name and realm")
@@ -77,7 +81,7 @@ func (e sourceErrors) Error() string {
 	for i, err := range e {
 		text := err.Error()
 		if i > 0 {
-			text = strings.TrimPrefix(text, "proxyauth: negotiate: ")
+			text = strings.TrimPrefix(text, errorPrefix)
 		}
 		texts = append(texts, text)
 	}

@@ -36,6 +36,15 @@ func RealmOf(names, host string) string {
 	return c.realmOf(host)
 }
 
+func CacheNameOf(names, configured string) string {
+	var f confFile
+	c, err := f.load(names)
+	if err != nil {
+		return err.Error()
+	}
+	return c.cacheNameOf(configured)
+}
+
 func PrincipalOf(text, user, own string) (name, realm string, err error) {
 	p := &profileReader{root: newSection()}
 	if err := p.parse("krb5.conf", []byte(text)); err != nil {
@@ -124,3 +133,7 @@ func KeyInfo(data types.PADataSequence, allowed ...int32) (encType int32, salt, 
 	info, err := keyInfoOf(data, newPrincipal(1, "bob", "EXAMPLE.COM"), allowed)
 	return info.encType, info.salt, info.params, err
 }
+
+// DropIdentities drops the tickets of secrets, and keeps what is known of the
+// secrets.
+func (c *Client) DropIdentities() { c.table.clear() }

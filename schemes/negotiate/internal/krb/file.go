@@ -33,6 +33,13 @@ func (f *cacheFile) load(path string) (*cache, *identity, error) {
 	return f.held, f.id, nil
 }
 
+// forget makes the file be read again.
+func (f *cacheFile) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held, f.id = nil, nil
+}
+
 // identity returns an identity with the service tickets of the cache, which
 // spare the KDC a question.
 func (c *cache) identity() *identity {

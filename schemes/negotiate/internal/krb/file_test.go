@@ -86,6 +86,7 @@ func containsInclude(data []byte) bool { return bytes.Contains(data, []byte("inc
 func FuzzParseProfileDoesNotPanic(f *testing.F) {
 	f.Add([]byte(conf))
 	f.Add([]byte("[a]\nb = {\nc* = \"d"))
+	f.Add([]byte("module x\n[a]\nb =\n{\nc = d\n}\n{"))
 	f.Add([]byte("[libdefaults]\nclockskew = 99999999999d\n"))
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		// An include would read whatever the fuzzer names.

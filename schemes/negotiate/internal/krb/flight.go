@@ -2,6 +2,7 @@ package krb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -72,10 +73,15 @@ func (g *flights) join(ctx context.Context, key string, f func(context.Context) 
 // run calls f, whose panics would end the program, since the goroutine is ours.
 func run(ctx context.Context, f func(context.Context) (*credential, error)) (*credential, error) {
 	cred, err := guard(func() (*credential, error) { return f(ctx) })
-	if err != nil && context.Cause(ctx) == context.DeadlineExceeded {
-		err = fmt.Errorf("%w: no answer within %v", ErrKDCUnreachable, flightTimeout)
+	return cred, overdue(ctx, err)
+}
+
+// overdue puts the error of a flight in words that has reached its limit.
+func overdue(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == context.DeadlineExceeded {
+		return fmt.Errorf("%w: no answer within %v", ErrKDCUnreachable, flightTimeout)
 	}
-	return cred, err
+	return err
 }
 
 // leave reports whether the flight was called off, and calls it off if nobody

@@ -65,6 +65,19 @@ func TestFlightHasALimitOfItsOwn(t *testing.T) {
 	})
 }
 
+// What has come too late is still what it is.
+func TestFlightBeyondItsLimitKeepsItsError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f krb.Flights
+		err := f.Do(t.Context(), "key", func(ctx context.Context) error {
+			<-ctx.Done()
+			return krb.ErrPasswordWrong
+		})
+		require.ErrorIs(t, err, krb.ErrPasswordWrong)
+		require.NotErrorIs(t, err, krb.ErrKDCUnreachable)
+	})
+}
+
 func TestFlightSurvivesAPanic(t *testing.T) {
 	var f krb.Flights
 	err := f.Do(t.Context(), "key", func(context.Context) error { panic("gokrb5") })

@@ -8,7 +8,8 @@ import (
 )
 
 // retryInterval is for how long a ticket that is still good is used without
-// another try to renew it, after one has failed.
+// another try to renew it, after one has failed, and for how long nobody waits
+// again for KDCs that did not answer.
 const retryInterval = 30 * time.Second
 
 // A login gets a new ticket-granting ticket.
@@ -26,15 +27,24 @@ type identity struct {
 	services map[string]*slot
 }
 
-// A slot holds a ticket.
+// A slot holds a ticket, or why there is none.
 type slot struct {
 	cred  *credential
+	err   error     // that the KDC did not answer, nil if there is a ticket
 	retry time.Time // not to be renewed before
 }
 
-// usable returns the ticket if there is no need, or no point, to renew it.
-func (s *slot) usable(now time.Time) (*credential, bool) {
-	return s.cred, s.cred.fresh(now) || s.cred.valid(now) && now.Before(s.retry)
+// known returns the ticket if there is no need, or no point, to renew it, or why
+// there is no point in asking for one; neither if it is to be asked for.
+func (s *slot) known(now time.Time) (*credential, error) {
+	early := now.Before(s.retry)
+	switch {
+	case s.cred.fresh(now), s.cred.valid(now) && early:
+		return s.cred, nil
+	case early:
+		return nil, s.err
+	}
+	return nil, nil
 }
 
 // maxServices bounds the tickets of an identity: one for each proxy in use.
@@ -60,14 +70,14 @@ func (id *identity) slot(name string) *slot {
 // needed. If that fails the old one will do for as long as it lasts.
 func (id *identity) get(ctx context.Context, name string, fetch login) (*credential, error) {
 	id.mu.Lock()
-	cred, ok := id.slot(name).usable(time.Now())
+	cred, err := id.slot(name).known(time.Now())
 	id.mu.Unlock()
-	if ok {
-		return cred, nil
+	if cred != nil || err != nil {
+		return cred, err
 	}
 	return id.flights.do(ctx, name, func(ctx context.Context) (*credential, error) {
 		cred, err := fetch(ctx)
-		return id.put(name, cred, err)
+		return id.put(name, cred, overdue(ctx, err))
 	})
 }
 
@@ -82,10 +92,19 @@ func (id *identity) put(name string, cred *credential, err error) (*credential, 
 	case s.cred.valid(now):
 		s.retry = now.Add(retryInterval)
 		return s.cred, nil
+	case silence(err):
+		*s = slot{err: err, retry: now.Add(retryInterval)}
+		return nil, err
 	case err != nil:
 		return nil, err
 	}
 	return nil, ErrTicketExpired
+}
+
+// silence reports whether err says that there is no KDC that answers. What holds
+// a secret back has a pause of its own.
+func silence(err error) bool {
+	return (errors.Is(err, ErrKDCUnreachable) || errors.Is(err, ErrNoKDC)) && !errors.Is(err, errPaused)
 }
 
 // ticket returns a ticket for a service.

@@ -48,6 +48,9 @@ type longTermKey interface {
 	// refused returns err with what it means for a secret that it must not be
 	// sent again.
 	refused(err error) error
+
+	// held returns err with what it means for a secret that it is held back.
+	held(err error) error
 }
 
 // password is a [longTermKey].
@@ -78,6 +81,8 @@ func (password) wrong() error { return ErrPasswordWrong }
 
 func (password) refused(err error) error { return fmt.Errorf("%w%w", err, silent{errSecretRefused}) }
 
+func (password) held(err error) error { return fmt.Errorf("%w%w", err, silent{errSecretHeld}) }
+
 // keytabKeys is a [longTermKey].
 type keytabKeys map[int32]keytabEntry
 
@@ -96,6 +101,8 @@ func (k keytabKeys) key(info keyInfo) (types.EncryptionKey, int, error) {
 func (keytabKeys) wrong() error { return ErrKeytabStale }
 
 func (keytabKeys) refused(err error) error { return err }
+
+func (keytabKeys) held(err error) error { return fmt.Errorf("%w%w", err, silent{errPaused}) }
 
 // keyInfoOf returns how to make the key, from the pre-authentication data of
 // the KDC (RFC 4120, Section 5.2.7.5): the first of the types that the KDC names

@@ -53,6 +53,7 @@ type profileReader struct {
 	root   *section
 	stamps []stamp
 	depth  int
+	bare   string // the tag of the line before, if nothing came behind its =
 }
 
 // file reads the file of that name into the root.
@@ -85,16 +86,21 @@ func (p *profileReader) parse(name string, data []byte) error {
 			return fmt.Errorf("%w (line %d of %s)", err, n, name)
 		}
 	}
+	p.bare = ""
 	return lines.Err()
 }
 
 // line takes one line, with the groups that are open before it, and returns
 // those that are open after it.
 func (p *profileReader) line(line string, open []*section) ([]*section, error) {
-	if word, arg, ok := strings.Cut(line, " "); ok && strings.HasPrefix(word, "include") && !strings.HasPrefix(strings.TrimSpace(arg), "=") {
-		return open, p.include(word, strings.TrimSpace(arg))
-	}
+	bare := p.bare
+	p.bare = ""
+	word, arg := directive(line)
 	switch {
+	case strings.HasPrefix(word, "include"):
+		return open, p.include(word, arg)
+	case word == "module" && len(open) == 0:
+		return open, nil // a library with a configuration of its own
 	case line[0] == '[':
 		name, _, ok := strings.Cut(line[1:], "]")
 		if !ok {
@@ -108,27 +114,51 @@ func (p *profileReader) line(line string, open []*section) ([]*section, error) {
 			return nil, malformed("krb5.conf", "unmatched brace")
 		}
 		return open[:len(open)-1], nil
+	case line == "{" && bare != "":
+		return group(bare, open)
 	}
-	return relation(line, open)
+	return p.relation(line, open)
 }
 
-// relation takes "tag = value" or "tag = {".
-func relation(line string, open []*section) ([]*section, error) {
+// directive returns the word and the argument of a line that is no relation.
+func directive(line string) (word, arg string) {
+	i := strings.IndexAny(line, " \t")
+	if i < 0 {
+		return "", ""
+	}
+	if arg = strings.TrimSpace(line[i:]); arg[0] == '=' {
+		return "", ""
+	}
+	return line[:i], arg
+}
+
+// relation takes "tag = value", "tag = {", or "tag =" with the brace on the next
+// line.
+func (p *profileReader) relation(line string, open []*section) ([]*section, error) {
 	tag, value, ok := strings.Cut(line, "=")
 	if !ok {
 		return nil, malformed("krb5.conf", "neither section nor relation")
 	}
 	tag = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(tag), "*"))
 	value = unquote(strings.TrimSpace(value))
-	group := open[len(open)-1]
-	if value != "{" {
-		group.values[tag] = append(group.values[tag], value)
+	switch value {
+	case "{":
+		return group(tag, open)
+	case "":
+		p.bare = tag
 		return open, nil
 	}
+	values := open[len(open)-1].values
+	values[tag] = append(values[tag], value)
+	return open, nil
+}
+
+// group opens the group of that name.
+func group(tag string, open []*section) ([]*section, error) {
 	if len(open) >= maxProfileDepth {
 		return nil, malformed("krb5.conf", "too many nested groups")
 	}
-	return append(slices.Clip(open), group.sub(tag)), nil
+	return append(slices.Clip(open), open[len(open)-1].sub(tag)), nil
 }
 
 // unquote takes off the quotes of a value, or a comment behind it.

@@ -52,14 +52,14 @@ func cutLast(s string, sep byte) (before, after string, found bool) {
 func (c *Client) openCache(conf *conf, user User) (*identity, login, error) {
 	path, err := cachePath(conf.cacheNameOf(c.config.CacheName))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, unreadable("ticket cache", err)
 	}
 	held, id, err := c.cache.load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("%w (there is no %s)", ErrNoTicket, path)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, unreadable("ticket cache", err)
 	}
 	if !c.meant(conf, held.owner, user) {
 		return nil, nil, fmt.Errorf("%w (%s is another user's)", ErrNoTicket, path)
@@ -73,6 +73,15 @@ func (c *Client) openCache(conf *conf, user User) (*identity, login, error) {
 		}
 		return nil, fmt.Errorf("%w (%s)", ErrTicketExpired, path)
 	}, nil
+}
+
+// unreadable returns the error for a file that can't be read: another source may
+// do, just as if there were no such file.
+func unreadable(what string, err error) error {
+	if errors.Is(err, ErrMalformedFile) || errors.Is(err, ErrCacheType) {
+		return err
+	}
+	return fmt.Errorf("%w (%s: %w: check its path, its owner and its mode)", ErrNoTicket, what, err)
 }
 
 // meant reports whether a principal is the one that is configured, or else the
@@ -96,10 +105,7 @@ func (c *Client) openKeytab(conf *conf, user User) (*identity, login, error) {
 	}
 	tab, err := c.keytab.load(path)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			err = fmt.Errorf("%w (keytab: %w)", ErrNoTicket, err)
-		}
-		return nil, nil, err
+		return nil, nil, unreadable("keytab", err)
 	}
 	who, ok := tab.owner(func(p principal) bool { return c.meant(conf, p, user) })
 	if !ok {

@@ -81,8 +81,90 @@ func TestCacheThatCanNotBeRead(t *testing.T) {
 		{write(t, "cc", "\x05\x04\x00"), krb.ErrMalformedFile},
 	} {
 		config.CacheName = tc.name
-		require.ErrorIs(t, ask(t, krb.NewClient(config), krb.User{}), tc.want)
+		err := ask(t, krb.NewClient(config), krb.User{})
+		require.ErrorIs(t, err, tc.want)
+		require.NotErrorIs(t, err, krb.ErrNoTicket)
 		require.NoError(t, ask(t, krb.NewClient(config), user("ann", "s3cret")))
+	}
+}
+
+// A file that can't be opened leaves the other sources, and is told if none does.
+func TestFilesThatCanNotBeOpened(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	file := write(t, "file", "")
+	for _, tc := range []struct {
+		desc, cache, keytab, want string
+	}{
+		{"below a file", file + "/cc", "", file},
+		{"a name that can't be", "a\x00b", "", "invalid argument"},
+		{"a directory below a file", "DIR:" + file, "", file},
+		{"a keytab below a file", "", file + "/keytab", file},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			config := configOf(t, k)
+			config.CacheName, config.KeytabName = tc.cache, tc.keytab
+			c := krb.NewClient(config)
+			require.NoError(t, ask(t, c, user("ann", "s3cret")))
+			err := ask(t, c, krb.User{})
+			require.ErrorIs(t, err, krb.ErrNoTicket)
+			require.ErrorContains(t, err, tc.want)
+			require.ErrorContains(t, err, "check its path, its owner and its mode")
+
+			config.KeytabName = write(t, "keytab", string(k.Keytab("ann")))
+			if tc.keytab == "" {
+				require.NoError(t, ask(t, krb.NewClient(config), krb.User{}), "there is a keytab")
+			}
+		})
+	}
+}
+
+// As su leaves it behind.
+func TestCacheThatMayNotBeOpened(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may open any file")
+	}
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	config.CacheName = write(t, "cc", string(cacheOf(t, k, kdc.CCache{})))
+	require.NoError(t, os.Chmod(config.CacheName, 0))
+	c := krb.NewClient(config)
+	require.NoError(t, ask(t, c, user("ann", "s3cret")))
+	err := ask(t, c, krb.User{})
+	require.ErrorIs(t, err, krb.ErrNoTicket)
+	require.ErrorIs(t, err, os.ErrPermission)
+}
+
+// What is in a cache besides its owner's tickets is not the owner's to use.
+func TestTicketsOfAnotherClientAreLeftOut(t *testing.T) {
+	for _, tc := range []struct {
+		desc string
+		cc   kdc.CCache
+	}{
+		{"a service's ticket", kdc.CCache{NoTGT: true, Services: []string{proxySPN}}},
+		{"a ticket-granting ticket", kdc.CCache{}},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			k := startKDC(t, kdc.Config{Principals: []kdc.Principal{{Name: "bob", Password: "pa55"}}})
+			entries := func(of string) []byte {
+				empty, err := k.CCache(kdc.CCache{Client: of, NoTGT: true, NoConfig: true})
+				require.NoError(t, err)
+				tc.cc.Client, tc.cc.NoConfig = of, true
+				full, err := k.CCache(tc.cc)
+				require.NoError(t, err)
+				return full[len(empty):]
+			}
+			empty, err := k.CCache(kdc.CCache{Client: "ann", NoTGT: true, NoConfig: true})
+			require.NoError(t, err)
+			config := configOf(t, k)
+
+			config.CacheName = write(t, "cc", string(empty)+string(entries("bob")))
+			require.ErrorIs(t, ask(t, krb.NewClient(config), krb.User{}), krb.ErrTicketExpired)
+			require.Zero(t, k.Counts("bob").TGSRequests)
+
+			config.CacheName = write(t, "cc", string(empty)+string(entries("bob"))+string(entries("ann")))
+			require.NoError(t, ask(t, krb.NewClient(config), krb.User{}))
+			require.Zero(t, k.Counts("bob").TGSRequests)
+		})
 	}
 }
 

@@ -144,7 +144,8 @@ func (x *tgsExchange) accept(data []byte, tgt *credential, req *messages.TGSReq)
 	if err != nil {
 		return nil, err
 	}
-	if part.Nonce != req.ReqBody.Nonce {
+	client := principal{name: rep.CName, realm: rep.CRealm}
+	if part.Nonce != req.ReqBody.Nonce || !client.equalFold(tgt.client) {
 		return nil, fmt.Errorf("%w: the KDC's reply is not for this request", ErrMalformedReply)
 	}
 	return newCredential(tgt.client, rep.Ticket, part)

@@ -18,6 +18,10 @@ const (
 	// kdcTimeout is for how long one KDC is waited for.
 	kdcTimeout = 5 * time.Second
 
+	// proofTimeout bounds for how long a KDC is waited for that has been sent a
+	// proof.
+	proofTimeout = flightTimeout
+
 	// maxReply bounds a KDC's reply. A ticket with a PAC of 64 KiB fits well.
 	maxReply = 1 << 20
 )
@@ -32,6 +36,14 @@ type transport struct {
 	realm string
 	kdcs  []string
 	dial  DialFunc
+
+	timeout time.Duration // for one KDC
+	sends   func()        // called before a request is sent, nil for none
+}
+
+// only returns the transport for a proof, which goes to one KDC alone.
+func (t *transport) only(kdc string, timeout time.Duration, sends func()) *transport {
+	return &transport{realm: t.realm, kdcs: []string{kdc}, dial: t.dial, timeout: timeout, sends: sends}
 }
 
 // exchange sends a request to one KDC after another until one answers, and
@@ -53,23 +65,26 @@ func (t *transport) exchange(ctx context.Context, request []byte) (reply []byte,
 
 // one exchanges messages with one KDC (RFC 4120, Section 7.2.2).
 func (t *transport) one(ctx context.Context, kdc string, request []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, kdcTimeout)
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	conn, err := t.dial(ctx, "tcp", kdc)
 	if err != nil {
-		return nil, timedOut(ctx, err)
+		return nil, t.timedOut(ctx, err)
 	}
 	defer conn.Close()
 	// Closing the connection ends what blocks on it.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
+	if t.sends != nil {
+		t.sends()
+	}
 	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(request)), uint32(len(request)))
 	if _, err := conn.Write(append(frame, request...)); err != nil {
-		return nil, timedOut(ctx, err)
+		return nil, t.timedOut(ctx, err)
 	}
 	reply, err := readReply(conn)
 	if err != nil {
-		return nil, timedOut(ctx, err)
+		return nil, t.timedOut(ctx, err)
 	}
 	if e := parseError(reply); e != nil && e.ErrorCode == errorcode.KDC_ERR_SVC_UNAVAILABLE {
 		return nil, errUnavailable
@@ -77,17 +92,14 @@ func (t *transport) one(ctx context.Context, kdc string, request []byte) ([]byte
 	return reply, nil
 }
 
-// Errors of one KDC, after which the next one is tried.
-var (
-	errUnavailable = errors.New("service unavailable")
-	errNoAnswer    = fmt.Errorf("no answer within %v", kdcTimeout)
-)
+// errUnavailable is an error of one KDC, after which the next one is tried.
+var errUnavailable = errors.New("service unavailable")
 
 // timedOut tells a timeout from the error of the closed connection that it
 // caused.
-func timedOut(ctx context.Context, err error) error {
+func (t *transport) timedOut(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return errNoAnswer
+		return fmt.Errorf("no answer within %v", t.timeout.Round(time.Second))
 	}
 	return err
 }

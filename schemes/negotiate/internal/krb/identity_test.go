@@ -1,0 +1,170 @@
+package krb_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
+)
+
+// KDCs that do not answer keep one request waiting, not each.
+func TestSilentKDCsAreWaitedForOnce(t *testing.T) {
+	for _, tc := range []struct {
+		desc string
+		kdcs int
+		wait time.Duration
+	}{
+		{"one", 1, 5 * time.Second},
+		{"three", 3, 15 * time.Second},
+		{"more than a flight has time for", 8, 30 * time.Second},
+	} {
+		for _, cache := range []bool{false, true} {
+			t.Run(tc.desc+map[bool]string{true: ", with a ticket cache"}[cache], func(t *testing.T) {
+				k := startKDC(t, kdc.Config{})
+				cfg := configOf(t, k)
+				cfg.KDCs = make([]string, tc.kdcs)
+				for i := range cfg.KDCs {
+					cfg.KDCs[i] = "kdc"
+				}
+				cfg.Dial = piped(k, silence)
+				who := user("ann", "s3cret")
+				cfg.CacheName = filepath.Join(t.TempDir(), "cc")
+				synctest.Test(t, func(t *testing.T) {
+					if cache {
+						who = krb.User{}
+						require.NoError(t, os.WriteFile(cfg.CacheName, cacheOf(t, k, kdc.CCache{}), 0o600))
+					}
+					c := krb.NewClient(cfg)
+					requireWait := func(want time.Duration) {
+						t.Helper()
+						start := time.Now()
+						require.ErrorIs(t, ask(t, c, who), krb.ErrKDCUnreachable)
+						require.Equal(t, want, time.Since(start))
+					}
+					for range 2 {
+						requireWait(tc.wait)
+						requireWait(0)
+						time.Sleep(30*time.Second - 1)
+						requireWait(0)
+						time.Sleep(1)
+					}
+					requireWait(tc.wait)
+					c.Forget()
+					requireWait(tc.wait)
+				})
+			})
+		}
+	}
+}
+
+// What one user's KDC does is not what another's does.
+func TestSilentKDCIsOneIdentitysBusiness(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cfg := configOf(t, k)
+	require.NoError(t, os.WriteFile(cfg.ConfFile, []byte("[realms]\nLAB.EXAMPLE.COM = {\nkdc = lab\n}\n"), 0o600))
+	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address == "lab:88" {
+			return piped(k, silence)(ctx, network, address)
+		}
+		return piped(k, plainly)(ctx, network, address)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := krb.NewClient(cfg)
+		require.ErrorIs(t, ask(t, c, user("ann@LAB.EXAMPLE.COM", "s3cret")), krb.ErrKDCUnreachable)
+		require.NoError(t, ask(t, c, user("ann", "s3cret")))
+	})
+}
+
+// A request that was called off says nothing of the KDC.
+func TestCancelledRequestIsNotRemembered(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	slow := true
+	a := func(conn net.Conn, request, reply []byte) {
+		if slow {
+			silence(conn, request, reply)
+			return
+		}
+		send(conn, reply)
+	}
+	bubble(t, k, a, func(t *testing.T, c *krb.Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Ticket(ctx, user("ann", "s3cret"), proxySPN, "")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		slow = false
+		require.NoError(t, ask(t, c, user("ann", "s3cret")))
+	})
+}
+
+// The lookup of a KDC is not repeated at once, either.
+func TestMissingKDCIsLookedUpOnce(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cfg := configOf(t, k)
+	cfg.KDCs = nil
+	lookups := 0
+	cfg.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		lookups++
+		client, server := net.Pipe()
+		server.Close()
+		return client, nil
+	}}
+	c := krb.NewClient(cfg)
+	require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), krb.ErrNoKDC)
+	require.Positive(t, lookups)
+	before := lookups
+	require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), krb.ErrNoKDC)
+	require.Equal(t, before, lookups)
+	c.Forget()
+	require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), krb.ErrNoKDC)
+	require.Greater(t, lookups, before)
+}
+
+func TestCancelledLookupIsNotRemembered(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cfg := configOf(t, k)
+	cfg.KDCs = nil
+	dialled := make(chan context.CancelFunc, 1)
+	cfg.Resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		cancel, ok := <-dialled
+		if !ok {
+			return nil, errors.New("connection refused")
+		}
+		cancel()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	c := krb.NewClient(cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	dialled <- cancel
+	_, err := c.Ticket(ctx, user("ann", "s3cret"), proxySPN, "")
+	require.ErrorIs(t, err, context.Canceled)
+	close(dialled)
+	require.NoError(t, os.WriteFile(cfg.ConfFile, []byte("[realms]\nEXAMPLE.COM = {\nkdc = "+k.Addr()+"\n}\n"), 0o600))
+	require.NoError(t, ask(t, c, user("ann", "s3cret")))
+}
+
+// A ticket-granting ticket that the KDC no longer takes makes room for another.
+func TestTicketThatTheKDCRefusesIsForgotten(t *testing.T) {
+	k := startKDC(t, kdc.Config{Principals: []kdc.Principal{{Name: "HTTP/other.example.com"}}})
+	c := newClient(t, k)
+	ann := user("ann", "s3cret")
+	require.NoError(t, ask(t, c, ann))
+	k.SetPassword("krbtgt/"+k.Realm(), "new")
+	other := func() error {
+		_, err := c.Ticket(t.Context(), ann, "HTTP/other.example.com", "")
+		return err
+	}
+	require.ErrorIs(t, other(), krb.ErrTicketExpired)
+	require.NoError(t, other())
+	require.Equal(t, 2, k.Counts("ann").TGTs)
+}

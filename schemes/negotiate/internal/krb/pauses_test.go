@@ -1,0 +1,282 @@
+package krb_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
+)
+
+// bubble runs f in fake time, with a client of k.
+func bubble(t *testing.T, k *kdc.KDC, a answer, f func(t *testing.T, c *krb.Client)) {
+	t.Helper()
+	cfg := configOf(t, k)
+	cfg.Dial = piped(k, a)
+	synctest.Test(t, func(t *testing.T) { f(t, krb.NewClient(cfg)) })
+}
+
+// A directory may have to ask another one, over a slow line.
+func TestVerdictThatIsLateIsWaitedFor(t *testing.T) {
+	for _, delay := range []time.Duration{6 * time.Second, 24 * time.Second} {
+		k := startKDC(t, kdc.Config{})
+		late := toProof(func(conn net.Conn, _, reply []byte) {
+			time.Sleep(delay)
+			send(conn, reply)
+		})
+		bubble(t, k, late, func(t *testing.T, c *krb.Client) {
+			require.NoError(t, ask(t, c, user("ann", "s3cret")))
+			for range 3 {
+				require.ErrorIs(t, ask(t, c, user("ann", "wrong")), krb.ErrPasswordWrong)
+			}
+			require.Equal(t, 1, k.Counts("ann").PreauthFailed)
+		})
+	}
+}
+
+func TestPasswordWithoutAVerdictIsHeldBack(t *testing.T) {
+	for _, tc := range []struct {
+		desc   string
+		answer answer
+		want   error
+	}{
+		{"silence", silence, krb.ErrNoVerdict},
+		{"hanging up", hangUp, krb.ErrNoVerdict},
+		{"half an answer", func(conn net.Conn, _, reply []byte) { conn.Write([]byte{0, 0, 1, 0, reply[0]}) }, krb.ErrNoVerdict},
+		{"garbage", func(conn net.Conn, _, _ []byte) { send(conn, []byte("HTTP/1.1 400")) }, krb.ErrMalformedReply},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			k := startKDC(t, kdc.Config{})
+			bubble(t, k, toProof(tc.answer), func(t *testing.T, c *krb.Client) {
+				requireHeld := func(failures int) {
+					t.Helper()
+					err := ask(t, c, user("ann", "wrong"))
+					require.ErrorIs(t, err, tc.want)
+					require.True(t, krb.SecretHeld(err))
+					require.False(t, krb.SecretRefused(err))
+					require.NotContains(t, err.Error(), "ann")
+					require.NotContains(t, err.Error(), "wrong")
+					require.Equal(t, failures, k.Counts("ann").PreauthFailed)
+				}
+				requireHeld(1)
+				failures := 1
+				for _, seconds := range []time.Duration{10, 20, 40, 80, 160, 320, 640, 1280, 1800, 1800} {
+					asked := k.Total().ASRequests
+					requireHeld(failures)
+					time.Sleep(seconds*time.Second - 1)
+					requireHeld(failures)
+					require.Equal(t, asked, k.Total().ASRequests, "nothing is sent")
+					time.Sleep(1)
+					failures++
+					requireHeld(failures)
+				}
+				c.Forget()
+				requireHeld(failures + 1)
+			})
+		})
+	}
+}
+
+func TestNoVerdictIsToldInWords(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	bubble(t, k, toProof(silence), func(t *testing.T, c *krb.Client) {
+		start := time.Now()
+		err := ask(t, c, user("ann", "wrong"))
+		require.Equal(t, 25*time.Second, time.Since(start))
+		require.ErrorIs(t, err, krb.ErrKDCUnreachable)
+		require.ErrorContains(t, err, "not sent again for a while")
+		require.ErrorContains(t, err, "realm EXAMPLE.COM: "+k.Addr()+": no answer within 25s")
+	})
+}
+
+// While a proof is on its way, who no longer shares the flight sends no other.
+func TestProofOnItsWayIsTheOnlyOne(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	bubble(t, k, toProof(silence), func(t *testing.T, c *krb.Client) {
+		first := make(chan error)
+		go func() { first <- ask(t, c, user("ann", "wrong")) }()
+		synctest.Wait()
+		c.DropIdentities()
+		require.ErrorIs(t, ask(t, c, user("ann", "wrong")), krb.ErrNoVerdict)
+		require.ErrorIs(t, <-first, krb.ErrNoVerdict)
+		require.Equal(t, 1, k.Counts("ann").PreauthFailed)
+	})
+}
+
+func TestVerdictEndsTheDoubling(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	lose := true
+	a := toProof(func(conn net.Conn, _, reply []byte) {
+		if !lose {
+			send(conn, reply)
+		}
+	})
+	bubble(t, k, a, func(t *testing.T, c *krb.Client) {
+		ann := user("ann", "s3cret")
+		for range 2 {
+			lose = true
+			require.ErrorIs(t, ask(t, c, ann), krb.ErrNoVerdict)
+			lose = false
+			require.ErrorIs(t, ask(t, c, ann), krb.ErrNoVerdict)
+			time.Sleep(10 * time.Second)
+			require.NoError(t, ask(t, c, ann))
+			c.DropIdentities()
+		}
+	})
+}
+
+// A KDC that is gone when the proof is to be sent has not seen it.
+func TestProofThatIsNotSentIsNotHeldBack(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cfg := configOf(t, k)
+	dialled := 0
+	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dialled++; dialled == 2 {
+			return nil, errors.New("connection refused")
+		}
+		return piped(k, plainly)(ctx, network, address)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := krb.NewClient(cfg)
+		err := ask(t, c, user("ann", "s3cret"))
+		require.ErrorIs(t, err, krb.ErrKDCUnreachable)
+		require.NotErrorIs(t, err, krb.ErrNoVerdict)
+		require.False(t, krb.SecretHeld(err))
+		c.DropIdentities()
+		require.NoError(t, ask(t, c, user("ann", "s3cret")))
+	})
+}
+
+// An account that is locked says nothing of the password, and may be unlocked.
+func TestAccountThatIsNotToBeUsed(t *testing.T) {
+	for _, tc := range []struct {
+		desc string
+		lock func(k *kdc.KDC, locked bool)
+		want error
+	}{
+		{"locked", func(k *kdc.KDC, locked bool) { k.Lock("ann", locked) }, krb.ErrRevoked},
+		{"with an expired password", func(k *kdc.KDC, locked bool) { k.Expire("ann", locked) }, krb.ErrPasswordOld},
+		{"expired", func(k *kdc.KDC, locked bool) {
+			k.Refuse("ann", map[bool]int32{true: 1}[locked])
+		}, krb.ErrRevoked},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			k := startKDC(t, kdc.Config{})
+			bubble(t, k, plainly, func(t *testing.T, c *krb.Client) {
+				tc.lock(k, true)
+				for asked, pause := range []time.Duration{10 * time.Second, 20 * time.Second} {
+					for range 5 {
+						err := ask(t, c, user("ann", "s3cret"))
+						require.ErrorIs(t, err, tc.want)
+						require.False(t, krb.SecretRefused(err))
+						require.True(t, krb.SecretHeld(err))
+						require.Equal(t, asked+1, k.Total().ASRequests)
+					}
+					time.Sleep(pause)
+				}
+				tc.lock(k, false)
+				require.NoError(t, ask(t, c, user("ann", "s3cret")))
+			})
+		})
+	}
+}
+
+// What the KDC says of a password that was proved to it is about the password.
+func TestAccountThatIsLockedByTheProof(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	a := func(conn net.Conn, _, reply []byte) {
+		k.Lock("ann", true)
+		send(conn, reply)
+	}
+	bubble(t, k, a, func(t *testing.T, c *krb.Client) {
+		for range 2 {
+			err := ask(t, c, user("ann", "s3cret"))
+			require.ErrorIs(t, err, krb.ErrRevoked)
+			require.True(t, krb.SecretRefused(err))
+			time.Sleep(time.Hour)
+		}
+		require.Equal(t, 2, k.Total().ASRequests)
+	})
+}
+
+// What becomes of the keytab's key is no matter of the password's.
+func TestKeytabIsHeldBack(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cfg := configOf(t, k)
+	cfg.KeytabName = write(t, "keytab", string(k.Keytab("ann")))
+	cfg.Dial = piped(k, toProof(hangUp))
+	synctest.Test(t, func(t *testing.T) {
+		c := krb.NewClient(cfg)
+		for range 3 {
+			err := ask(t, c, krb.User{})
+			require.ErrorIs(t, err, krb.ErrNoVerdict)
+			require.False(t, krb.SecretHeld(err))
+			require.Equal(t, 2, k.Total().ASRequests)
+		}
+		time.Sleep(10 * time.Second)
+		require.ErrorIs(t, ask(t, c, krb.User{}), krb.ErrNoVerdict)
+		require.Equal(t, 4, k.Total().ASRequests)
+	})
+}
+
+// An answer that says nothing of the password is an answer.
+func TestProofThatIsAnsweredIsNotHeldBack(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	a := func(conn net.Conn, _, reply []byte) {
+		k.SetClockOffset(time.Hour)
+		send(conn, reply)
+	}
+	bubble(t, k, a, func(t *testing.T, c *krb.Client) {
+		for range 2 {
+			require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), krb.ErrClockSkew)
+			k.SetClockOffset(0)
+		}
+		require.Equal(t, 4, k.Total().ASRequests)
+	})
+}
+
+// So is a ticket that takes no proof.
+func TestTicketWithoutProofEndsTheDoubling(t *testing.T) {
+	k := startKDC(t, kdc.Config{Principals: []kdc.Principal{{Name: "bob", Password: "pa55", NoPreauth: true}}})
+	bubble(t, k, plainly, func(t *testing.T, c *krb.Client) {
+		for range 2 {
+			k.Lock("bob", true)
+			require.ErrorIs(t, ask(t, c, user("bob", "pa55")), krb.ErrRevoked)
+			k.Lock("bob", false)
+			time.Sleep(10 * time.Second)
+			require.NoError(t, ask(t, c, user("bob", "pa55")))
+			c.DropIdentities()
+		}
+	})
+}
+
+// A verdict that comes when nobody waits any more is a verdict.
+func TestVerdictAfterTheFlightCounts(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cfg := configOf(t, k)
+	cfg.KDCs = []string{"dead", "dead", "dead", "dead", "dead", "slow"}
+	slow := piped(k, func(conn net.Conn, _, reply []byte) {
+		time.Sleep(3 * time.Second)
+		send(conn, reply)
+	})
+	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address == "dead:88" {
+			return piped(k, silence)(ctx, network, address)
+		}
+		return slow(ctx, network, address)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := krb.NewClient(cfg)
+		require.ErrorIs(t, ask(t, c, user("ann", "wrong")), krb.ErrKDCUnreachable)
+		time.Sleep(2 * time.Second)
+		_, err := c.Ticket(t.Context(), user("ann", "wrong"), "HTTP/other.example.com", "")
+		require.ErrorIs(t, err, krb.ErrPasswordWrong)
+		require.Equal(t, 1, k.Counts("ann").PreauthFailed)
+	})
+}

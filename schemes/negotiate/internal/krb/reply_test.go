@@ -1,0 +1,150 @@
+package krb_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/dnstest"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
+)
+
+// A reply must be the answer to the request. Whoever can record one of the KDC's
+// could send it again.
+func TestReplyIsForTheRequest(t *testing.T) {
+	for _, tc := range []struct {
+		desc    string
+		forgery kdc.Forgery
+		as, tgs error // what comes of such an AS-REP, and of such a TGS-REP
+	}{
+		{desc: "right"},
+		{desc: "another nonce", forgery: kdc.Forgery{OtherNonce: true}, as: krb.ErrMalformedReply, tgs: krb.ErrMalformedReply},
+		{desc: "another client", forgery: kdc.Forgery{Client: "bob"}, as: krb.ErrMalformedReply, tgs: krb.ErrMalformedReply},
+		{desc: "another client's realm", forgery: kdc.Forgery{Realm: "LAB.EXAMPLE.COM"}, as: krb.ErrMalformedReply, tgs: krb.ErrMalformedReply},
+		{desc: "another service", forgery: kdc.Forgery{Service: "krbtgt/LAB.EXAMPLE.COM"}, as: krb.ErrMalformedReply},
+		{desc: "four minutes ago", forgery: kdc.Forgery{AuthTime: -4 * time.Minute}},
+		{desc: "an hour ago", forgery: kdc.Forgery{AuthTime: -time.Hour}, as: krb.ErrClockSkew},
+		{desc: "in an hour", forgery: kdc.Forgery{AuthTime: time.Hour}, as: krb.ErrClockSkew},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			k := startKDC(t, kdc.Config{})
+			k.SetForgery(tc.forgery)
+			err := ask(t, newClient(t, k), user("ann", "s3cret"))
+			if tc.as != nil {
+				require.ErrorIs(t, err, tc.as)
+				require.Zero(t, k.Total().TGSRequests)
+			} else {
+				require.NoError(t, err)
+			}
+
+			cfg := configOf(t, k)
+			cfg.CacheName = write(t, "cc", string(cacheOf(t, k, kdc.CCache{})))
+			err = ask(t, krb.NewClient(cfg), krb.User{})
+			if tc.tgs != nil {
+				require.ErrorIs(t, err, tc.tgs)
+			} else {
+				require.NoError(t, err)
+			}
+		})
+	}
+}
+
+// The KDC says what time it is when it refuses.
+func TestClockSkewIsMeasured(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	k.SetClockOffset(time.Hour)
+	bubble(t, k, plainly, func(t *testing.T, c *krb.Client) {
+		err := ask(t, c, user("ann", "s3cret"))
+		require.ErrorIs(t, err, krb.ErrClockSkew)
+		require.ErrorContains(t, err, "(by 1h0m0s from the KDC's)")
+	})
+}
+
+// [domain_realm] says in which realm the proxy is, and the user's KDC does not.
+func TestProxyInAnotherRealm(t *testing.T) {
+	const realm = "LAB.EXAMPLE.COM"
+	shared := kdc.Principal{Name: "krbtgt/" + realm, Password: "shared", Salt: "both"}
+	ann := kdc.Principal{Name: "ann", Password: "s3cret"}
+	home := kdc.Start(t, kdc.Config{Principals: []kdc.Principal{shared, ann}})
+	lab := kdc.Start(t, kdc.Config{Realm: realm, Principals: []kdc.Principal{shared, ann, {Name: proxySPN}}})
+	for _, tc := range []struct {
+		desc, domains string
+		want          error
+	}{
+		{"by its domain", ".example.com = " + realm, nil},
+		{"unknown", "", krb.ErrServiceUnknown},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			cfg := configOf(t, home)
+			text := fmt.Sprintf("[realms]\n%s = {\nkdc = %s\n}\n[domain_realm]\n%s\n", realm, lab.Addr(), tc.domains)
+			require.NoError(t, os.WriteFile(cfg.ConfFile, []byte(text), 0o600))
+			before := lab.Counts("ann")
+			require.ErrorIs(t, ask(t, krb.NewClient(cfg), user("ann", "s3cret")), tc.want)
+			require.Equal(t, tc.want == nil, lab.Counts("ann").ServiceTickets > before.ServiceTickets)
+		})
+	}
+	require.Zero(t, lab.Total().ASRequests)
+}
+
+// A reply is at most 1 MiB long, and none that claims to be longer is waited for.
+func TestReplyIsBounded(t *testing.T) {
+	for _, tc := range []struct {
+		length uint32
+		wait   time.Duration
+	}{
+		{1 << 20, 5 * time.Second},
+		{1<<20 + 1, 0},
+		{1<<32 - 1, 0},
+		{0, 0},
+	} {
+		k := startKDC(t, kdc.Config{})
+		announce := func(conn net.Conn, request, reply []byte) {
+			conn.Write(binary.BigEndian.AppendUint32(nil, tc.length))
+			silence(conn, request, reply)
+		}
+		bubble(t, k, announce, func(t *testing.T, c *krb.Client) {
+			start := time.Now()
+			require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), krb.ErrKDCUnreachable)
+			require.Equal(t, tc.wait, time.Since(start), "%d", tc.length)
+		})
+	}
+}
+
+// Of a list of KDCs, eight are tried.
+func TestKDCsAreBounded(t *testing.T) {
+	var kdcs []string
+	for i := range 20 {
+		kdcs = append(kdcs, fmt.Sprintf("kdc%d.example.com:88", i))
+	}
+	for _, tc := range []struct {
+		desc string
+		kdcs []string
+		dns  string
+	}{
+		{"configured", kdcs, ""},
+		{"in DNS", nil, strings.Join(kdcs, " ")},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			cfg := configOf(t, startKDC(t, kdc.Config{}))
+			cfg.KDCs = tc.kdcs
+			cfg.Resolver = dnstest.Resolver(dnstest.Zone{SRV: map[string]string{"_kerberos._tcp.EXAMPLE.COM.": tc.dns}})
+			var dialled []string
+			cfg.Dial = func(_ context.Context, _, address string) (net.Conn, error) {
+				dialled = append(dialled, address)
+				return nil, errors.New("connection refused")
+			}
+			require.ErrorIs(t, ask(t, krb.NewClient(cfg), user("ann", "s3cret")), krb.ErrKDCUnreachable)
+			require.Len(t, dialled, 8)
+			require.Subset(t, kdcs, dialled)
+		})
+	}
+}
