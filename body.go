@@ -195,9 +195,10 @@ func keepBody(resp *http.Response) {
 	body := resp.Body
 	timer := time.AfterFunc(drainPatience, func() { body.Close() })
 	defer timer.Stop()
-	kept, err := io.ReadAll(io.LimitReader(body, maxDrained+1))
+	var kept bytes.Buffer
+	n, err := io.CopyN(&kept, body, maxDrained+1)
 	body.Close()
-	resp.Body = newKeptBody(kept[:min(len(kept), maxDrained)], err == nil && len(kept) <= maxDrained)
+	resp.Body = newKeptBody(kept.Bytes()[:min(n, maxDrained)], err == io.EOF)
 }
 
 // describe returns what a session may want to know of a forwarded request.

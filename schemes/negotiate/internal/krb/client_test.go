@@ -30,7 +30,7 @@ func user(name, password string) krb.User {
 }
 
 // configOf is a configuration in code alone.
-func configOf(t *testing.T, k *kdc.KDC) krb.Config {
+func configOf(t testing.TB, k *kdc.KDC) krb.Config {
 	hermetic(t)
 	conf := write(t, "krb5.conf", "")
 	return krb.Config{
@@ -41,7 +41,7 @@ func configOf(t *testing.T, k *kdc.KDC) krb.Config {
 
 func newClient(t *testing.T, k *kdc.KDC) *krb.Client { return krb.NewClient(configOf(t, k)) }
 
-func ask(t *testing.T, c *krb.Client, u krb.User) error {
+func ask(t testing.TB, c *krb.Client, u krb.User) error {
 	t.Helper()
 	_, err := c.Ticket(t.Context(), u, proxySPN, "proxy.example.com")
 	return err
