@@ -195,10 +195,24 @@ func keepBody(resp *http.Response) {
 	body := resp.Body
 	timer := time.AfterFunc(drainPatience, func() { body.Close() })
 	defer timer.Stop()
-	var kept bytes.Buffer
-	n, err := io.CopyN(&kept, body, maxDrained+1)
+	kept, err := readUpTo(body, maxDrained+1)
 	body.Close()
-	resp.Body = newKeptBody(kept.Bytes()[:min(n, maxDrained)], err == io.EOF)
+	resp.Body = newKeptBody(kept[:min(len(kept), maxDrained)], err == io.EOF && len(kept) <= maxDrained)
+}
+
+// readUpTo reads no more than limit bytes. A page that is as short as most does not
+// cost the whole limit.
+func readUpTo(r io.Reader, limit int) (b []byte, err error) {
+	b = make([]byte, 0, min(limit, 8<<10))
+	for len(b) < limit && err == nil {
+		if len(b) == cap(b) {
+			b = append(make([]byte, 0, limit), b...)
+		}
+		var n int
+		n, err = r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+	}
+	return b, err
 }
 
 // describe returns what a session may want to know of a forwarded request.
