@@ -32,6 +32,7 @@ const (
 
 var (
 	errProofLost = fmt.Errorf("%w, which may be the proxy's way to refuse the credentials", errUnanswered)
+	errAnew      = errors.New("proxyauth: the handshake is of no use any more")
 	errSilence   = errors.New("proxyauth: what proved the credentials was lost more than once; they are not sent again for a while, to spare the account")
 )
 
@@ -138,8 +139,12 @@ func (a *attempt) mayProve(ctx context.Context) (again bool, err error) {
 		}
 	}
 	if m := a.method; a.p.refused.has(m.print) {
+		handshake := a.handshakes()
 		a.method, a.session = nil, nil
-		return true, a.another(m)
+		if err = a.another(m); err == nil && handshake {
+			err = errAnew
+		}
+		return true, err
 	}
 	if err = a.p.lost.wait(ctx, a.method.print); errors.Is(err, errSilence) {
 		a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,5 +171,34 @@ func TestSlowProvider(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Equal(t, 1, asked)
+	})
+}
+
+// TestRefusedMeanwhile has a request that is slow in its handshake find, when it comes
+// to prove the password, that it has been refused to another.
+func TestRefusedMeanwhile(t *testing.T) {
+	eachWay(t, "", func(t *testing.T, w way) {
+		m := &testproxy.NTLM{}
+		l, _ := newWitnessedLab(t, m, func(req *proxyauth.CredentialsRequest) (string, error) {
+			if len(req.Rejected) == 0 {
+				return wrongPassword, nil
+			}
+			return password, nil
+		})
+		var slow atomic.Bool
+		l.proxy.SetFault(func(leg *testproxy.Leg) *testproxy.Action {
+			if strings.HasPrefix(leg.Header.Get("Proxy-Authorization"), negotiateToken) && slow.CompareAndSwap(false, true) {
+				time.Sleep(proxyauth.Patience + 5*time.Second)
+			}
+			return nil
+		})
+		for _, err := range together(2, func(i int) error {
+			time.Sleep(time.Duration(i) * time.Second)
+			return w.reach(t.Context(), l.rt, originHost)
+		}) {
+			require.NoError(t, err)
+		}
+		require.Equal(t, 1, l.failures(m))
+		require.Empty(t, l.proxy.Violations())
 	})
 }

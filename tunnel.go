@@ -68,6 +68,10 @@ func (t *tunnel) step(ctx context.Context) (open bool, err error) {
 	}
 	if !hasAuthorization(header) {
 		auth, err := t.authorize(ctx, Leg{Method: http.MethodConnect, Target: t.target}, t.wire.tls)
+		if errors.Is(err, errAnew) {
+			t.hangUp()
+			return false, nil
+		}
 		if err != nil {
 			return false, err
 		}
