@@ -233,6 +233,10 @@ func (a *attempt) next(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	case errors.Is(err, ErrRejected):
 		return a.refused(ctx, err)
+	case errors.Is(err, ErrComplete):
+		a.p.prove(ctx, a.method)
+		a.shelve()
+		return a.fail(NoChallenge, ErrComplete)
 	case errors.Is(err, ErrSessionExpired) && !a.fresh:
 		a.p.doubt(a.method)
 		a.session = nil

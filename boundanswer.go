@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -192,7 +193,11 @@ func (c *boundConn) judgeFirst(o *opening, resp *http.Response, refused bool) er
 	}
 	// What is to be done about a refusal is decided where the request is.
 	info := o.info(opForward)
-	_ = o.challenged(ctx, resp)
+	err := o.challenged(ctx, resp)
+	if errors.Is(err, ErrComplete) {
+		c.held = withoutChallenges(c.held)
+		return nil
+	}
 	if len(resp.Header[challengeField]) == 0 || c.p.refused.has(c.method.print) {
 		return nil
 	}
@@ -201,6 +206,24 @@ func (c *boundConn) judgeFirst(o *opening, resp *http.Response, refused bool) er
 		return o.fail(SchemeFailed, nil)
 	}
 	return o.fail(HandshakeBroken, errAskedAgain)
+}
+
+// withoutChallenges returns data, which begins with the head of an answer, without what
+// the proxy has added to an origin server's 407.
+func withoutChallenges(data []byte) []byte {
+	end := headEnd(data)
+	var kept []byte
+	skip := false
+	for line := range bytes.Lines(data[:end]) {
+		if folded := line[0] == ' ' || line[0] == '\t'; !folded {
+			name, _, _ := bytes.Cut(line, []byte(":"))
+			skip = strings.EqualFold(string(name), challengeField)
+		}
+		if !skip {
+			kept = append(kept, line...)
+		}
+	}
+	return append(kept, data[end:]...)
 }
 
 func is407(b []byte) bool {

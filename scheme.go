@@ -13,8 +13,8 @@ import (
 // configuration: it holds no state of any exchange, is shared by all of them,
 // and must be safe for concurrent use.
 //
-// A scheme may implement [ConnectionBinder], [AmbientScheme] and [Revealer] as
-// well.
+// A scheme may implement [ConnectionBinder], [AmbientScheme], [Revealer] and
+// [Forgetter] as well.
 type Scheme interface {
 	// Name returns the auth-scheme as registered, such as "Digest". It is
 	// compared without regard to case (RFC 9110, Section 11.1) with the ones
@@ -60,7 +60,8 @@ type Exchange struct {
 // requests, on any connection, so that what it has learned (a nonce, say) is not
 // learned anew.
 //
-// A session may implement [Continuer], [Verifier] and [Grader] as well.
+// A session may implement [Continuer], [Handshaker], [Verifier], [Grader] and
+// [TicketBearer] as well.
 type Session interface {
 	// Authorization returns the value of Proxy-Authorization for the leg:
 	// the auth-scheme, a space, and credentials. It is called once for each
@@ -125,6 +126,8 @@ type Continuer interface {
 	//     this one was made for the proxy's last challenge;
 	//   - [ErrHandshakeBroken] says that the proxy, or something before it, lost
 	//     the thread before the credentials were proved;
+	//   - [ErrComplete] says that the proxy has accepted the credentials: the
+	//     407 is the origin server's, and the caller's business;
 	//   - [ErrUnsupportedChallenge], or anything else, is a failure of the
 	//     scheme.
 	Continue(ctx context.Context, challenges []Challenge) error
@@ -207,6 +210,10 @@ var (
 
 	// ErrSessionExpired means that a session used again is out of date.
 	ErrSessionExpired = errors.New("proxyauth: session expired")
+
+	// ErrComplete means that a 407 came with what completes the exchange. It
+	// is an origin server's that the proxy has passed on.
+	ErrComplete = errors.New("proxyauth: exchange complete")
 
 	// ErrHandshakeBroken means that an exchange of several legs was broken off
 	// before the credentials were proved: the proxy answered with a challenge

@@ -15,7 +15,8 @@ import (
 // maxToken bounds a token of the proxy. A header field is not as long.
 const maxToken = 64 << 10
 
-// Continue takes the proxy's answer to the last token.
+// Continue takes the proxy's answer to the last token. If that completes the
+// exchange, though it came with a 407, the error is [proxyauth.ErrComplete].
 //
 // A 407 after NTLM's AUTHENTICATE_MESSAGE is a refusal of the password, unless
 // the proxy has accepted it and wants an integrity code. After a ticket it is one of the ticket, not of a password: the
@@ -32,6 +33,9 @@ func (s *session) Continue(ctx context.Context, challenges []proxyauth.Challenge
 	}
 	proved := s.proved()
 	err := s.take(ctx, challengeToken(challenges))
+	if errors.Is(err, proxyauth.ErrComplete) {
+		return err
+	}
 	if err != nil && proved && !errors.Is(err, spnego.ErrMIC) {
 		return s.passwordRejected()
 	}
@@ -156,6 +160,9 @@ func (s *session) answer(ctx context.Context, token []byte) error {
 		return s.brokenBy(err)
 	case errors.Is(err, spnego.ErrNotOffered):
 		return fmt.Errorf("%w (%w)", ErrNoPassword, err)
+	case errors.Is(err, spnego.ErrNothingLeft) && s.kerberos.Verified():
+		// Apache says with each answer that it has accepted the ticket.
+		return proxyauth.ErrComplete
 	case errors.Is(err, spnego.ErrNothingLeft):
 		return s.refused(nil)
 	case errors.Is(err, spnego.ErrRejected), errors.Is(err, krb.ErrProxyReports):
