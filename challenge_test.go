@@ -381,3 +381,11 @@ func ExampleParseChallenges() {
 	// Basic, realm ""
 	// proxyauth: malformed field, line 2, byte 19: stray quote
 }
+
+// A Session's Verify reads what a proxy proves with it.
+func ExampleParseParams() {
+	h := http.Header{"Proxy-Authentication-Info": {`rspauth="6629fae49393a05397450978507c4ef1", qop=auth, nextnonce="7ypf"`}}
+	params, err := proxyauth.ParseParams(h["Proxy-Authentication-Info"])
+	fmt.Println(params["nextnonce"], params["qop"], err)
+	// Output: 7ypf auth <nil>
+}

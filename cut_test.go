@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
 )
 
 // A cut is what becomes of a connection at the byte that is its last.
@@ -112,6 +113,7 @@ func (c *cutConn) Write(b []byte) (int, error) {
 // TestCutAtEveryByte cuts the connection to the proxy at every byte of the
 // exchange, in either direction: the request gets through, or fails, and the next
 // one gets through. Cuts of other kinds, and within TLS, come every few bytes.
+// Negotiate has its ticket already.
 func TestCutAtEveryByte(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -128,21 +130,33 @@ func TestCutAtEveryByte(t *testing.T) {
 		{"reading, TLS", cut{err: io.EOF}, true, 61},
 		{"writing, TLS", cut{writes: true, err: syscall.ECONNRESET}, true, 61},
 	} {
-		for i, m := range allMechanisms() {
+		for i, m := range append(allMechanisms(), testproxy.Mechanism(nil)) {
 			for _, path := range []string{"forwarded", "tunnelled"} {
-				t.Run(m.Scheme()+" "+path+" "+tt.desc, func(t *testing.T) {
-					config := testproxy.Config{Auth: []testproxy.Mechanism{m}}
+				name := "Negotiate"
+				if m != nil {
+					name = m.Scheme()
+				}
+				t.Run(name+" "+path+" "+tt.desc, func(t *testing.T) {
+					config := testproxy.Config{}
 					if tt.tls {
 						config.TLS = ca.ServerConfig("proxy.example.com")
 					}
-					length := cutAt(t, config, path, tt.cut, -1)
+					start := func(t *testing.T) *lab {
+						config := config
+						config.Auth = []testproxy.Mechanism{m}
+						return newLab(t, config)
+					}
+					if m == nil {
+						start = ticketed(t, config)
+					}
+					length := cutAt(t, start, path, tt.cut, -1)
 					require.Greater(t, length, 100)
 					step := tt.step
 					if raceEnabled {
 						step *= 5 // it takes that much longer
 					}
 					for limit := i % step; limit < length; limit += step {
-						cutAt(t, config, path, tt.cut, limit)
+						cutAt(t, start, path, tt.cut, limit)
 					}
 				})
 			}
@@ -150,10 +164,22 @@ func TestCutAtEveryByte(t *testing.T) {
 	}
 }
 
+// ticketed returns labs whose proxies want Negotiate. They share the client's
+// tickets: to make one takes longer than all the rest.
+func ticketed(t *testing.T, config testproxy.Config) func(t *testing.T) *lab {
+	r := startRealm(t)
+	scheme := r.scheme()
+	return func(t *testing.T) *lab {
+		l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, config)
+		l.rt.Schemes[0] = scheme
+		return l.lab
+	}
+}
+
 // cutAt makes two requests and returns how many bytes the first one took.
-func cutAt(t *testing.T, config testproxy.Config, path string, cut cut, limit int) (length int) {
+func cutAt(t *testing.T, start func(*testing.T) *lab, path string, cut cut, limit int) (length int) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, config)
+		l := start(t)
 		c := &cutter{cut: cut, dial: l.network.DialContext, limit: limit}
 		l.base.DialContext = c.DialContext
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -182,6 +208,7 @@ func (l *lab) reach(ctx context.Context, path string) (*http.Response, error) {
 		return resp, err
 	}
 	conn, err := l.rt.DialContext(ctx, "tcp", "origin.example.com:80")
+	scanned.err(l.t.Name(), err)
 	if err != nil {
 		return nil, err
 	}

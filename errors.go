@@ -66,7 +66,11 @@ func (e *SchemeError) Error() string { return e.Scheme + ": " + e.Err.Error() }
 func (e *SchemeError) Unwrap() error { return e.Err }
 
 // Error returns one line that says what failed, why, and what is known of it.
+// That of a nil *Error, which [ResponseError] may return, is "<nil>".
 func (e *Error) Error() string {
+	if e == nil {
+		return "<nil>"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "proxyauth: %s", e.Op)
 	if e.Target != "" {
@@ -93,19 +97,16 @@ func (e *Error) Error() string {
 }
 
 // Format writes the text of Error, whatever the verb and flags.
-func (e *Error) Format(f fmt.State, verb rune) {
-	if e == nil {
-		io.WriteString(f, "<nil>")
-		return
-	}
-	io.WriteString(f, e.Error())
-}
+func (e *Error) Format(f fmt.State, verb rune) { io.WriteString(f, e.Error()) }
 
 // MarshalText returns the text of Error.
 func (e *Error) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // Unwrap returns e.Err and the errors of the schemes tried.
 func (e *Error) Unwrap() []error {
+	if e == nil {
+		return nil
+	}
 	var errs []error
 	if e.Err != nil {
 		errs = append(errs, e.Err)
@@ -119,6 +120,9 @@ func (e *Error) Unwrap() []error {
 // Hint says, in the words of somebody who has to fix it, what is likely to be
 // wrong and what to do.
 func (e *Error) Hint() string {
+	if e == nil {
+		return ""
+	}
 	hint := hints[e.Cause]
 	switch e.Cause {
 	case NoCommonScheme:
@@ -180,7 +184,8 @@ var explained sync.Map // weak.Pointer[http.Response] -> *Error
 
 // ResponseError returns the *Error that says why resp, a 407 that a [Transport]
 // has returned for a forwarded request, could not be answered. It returns nil
-// for any other response.
+// for any other response, a 407 of an origin server included. A func that returns
+// an error must compare it with nil first: a nil *Error in an error is not nil.
 func ResponseError(resp *http.Response) *Error {
 	if resp == nil {
 		return nil

@@ -292,6 +292,13 @@ func TestErrorHasTheAnswer(t *testing.T) {
 
 func TestResponseErrorIsNilForOthers(t *testing.T) {
 	require.Nil(t, proxyauth.ResponseError(nil))
+	var none error = proxyauth.ResponseError(nil) // a mistake, but no panic
+	for how, text := range printed(none) {
+		require.NotContains(t, text, "PANIC", how)
+	}
+	require.Equal(t, "<nil>", none.Error())
+	require.NotErrorIs(t, none, io.EOF)
+	require.Empty(t, proxyauth.ResponseError(nil).Hint())
 	require.Nil(t, proxyauth.ResponseError(&http.Response{StatusCode: 407}))
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})

@@ -98,18 +98,28 @@ func TestErrorsHaveNoSecrets(t *testing.T) {
 // 9. A proxy may echo credentials into its error page (CVE-2025-62168), which is
 // at hand and never shown.
 func TestEchoedCredentialsAreNotShown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		echo := "you sent Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
-		l := newLab(t, testproxy.Config{
+	echo := "you sent Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+	eachWay(t, "", func(t *testing.T, w way) {
+		l, b := newLoggedLab(t, slog.LevelDebug, testproxy.Config{
 			Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}},
 			Fault: testproxy.OnScheme("Basic", &testproxy.Action{
 				Status: 503, Reason: echo, Body: echo, Header: http.Header{"X-Echo": {echo}},
 			}),
 		})
-		e := requireCause(t, proxyauth.ProxyFailed, tunnel(t.Context(), l.rt, originHost))
-		requireNoSecret(t, e)
-		require.Equal(t, echo, string(e.Body()))
-		require.Equal(t, echo, e.Header().Get("X-Echo"))
+		if w.method == http.MethodConnect {
+			e := requireCause(t, proxyauth.ProxyFailed, w.reach(t.Context(), l.rt, originHost))
+			requireNoSecret(t, e)
+			require.Equal(t, echo, string(e.Body()))
+			require.Equal(t, echo, e.Header().Get("X-Echo"))
+		} else {
+			resp, body, err := l.do(l.request(http.MethodGet, httpOrigin, nil)) // a response is the program's
+			require.NoError(t, err)
+			require.Equal(t, 503, resp.StatusCode)
+			require.Equal(t, echo, body)
+		}
+		log := b.lines()
+		require.Contains(t, log, "status=503")
+		require.True(t, scanned.look(t.Name(), log), log)
 	})
 }
 

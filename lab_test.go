@@ -37,7 +37,8 @@ type lab struct {
 	secure  *testproxy.Origin // https://origin.example.com
 	base    *http.Transport
 	rt      *proxyauth.Transport
-	asked   atomic.Int64 // how often the provider was asked
+	tickets *negotiateLab // what there is besides if the proxy takes tickets, or nil
+	asked   atomic.Int64  // how often the provider was asked
 }
 
 // Shared, since keys take time to make.
@@ -88,11 +89,18 @@ func allSchemes() []proxyauth.Scheme {
 	return []proxyauth.Scheme{&ntlm.Scheme{}, &digest.Scheme{}, &basic.Scheme{}}
 }
 
+func (l *lab) schemes() []proxyauth.Scheme {
+	if l.tickets == nil {
+		return allSchemes()
+	}
+	return append([]proxyauth.Scheme{l.tickets.scheme}, allSchemes()...)
+}
+
 // transport returns a Transport of the lab for a user.
 func (l *lab) transport(user, password string) *proxyauth.Transport {
 	rt := &proxyauth.Transport{
 		Base:    l.base,
-		Schemes: allSchemes(),
+		Schemes: l.schemes(),
 		Logger:  scanned.logger(l.t),
 		Credentials: proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 			l.asked.Add(1)
@@ -118,7 +126,11 @@ func (l *lab) do(req *http.Request) (*http.Response, string, error) {
 		return nil, "", err
 	}
 	defer resp.Body.Close()
+	if e := proxyauth.ResponseError(resp); e != nil {
+		scanned.err(l.t.Name(), e)
+	}
 	body, err := io.ReadAll(resp.Body)
+	scanned.err(l.t.Name(), err)
 	return resp, string(body), err
 }
 

@@ -15,7 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
@@ -40,6 +39,13 @@ func newRealm(t testing.TB, principals ...kdc.Principal) *realm {
 	t.Setenv("KRB5_CONFIG", os.DevNull)
 	t.Setenv("KRB5CCNAME", filepath.Join(t.TempDir(), "missing"))
 	t.Setenv("KRB5_CLIENT_KTNAME", "")
+	return startRealm(t, principals...)
+}
+
+// startRealm is newRealm for tests that are parallel, and have nothing to do with
+// this machine's Kerberos.
+func startRealm(t testing.TB, principals ...kdc.Principal) *realm {
+	t.Helper()
 	// Keys of this type are quickly made of a password.
 	ann := kdc.Principal{Name: user, Password: password, Enctypes: []int32{kdc.AES128SHA1}}
 	return &realm{KDC: kdc.Start(t, kdc.Config{Principals: append(principals, ann, kdc.Principal{Name: proxySPN})})}
@@ -109,7 +115,8 @@ func newNegotiateLab(t testing.TB, r *realm, m spnegoserver.Mechanism, config te
 	config.Auth = append([]testproxy.Mechanism{&m}, config.Auth...)
 	l := &negotiateLab{lab: newLab(t, config), realm: r, scheme: r.scheme(), server: m.Server}
 	l.base.MaxIdleConnsPerHost = 100
-	l.rt.Schemes = append([]proxyauth.Scheme{l.scheme}, allSchemes()...)
+	l.tickets = l
+	l.rt.Schemes = l.schemes()
 	return l
 }
 

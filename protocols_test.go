@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -156,35 +157,48 @@ func TestProxyTLS(t *testing.T) {
 }
 
 // TestProxyTLSState shows the proxy neither the client's certificate nor a session
-// that are meant for origins (CVE-2021-22890).
+// that are meant for origins (CVE-2021-22890), nor keeps one of its own among those.
 func TestProxyTLSState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := ca.ServerConfig("proxy.example.com")
 		config.ClientAuth = tls.RequestClientCert
 		l := newLab(t, testproxy.Config{TLS: config, Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
-		sessions := tls.NewLRUClientSessionCache(0)
-		l.base.TLSClientConfig.ClientSessionCache = &singleKeyCache{sessions}
+		sessions := &countingCache{ClientSessionCache: tls.NewLRUClientSessionCache(0)}
+		l.base.TLSClientConfig.ClientSessionCache = sessions
 		l.base.TLSClientConfig.Certificates = []tls.Certificate{ca.Certificate("ann.example.com")}
+		for range 3 {
+			l.get(httpOrigin + "/")
+			l.hangUp()
+		}
+		require.Zero(t, sessions.gets.Load(), "a session of an origin was looked for")
+		require.Zero(t, sessions.puts.Load(), "the proxy's was kept")
 		l.get(httpsOrigin + "/")
-		l.get(httpOrigin + "/")
-		_, kept := sessions.Get("all")
-		require.True(t, kept, "the origin's session was not kept")
 		l.hangUp()
+		require.EqualValues(t, 1, sessions.gets.Load(), "of the origin alone")
+		require.Positive(t, sessions.puts.Load())
 		l.get(httpOrigin + "/")
+
 		conns := l.proxy.Conns()
-		require.Len(t, conns, 3)
+		require.Len(t, conns, 5)
 		for _, conn := range conns {
 			require.Empty(t, conn.TLS.PeerCertificates)
 		}
-		require.True(t, conns[2].TLS.DidResume, "the proxy's own session was not used again")
+		require.True(t, conns[4].TLS.DidResume, "the proxy's own session was not used again")
 	})
 }
 
-// A singleKeyCache takes every server for the same.
-type singleKeyCache struct{ tls.ClientSessionCache }
-
-func (c *singleKeyCache) Get(string) (*tls.ClientSessionState, bool) {
-	return c.ClientSessionCache.Get("all")
+// A countingCache counts how often it is used.
+type countingCache struct {
+	tls.ClientSessionCache
+	gets, puts atomic.Int64
 }
 
-func (c *singleKeyCache) Put(_ string, s *tls.ClientSessionState) { c.ClientSessionCache.Put("all", s) }
+func (c *countingCache) Get(key string) (*tls.ClientSessionState, bool) {
+	c.gets.Add(1)
+	return c.ClientSessionCache.Get(key)
+}
+
+func (c *countingCache) Put(key string, s *tls.ClientSessionState) {
+	c.puts.Add(1)
+	c.ClientSessionCache.Put(key, s)
+}

@@ -4,8 +4,10 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"hash/maphash"
 	"log/slog"
 	"strings"
 	"sync"
@@ -14,16 +16,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/md4" //lint:ignore SA1019 NTLM's password hash is MD4
+
+	"github.com/go-proxyauth/proxyauth"
 )
 
 // A secretScanner looks through what a program may print for the passwords of the
 // labs, and for what is made of them. TestMain fails if scanned has found any.
 type secretScanner struct {
 	needles []string // in lower case: an encoding may differ in nothing else
+	seed    maphash.Seed
 
 	mu    sync.Mutex
 	texts int
 	found []string
+	clean map[uint64]bool // texts of errors, most of which come many times
 }
 
 var scanned = newSecretScanner(password, wrongPassword)
@@ -32,7 +38,7 @@ var scanned = newSecretScanner(password, wrongPassword)
 const maxFound = 20
 
 func newSecretScanner(passwords ...string) *secretScanner {
-	s := &secretScanner{needles: []string{
+	s := &secretScanner{seed: maphash.MakeSeed(), clean: make(map[uint64]bool), needles: []string{
 		strings.ToLower(strings.TrimPrefix(authenticateToken, "NTLM ")), // can be cracked
 		`response="`, `response=\"`,
 	}}
@@ -90,15 +96,45 @@ func (s *secretScanner) look(where, text string) bool {
 	return true
 }
 
-// err looks through an error in each form in which it is printed.
+// lookOnce looks through a text that has not been looked through before.
+func (s *secretScanner) lookOnce(where, text string) {
+	hash := maphash.String(s.seed, text)
+	s.mu.Lock()
+	clean := s.clean[hash]
+	s.mu.Unlock()
+	if clean || !s.look(where, text) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clean[hash] = true
+}
+
+// err looks through an error in each form in which it is printed, and through the
+// hints of all that it wraps.
 func (s *secretScanner) err(where string, err error) {
 	if err == nil {
 		return
 	}
 	for how, text := range printed(err) {
 		if !strings.HasPrefix(how, "%x") { // of which the hash of a URL may be part
-			s.look(where+" "+how, text)
+			s.lookOnce(where+" "+how, text)
 		}
+	}
+	s.hints(where, err)
+}
+
+func (s *secretScanner) hints(where string, err error) {
+	if e, ok := err.(*proxyauth.Error); ok {
+		s.lookOnce(where+" hint", e.Hint())
+	}
+	switch err := err.(type) {
+	case interface{ Unwrap() []error }:
+		for _, err := range err.Unwrap() {
+			s.hints(where, err)
+		}
+	case interface{ Unwrap() error }:
+		s.hints(where, err.Unwrap())
 	}
 }
 
@@ -160,4 +196,15 @@ func TestSecretScanner(t *testing.T) {
 	require.Equal(t, 17, s.texts)
 	s.err("here", fmt.Errorf("wrapped: %w", fmt.Errorf("%s", password)))
 	require.Greater(t, len(s.report()), 12)
+
+	s = newSecretScanner(password)
+	rule := fmt.Errorf("%w: "+password, proxyauth.ErrForbidden)
+	inner := &proxyauth.Error{Cause: proxyauth.PolicyForbids, Err: rule}
+	for _, err := range []error{inner, fmt.Errorf("wrapped: %w", inner), &proxyauth.Error{Err: inner}, errors.Join(errors.New("one"), inner)} {
+		before := len(s.report())
+		s.hints("here", err)
+		require.Len(t, s.report(), before+1)
+	}
+	s.hints("here", &proxyauth.Error{Cause: proxyauth.ProxyFailed})
+	require.Len(t, s.report(), 4)
 }

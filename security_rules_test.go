@@ -2,6 +2,7 @@ package proxyauth_test
 
 import (
 	"context"
+	"crypto/md5"
 	"encoding/base64"
 	"fmt"
 	"go/ast"
@@ -212,14 +213,20 @@ func controlsInRequest(t *testing.T) {
 func boundsAreNamed(t *testing.T) {
 	for desc, tt := range map[string]struct{ want, got any }{
 		"legs of a request":                    {9, proxyauth.MaxLegs},
+		"connections for one that breaks":      {2, proxyauth.MaxRedials},
 		"passwords of a request":               {3, proxyauth.MaxAnswers},
 		"handshakes that are broken off":       {3, proxyauth.MaxBroken},
 		"refused passwords, shown":             {8, proxyauth.MaxRefused},
 		"refused passwords, remembered":        {1 << 14, proxyauth.MaxRejections},
 		"proxies":                              {1024, proxyauth.MaxProxies},
+		"challenges of an answer":              {32, proxyauth.MaxChallenges},
+		"parameters of a challenge":            {32, proxyauth.MaxParams},
+		"bytes of a head":                      {10 << 20, proxyauth.MaxHead},
 		"bytes of a head that is looked at":    {256 << 10, proxyauth.MaxBoundHead},
 		"... while a body is on its way":       {16 << 10, proxyauth.MaxGuarded},
 		"bytes of an error page":               {64 << 10, proxyauth.MaxKept},
+		"bytes of a body that are read on":     {256 << 10, proxyauth.MaxDrained},
+		"seconds that they are waited for":     {5.0, proxyauth.DrainPatience.Seconds()},
 		"informational answers to a CONNECT":   {8, proxyauth.MaxInformational},
 		"seconds that others wait for a proof": {10.0, proxyauth.Patience.Seconds()},
 		"seconds that a token waits":           {30.0, proxyauth.TokenLife.Seconds()},
@@ -295,18 +302,37 @@ func comparedInConstantTime(t *testing.T) {
 
 // forgeriesAreRefused changes each digit of a proxy's proof.
 func forgeriesAreRefused(t *testing.T) {
+	const target = "origin.example.com:443"
 	ex := proxyauth.Exchange{
 		Proxy: &url.URL{Scheme: "http", Host: "proxy.example.com:3128"}, Credentials: credentialsOf("Mufasa", "Circle of Life"),
 		Challenges: []proxyauth.Challenge{{Scheme: "Digest", Params: map[string]string{"realm": "lab", "nonce": "n", "qop": "auth"}}},
 	}
 	s, err := digest.Scheme{}.NewSession(t.Context(), ex)
 	require.NoError(t, err)
-	_, err = s.Authorization(t.Context(), proxyauth.Leg{Method: http.MethodConnect, Target: "origin.example.com:443"})
+	authorization, err := s.Authorization(t.Context(), proxyauth.Leg{Method: http.MethodConnect, Target: target})
 	require.NoError(t, err)
-	for _, proof := range []string{"", strings.Repeat("0", 32), strings.Repeat("f", 31), strings.Repeat("f", 64)} {
-		resp := &http.Response{StatusCode: 200, Header: http.Header{"Proxy-Authentication-Info": {`rspauth="` + proof + `"`}}}
-		require.ErrorIs(t, s.(proxyauth.Verifier).Verify(resp), digest.ErrNotVerified)
+	sent, err := proxyauth.ParseChallenges(http.Header{"Proxy-Authenticate": {authorization}}) // which has the same form
+	require.NoError(t, err)
+	verify := func(proof string) error {
+		resp := &http.Response{StatusCode: 200, Header: http.Header{"Proxy-Authentication-Info": {
+			fmt.Sprintf(`rspauth="%s", cnonce="%s", nc=%s, qop=auth`, proof, sent[0].Params["cnonce"], sent[0].Params["nc"]),
+		}}}
+		return s.(proxyauth.Verifier).Verify(resp)
 	}
+	h := func(text string) string { return fmt.Sprintf("%x", md5.Sum([]byte(text))) }
+	proof := h(strings.Join([]string{
+		h("Mufasa:lab:Circle of Life"), "n", sent[0].Params["nc"], sent[0].Params["cnonce"], "auth", h(":" + target),
+	}, ":"))
+	require.NoError(t, verify(proof))
+	for i := range proof {
+		for _, digit := range "0123456789abcdef" {
+			if forged := proof[:i] + string(digit) + proof[i+1:]; forged != proof {
+				require.ErrorIs(t, verify(forged), digest.ErrNotVerified, "digit %d", i)
+			}
+		}
+		require.ErrorIs(t, verify(proof[:i]), digest.ErrNotVerified, "%d digits", i)
+	}
+	require.ErrorIs(t, verify(proof+proof), digest.ErrNotVerified)
 }
 
 // noncesAreRandom sets the source that crypto/rand reads: with the same numbers the

@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
 )
 
 // A promise is one that the library makes about security. What SECURITY.md says
@@ -33,12 +35,15 @@ var mistakes = []promise{
 	{"CVE-2024-11053 (curl): a password in a netrc goes to its host alone", netrcIsForItsHost},
 	{"CVE-2026-6253, CVE-2026-7168 (curl): what was for one proxy does not go to another", otherProxyGetsNothing},
 	{"CVE-2026-8927, CVE-2026-9079 (curl): credentials that were cleared are not sent", clearedIsGone},
+	{"CVE-2026-8927, CVE-2026-9079 (curl): nor ones that have run out", TestLeaseOfAnotherUser},
+	{"CVE-2026-8927, CVE-2026-9079 (curl): nor does a connection of theirs go on after they were replaced", TestNTLMChangeOfUser},
 	{"CVE-2026-86414 (curl): a 401 to CONNECT does not get the origin's credentials", connect401GetsNothing},
 	{"CVE-2009-1836, CVE-2009-2061, CVE-2013-0776 (browsers): an answer to CONNECT is not the origin's", everyWay(connectAnswerIsNotTheOrigins)},
 	{"CVE-2016-4644 (Apple): credentials are not used for a weaker scheme", everyWay(noDowngrade)},
 	{"CVE-2026-1502 (CPython): no line end gets into a CONNECT", everyWay(controlsInHosts)},
 	{"CVE-2016-5386 (httpoxy): HTTP_PROXY of a CGI program is a request's header", TestHTTPProxyOfCGIIsNotRead},
-	{"CVE-2025-62168 (squid): credentials that an error page repeats are not shown", TestEchoedCredentialsAreNotShown},
+	{"CVE-2025-62168 (squid): credentials that an error page repeats are not shown, nor logged", TestEchoedCredentialsAreNotShown},
+	{"CVE-2025-62168 (squid): nor ones that a malformed answer repeats", TestEchoIsNotQuoted},
 }
 
 // invariantPromises are those of DESIGN, Section 6, with its numbers.
@@ -52,6 +57,7 @@ var invariantPromises = []promise{
 	{"1. and the user info of the proxy's URL to nobody", TestUserInfoIsNotSent},
 
 	{"2. The request is not modified, its body closed, and resp.Request the caller's", TestRequestIsNotModified},
+	{"2. nor is its body lost on a connection that nobody has authenticated", TestConnectionOfFreeHost},
 
 	{"3. An answer to CONNECT is not returned as the origin's, whatever it is", connectAnswers},
 	{"3. and a 407 in a tunnel is the origin's", everyWay(originsOwn407)},
@@ -59,7 +65,10 @@ var invariantPromises = []promise{
 	{"4. A connection of one identity serves no other", identitiesShareNothing("Basic", "Digest", "NTLM")},
 	{"4. nor a request of nobody", anonymousSharesNothing},
 	{"4. nor one that its caller authenticates", TestNTLMIdentities},
-	{"4. nor one after the credentials were replaced", replacedIsGone},
+	{"4. nor does one that a caller has authenticated serve another", TestCallersAuthorization},
+	{"4. nor one after the credentials were replaced and Reset", replacedIsGone},
+	{"4. or have run out", TestLeaseOfAnotherUser},
+	{"4. or were refused", TestNTLMChangeOfUser},
 
 	{"5. The origin's fields are in no CONNECT and no opening leg", everyWay(originFieldsStayOut)},
 
@@ -76,6 +85,12 @@ var invariantPromises = []promise{
 	{"7. What is outside ASCII goes out as UTF-8", TestCredentialsOutsideASCII},
 
 	{"8. A secret that was refused is sent once", everyWay(refusedOnce)},
+	{"8. also where what opened has proved nothing", TestFirstMessageProvesNothing},
+	{"8. or somebody other than the proxy has answered", TestForeignAnswerProvesNothing},
+	{"8. or the refusal is a 401", TestUnauthorizedTunnel},
+	{"8. and little more often where the refusal is a closed connection", TestRefusedByClosing},
+	{"8. or comes late", TestSlowRefusal},
+	{"8. or too late for those who ask", TestImpatientCallers},
 	{"8. A weaker scheme is refused", everyWay(noDowngrade)},
 	{"8. and a weaker algorithm", weakerAlgorithm},
 	{"8. Basic in cleartext can be forbidden", basicInCleartext},
@@ -89,7 +104,10 @@ var invariantPromises = []promise{
 	{"9. or panicked with", TestSecretIsNotInPanic},
 
 	{"10. Every loop over what a peer sends has a bound", boundsAreNamed},
-	{"10. which holds for time and legs", TestHostileProxy},
+	{"10. which holds for time", TestHostileProxy},
+	{"10. for legs", TestLegsAreBounded},
+	{"10. for passwords", TestAnswersAreBounded},
+	{"10. for challenges and parameters", TestParseChallengesLimits},
 	{"10. for bytes and memory", TestHostileSizes},
 	{"10. and for connections", TestHostileOrder},
 
@@ -125,6 +143,12 @@ func everyWay(keeps func(t *testing.T, l *lab, w way)) func(t *testing.T) {
 					})
 				})
 			}
+		}
+		for _, w := range ways {
+			r := newRealm(t, kdc.Principal{Name: "bob", Password: "hunter2", Enctypes: []int32{kdc.AES128SHA1}})
+			bubble(t, "Negotiate "+w.desc, func(t *testing.T) {
+				keeps(t, newNegotiateLab(t, r, spnegoserver.Mechanism{}, testproxy.Config{}).lab, w)
+			})
 		}
 	}
 }

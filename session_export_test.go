@@ -21,6 +21,9 @@ const (
 	DrainPatience = drainPatience
 )
 
+// ErrSilence is why credentials are not sent for a while.
+var ErrSilence = errSilence
+
 // Rejections is the memory of refused credentials.
 type Rejections struct{ rejections }
 

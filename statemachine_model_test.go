@@ -37,6 +37,8 @@ type history struct {
 	refused  []*call // by the proxy
 	known    int64   // since when the Transport knows that it is refused, or 0
 	resets   int     // of the Transport
+	leased   bool    // by the provider, for a time
+	until    time.Time
 }
 
 // A model knows what is allowed to happen, and notes what is not.
@@ -97,6 +99,13 @@ func (m *model) disturbed(c *call, name string) bool {
 	})
 }
 
+// disturbedYet is disturbed, by its proxy's trouble, of a call that is under way.
+func (m *model) disturbedYet(c *call) bool {
+	return slices.ContainsFunc(m.troubles, func(t *trouble) bool {
+		return t.proxy == c.proxy && (t.end == 0 || t.end > c.begin)
+	})
+}
+
 func (m *model) history(s accountSecret) *history {
 	h := m.histories[s]
 	if h == nil {
@@ -106,10 +115,31 @@ func (m *model) history(s accountSecret) *history {
 	return h
 }
 
+// leased notes that the provider has answered with s, which is good until then, or
+// for ever.
+func (m *model) leased(s accountSecret, until time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := m.history(s)
+	h.leased = !until.IsZero()
+	if until.After(h.until) {
+		h.until = until
+	}
+}
+
+// made notes that a session has made an authorization.
 func (m *model) made(authorization string, s accountSecret) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.secrets[authorization] = s
+	m.checkLease(s, "is proved")
+}
+
+// checkLease complains of what is done with a secret that has run out.
+func (m *model) checkLease(s accountSecret, what string) {
+	if h := m.history(s); h.leased && !time.Now().Before(h.until) {
+		m.complain("%s %s %v after it has run out", s.password, what, time.Since(h.until))
+	}
 }
 
 func (m *model) call(id string) *call {
@@ -136,6 +166,10 @@ func (m *model) judged(authorization, id string, v testproxy.Verdict) {
 		return
 	}
 	h := m.history(s)
+	// Else net/http reads of the body first, or sends it again over another connection.
+	if strings.HasPrefix(authorization, "NTLM ") || c.body == "" && !m.disturbedYet(c) {
+		m.checkLease(s, "has arrived")
+	}
 	if h.known != 0 && h.known < c.begin {
 		m.complain("%v: sends %s again, known to be refused since %d (begun at %d)", c, s.password, h.known, c.begin)
 	}
@@ -261,12 +295,24 @@ func (m *model) unexplained(c *call) string {
 	case proxyauth.PolicyForbids:
 		explained = c.proxy == turncoat && !c.who.program.rt.InsecureAllowDowngrade
 	case proxyauth.HandshakeBroken, proxyauth.ProxyFailed:
-		explained = m.disturbed(c, c.proxy) || errors.Is(e, proxyauth.ErrSessionExpired) && m.disturbed(c, nonces)
+		explained = m.disturbed(c, c.proxy) || errors.Is(e, proxyauth.ErrSessionExpired) && m.disturbed(c, nonces) ||
+			errors.Is(e, proxyauth.ErrSilence) && m.lost(c) > 1
 	}
 	if explained {
 		return ""
 	}
 	return e.Error()
+}
+
+// lost returns how many calls may have lost a proof of the credentials of c, since
+// they were disturbed or nobody waited for their answer.
+func (m *model) lost(c *call) (n int) {
+	for _, d := range m.calls {
+		if d.proxy == c.proxy && d.who == c.who && d.begin < c.end && (d.gone || m.disturbed(d, d.proxy)) {
+			n++
+		}
+	}
+	return n
 }
 
 // isUnusedHTTP2 reports whether net/http has found an HTTP/2 connection closed

@@ -29,9 +29,8 @@ func (s watchedScheme) NewSession(ctx context.Context, ex proxyauth.Exchange) (p
 	if err != nil {
 		return nil, err
 	}
-	made := func(authorization string) {
-		s.model.made(authorization, accountSecret{account{ex.Proxy.Host, ex.Credentials.Username}, ex.Credentials.Password.Reveal()})
-	}
+	secret := accountSecret{account{ex.Proxy.Host, ex.Credentials.Username}, ex.Credentials.Password.Reveal()}
+	made := func(authorization string) { s.model.made(authorization, secret) }
 	switch session := session.(type) {
 	case proxyauth.Handshaker:
 		return watchedHandshake{session, made}, nil

@@ -3,7 +3,9 @@ package proxyauth_test
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -62,13 +64,14 @@ type world struct {
 	mu       sync.Mutex
 	versions int
 	provided map[account]string
+	leases   map[account]int // how many of the provider's answers have run out, or will
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
 		t: t, seed: seed, model: newModel(),
 		proxies: make(map[string]*testproxy.Proxy), users: make(map[string]*testproxy.Accounts),
-		ntlms: make(map[string]*changingNTLM), provided: make(map[account]string),
+		ntlms: make(map[string]*changingNTLM), provided: make(map[account]string), leases: make(map[account]int),
 	}
 	network := testproxy.NewNetwork()
 	handler := http.HandlerFunc(answerLate)
@@ -180,21 +183,50 @@ func (w *world) enforce(a account, forget bool) {
 	}
 }
 
+// lease returns until when a password of a, which is asked for now, is good. It
+// is for ever for half of the accounts.
+func (w *world) lease(a account) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := fnv.New64a()
+	fmt.Fprint(h, w.seed, a)
+	if h.Sum64()%2 == 0 {
+		return time.Time{}
+	}
+	w.leases[a]++
+	random := rand.New(rand.NewPCG(h.Sum64(), uint64(w.leases[a])))
+	return time.Now().Add(time.Duration(1+random.IntN(maxLease)) * time.Millisecond)
+}
+
+// maxLease is in milliseconds, and about as long as it is between two calls that
+// somebody makes.
+const maxLease = 30
+
 // A worldProvider gives a program the passwords of its users.
 type worldProvider struct {
 	world   *world
 	program *program
 }
 
-var _ proxyauth.CredentialsObserver = worldProvider{}
+var (
+	_ proxyauth.CredentialsObserver = worldProvider{}
+	_ proxyauth.ExpiringProvider    = worldProvider{}
+)
 
-func (p worldProvider) Credentials(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+func (p worldProvider) CredentialsUntil(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
 	a := account{req.Proxy.Host, p.program.users[0]}
 	if req.UserInfo != nil {
 		a.user = req.UserInfo.Username
 	}
 	time.Sleep(time.Millisecond)
-	return proxyauth.Credentials{Username: a.user, Password: proxyauth.NewSecret(p.world.password(a))}, nil
+	s, until := accountSecret{a, p.world.password(a)}, p.world.lease(a)
+	p.world.model.leased(s, until)
+	return proxyauth.Credentials{Username: a.user, Password: proxyauth.NewSecret(s.password)}, until, nil
+}
+
+func (p worldProvider) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+	c, _, err := p.CredentialsUntil(ctx, req)
+	return c, err
 }
 
 func (p worldProvider) Accepted(context.Context, *proxyauth.CredentialsRequest, proxyauth.Credentials) {

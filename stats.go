@@ -17,7 +17,8 @@ type ProxyStats struct {
 
 	// Requests counts forwarded requests and tunnels, Legs what was sent to
 	// the proxy for them; the leg that is a forwarded request itself is counted
-	// when it is answered.
+	// when it is answered. Requests that their caller authenticates are in
+	// neither, nor in Challenges.
 	Requests uint64 `json:"requests"`
 	Legs     uint64 `json:"legs"`
 

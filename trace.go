@@ -10,6 +10,9 @@ import (
 // of them may be nil. They are called by the goroutines that do the work, many at
 // a time, and hold them up.
 //
+// CredentialsAsked, Authenticated and Rejected are about the proxy and all who use
+// it: they have no target, op or leg number.
+//
 // No hook is given a secret, a token or user info. All that comes from the proxy
 // is text of a peer.
 type Trace struct {

@@ -68,7 +68,8 @@ type Transport struct {
 	// proxy's URL with nothing but scheme and host, the latter with a port.
 	// Nil means every proxy that Base chooses. A proxy that comes from the
 	// network, by WPAD or a PAC file, or from an environment that others set,
-	// deserves a list: see [ProxyHosts]. It must be safe for concurrent use.
+	// deserves a list: see [ProxyHosts]. It must not change the URL, and must be
+	// safe for concurrent use.
 	AllowProxy func(proxy *url.URL) bool
 
 	// ForbidCleartext forbids schemes that reveal the secret, as Basic does,
@@ -203,7 +204,8 @@ func userInfoCredentials(_ context.Context, req *CredentialsRequest) (Credential
 // when authentication is settled. It is closed on every path. A
 // Proxy-Authorization field of the caller is sent to a proxy that forwards the
 // request, which is then not authenticated by the Transport; it never reaches an
-// origin server. In the Trailer it is an error.
+// origin server. Such requests are not in Stats, Trace and Logger, and share
+// connections with each other and no other request. In the Trailer it is an error.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s, err := t.use()
 	if err != nil {

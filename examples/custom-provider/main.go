@@ -66,8 +66,8 @@ func fetch(ctx context.Context, client *http.Client, url string, w io.Writer) er
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusProxyAuthRequired {
-		return proxyauth.ResponseError(resp)
+	if e := proxyauth.ResponseError(resp); e != nil {
+		return e
 	}
 	_, err = io.Copy(w, resp.Body)
 	return err

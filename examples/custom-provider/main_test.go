@@ -114,6 +114,31 @@ func TestLeasesAnewWhenTheLeaseEnds(t *testing.T) {
 	}
 }
 
+func TestRefusedPasswordIsAnError(t *testing.T) {
+	l := newLab(t)
+	l.answer = func() string { return `{"data": {"username": "ann", "password": "wrong"}}` }
+	_, err := l.fetch(l.client())
+	e, ok := errors.AsType[*proxyauth.Error](err)
+	require.True(t, ok)
+	require.Equal(t, proxyauth.CredentialsRejected, e.Cause)
+}
+
+// A page of the origin server is one whatever its status, also a 407, which has no
+// *Error.
+func TestPagesOfTheOrigin(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusNotFound, http.StatusProxyAuthRequired} {
+		origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			fmt.Fprint(w, "page")
+		}))
+		defer origin.Close()
+		var b strings.Builder
+		err := fetch(t.Context(), newClient(&http.Transport{}, &vault{}), origin.URL, &b)
+		require.NoError(t, err)
+		require.Equal(t, "page", b.String())
+	}
+}
+
 func TestVaultFailures(t *testing.T) {
 	tests := []struct {
 		desc   string

@@ -69,9 +69,3 @@ func Refuse(status int, body string) *Action {
 
 // Garbage sends text instead of an answer.
 func Garbage(text string) *Action { return &Action{Raw: text} }
-
-// AnswerEarly answers before the request's body is read.
-func AnswerEarly() *Action { return &Action{RefusedBody: AnswerThenRead} }
-
-// DieOfBody treats bodies as squid does: see [SquidBody].
-func DieOfBody() *Action { return &Action{RefusedBody: SquidBody} }
