@@ -126,13 +126,6 @@ func (a *attempt) handshakes() bool {
 	return ok
 }
 
-// opens reports whether the last authorization can't complete the exchange: it is the
-// first of NTLM's messages, say, which proves nothing.
-func (a *attempt) opens() bool {
-	h, ok := a.session.(Handshaker)
-	return ok && !h.Final()
-}
-
 // binds reports whether the method in use authenticates connections.
 func (a *attempt) binds() bool { return a.method != nil && a.method.binds() }
 
@@ -195,7 +188,7 @@ func (a *attempt) challenged(ctx context.Context, resp *http.Response) error {
 		a.p.asked()
 		return nil
 	}
-	a.answered()
+	a.noteAnswer()
 	if (a.guessed() || !a.binds()) && len(a.own(a.method.scheme)) == 0 {
 		// Not what the proxy speaks, and so nothing that it has refused.
 		a.drop()
@@ -318,7 +311,7 @@ func (a *attempt) accepted(ctx context.Context, resp *http.Response) error {
 		a.p.passed()
 		return nil
 	}
-	a.answered()
+	a.noteAnswer()
 	if v, ok := a.session.(Verifier); ok {
 		if err := v.Verify(resp); err != nil {
 			a.last = resp
@@ -336,22 +329,6 @@ func (a *attempt) accepted(ctx context.Context, resp *http.Response) error {
 		a.p.checkIn(a.method, a.session)
 	}
 	return nil
-}
-
-// isProof reports whether an answer with status, which is not a 407, shows that the
-// proxy has accepted the authorization. Where that answered no challenge, what
-// stands before the proxy may have answered in its place. And where it can't have
-// completed the exchange, the proxy asks nothing for this target.
-func (a *attempt) isProof(status int) bool {
-	switch {
-	case a.p.accepts(a.method):
-		return true
-	case a.astray, a.opens(), status == http.StatusRequestTimeout: // which may have crossed the request
-		return false
-	case a.handshakes() || a.fresh:
-		return true
-	}
-	return status/100 != 5 && status != http.StatusBadRequest && status != http.StatusForbidden && status != http.StatusTooManyRequests
 }
 
 // shelve puts the session aside for a leg that carries no authorization.

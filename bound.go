@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,6 +23,10 @@ func (p *proxy) dialBound(ctx context.Context) (net.Conn, error) {
 	}
 	for o.legs < maxLegs {
 		auth, err := o.step(ctx)
+		if errors.Is(err, errAnew) {
+			o.hangUp()
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

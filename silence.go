@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http/httptrace"
 	"sync"
 	"time"
 )
@@ -112,92 +111,4 @@ func (s *silences) wait(ctx context.Context, fp fingerprint) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// proves reports whether the last authorization shows the proxy a secret that it has
-// not accepted yet. A ticket is none: it was got with the secret, and is refused for
-// other reasons.
-func (a *attempt) proves() bool {
-	if !a.sent || a.session == nil || a.method.ambient || a.p.accepts(a.method) {
-		return false
-	}
-	if b, ok := a.session.(TicketBearer); ok && b.BearsTicket() {
-		return false
-	}
-	return !a.opens()
-}
-
-// mayProve waits until the authorization may be sent, if it proves credentials. It
-// returns again if there must be another one in its place.
-func (a *attempt) mayProve(ctx context.Context) (again bool, err error) {
-	if !a.proves() {
-		return false, nil
-	}
-	if !a.holds() {
-		if a.flight, err = a.p.takeOff(ctx, false); err != nil {
-			return false, err
-		}
-	}
-	if m := a.method; a.p.refused.has(m.print) {
-		handshake := a.handshakes()
-		a.method, a.session = nil, nil
-		if err = a.another(m); err == nil && handshake {
-			err = errAnew
-		}
-		return true, err
-	}
-	if err = a.p.lost.wait(ctx, a.method.print); errors.Is(err, errSilence) {
-		a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
-		err = a.fail(HandshakeBroken, nil)
-	}
-	return false, err
-}
-
-// lose notes that the last authorization has got no answer, and reports whether it
-// may be sent again at once.
-func (a *attempt) lose(ctx context.Context) (again bool) {
-	return !a.proves() || a.p.loseProof(a.method, ctx.Err() != nil)
-}
-
-// proofLost ends the attempt with a proof that got no answer, and is not sent again.
-func (a *attempt) proofLost(err error) error {
-	err = fmt.Errorf("%w: %w", errProofLost, err)
-	a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
-	return a.fail(HandshakeBroken, nil)
-}
-
-// countShown returns a context for a leg that proves credentials: net/http sends a
-// request again by itself if it finds that a connection is no longer kept.
-func (f *forwarding) countShown(ctx context.Context) context.Context {
-	n := new(int)
-	f.shown = n
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { *n++ }})
-}
-
-// noteShown notes that what countShown has counted has got no answer.
-func (f *forwarding) noteShown(ctx context.Context) {
-	if f.shown == nil {
-		return
-	}
-	for range *f.shown {
-		f.lose(ctx)
-	}
-	f.shown = nil
-}
-
-// answered notes that the last authorization has got an answer.
-func (a *attempt) answered() {
-	if !a.opens() {
-		a.p.lost.forget(a.method.print)
-	}
-}
-
-// loseProof notes that a proof of m has got no answer, and reports whether it may be
-// sent again at once. left says that nobody waits for it any longer.
-func (p *proxy) loseProof(m *method, left bool) (again bool) {
-	pause := lostPause
-	if left {
-		pause = leftPause
-	}
-	return p.lost.add(m.print, pause)
 }

@@ -101,7 +101,7 @@ func (t *tunnel) unauthorized(ctx context.Context) error {
 		return t.rejected(ctx, nil)
 	}
 	// Only what answers a challenge of its own is a complete attempt.
-	t.attempt.answered()
+	t.noteAnswer()
 	t.hangUp()
 	t.drop()
 	return nil
