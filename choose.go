@@ -110,6 +110,9 @@ func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
 		if m, proved := a.p.current(); proved && !m.lapsed() && !slices.Contains(a.excluded, m.index) && len(a.own(m.scheme)) > 0 {
 			f.land()
 			a.method = m
+			if a.binds() && !a.onConn {
+				return nil // as in start
+			}
 			if done, err := a.resume(ctx, conn); done || err != nil {
 				return err
 			}

@@ -48,34 +48,41 @@ func (a *attempt) proves() bool {
 // returns again if there must be another one in its place, and errAnew as well if
 // that takes another connection.
 func (a *attempt) mayProve(ctx context.Context) (again bool, err error) {
-	if a.session != nil && a.method.lapsed() && !a.opens() {
-		if a.handshakes() {
-			err = errAnew
-		}
-		a.session = nil
-		return true, err
+	if a.proves() {
+		err = a.awaitTurn(ctx)
 	}
-	if !a.proves() {
+	handshakes := a.handshakes()
+	switch {
+	case err != nil || a.session == nil || a.opens():
+		return false, err
+	case a.proves() && a.p.refused.has(a.method.print):
+		m := a.method
+		a.method, a.session = nil, nil
+		err = a.another(m)
+	case a.method.lapsed():
+		a.session = nil
+	default:
 		return false, nil
 	}
+	if err == nil && handshakes {
+		err = errAnew
+	}
+	return true, err
+}
+
+// awaitTurn waits for the flight, if it is lost, and for the end of a pause.
+func (a *attempt) awaitTurn(ctx context.Context) (err error) {
 	if !a.holds() {
 		if a.flight, err = a.p.takeOff(ctx, false); err != nil {
-			return false, err
+			return err
 		}
 	}
-	if m := a.method; a.p.refused.has(m.print) {
-		handshake := a.handshakes()
-		a.method, a.session = nil, nil
-		if err = a.another(m); err == nil && handshake {
-			err = errAnew
-		}
-		return true, err
-	}
-	if err = a.p.lost.wait(ctx, a.method.print); errors.Is(err, errSilence) {
+	err = a.p.lost.wait(ctx, a.method.print)
+	if errors.Is(err, errSilence) {
 		a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
-		err = a.fail(HandshakeBroken, nil)
+		return a.fail(HandshakeBroken, nil)
 	}
-	return false, err
+	return err
 }
 
 // lose notes that the last authorization has got no answer, and reports whether it
