@@ -140,6 +140,14 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 		if a.sent = a.session != nil; !a.sent {
 			return "", nil
 		}
+		if a.method.lapsed() {
+			handshake := a.handshakes() && a.turns > 0
+			a.session = nil
+			if handshake {
+				return "", errAnew
+			}
+			continue
+		}
 		v, err := a.session.Authorization(ctx, leg)
 		if err == nil {
 			err = checkFieldValue(v)
