@@ -114,7 +114,11 @@ func (f *forwarding) next(ctx context.Context) (step, error) {
 		f.legs, f.sent = f.legs+1, false
 	} else {
 		var err error
-		if auth, err = f.authorize(ctx, describe(f.req), f.tls()); err != nil {
+		auth, err = f.authorize(ctx, describe(f.req), f.tls())
+		if errors.Is(err, errAnew) {
+			return f.next(ctx)
+		}
+		if err != nil {
 			return step{}, err
 		}
 		f.rebind()
