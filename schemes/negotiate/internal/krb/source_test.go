@@ -118,22 +118,6 @@ func TestFilesThatCanNotBeOpened(t *testing.T) {
 	}
 }
 
-// As su leaves it behind.
-func TestCacheThatMayNotBeOpened(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may open any file")
-	}
-	k := startKDC(t, kdc.Config{})
-	config := configOf(t, k)
-	config.CacheName = write(t, "cc", string(cacheOf(t, k, kdc.CCache{})))
-	require.NoError(t, os.Chmod(config.CacheName, 0))
-	c := krb.NewClient(config)
-	require.NoError(t, ask(t, c, user("ann", "s3cret")))
-	err := ask(t, c, krb.User{})
-	require.ErrorIs(t, err, krb.ErrNoTicket)
-	require.ErrorIs(t, err, os.ErrPermission)
-}
-
 // What is in a cache besides its owner's tickets is not the owner's to use.
 func TestTicketsOfAnotherClientAreLeftOut(t *testing.T) {
 	for _, tc := range []struct {
