@@ -152,6 +152,6 @@ func (k *KDC) renew(g *grant, tgt messages.EncTicketPart, r *request) error {
 	client := k.principals[tgt.CName.PrincipalNameString()]
 	k.count(client, func(c *Counts) { c.Renewals++ })
 	g.flags, g.session, g.renewTill = tgt.Flags, tgt.Key, tgt.RenewTill
-	g.end = earlier(k.now().Add(tgt.EndTime.Sub(tgt.StartTime)), tgt.RenewTill)
+	g.end = earlier(g.start.Add(tgt.EndTime.Sub(tgt.StartTime)), tgt.RenewTill)
 	return nil
 }
