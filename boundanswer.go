@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"time"
 )
@@ -73,18 +72,8 @@ func (c *boundConn) concerns(data []byte) bool {
 // mayMatter reports whether a head that begins with data is one of a 407, or of
 // an informational answer that another follows, as far as can be seen.
 func mayMatter(data []byte) bool {
-	return hasPattern(data, "HTTP/1.? 407") || hasPattern(data, "HTTP/1.? 1")
-}
-
-// hasPattern reports whether data and pattern, in which a question mark stands
-// for any byte, agree as far as both go.
-func hasPattern(data []byte, pattern string) bool {
-	for i := range min(len(data), len(pattern)) {
-		if data[i] != pattern[i] && pattern[i] != '?' {
-			return false
-		}
-	}
-	return true
+	code, ok := statusCode(data)
+	return ok && (bytes.HasPrefix([]byte("407"), code) || code[0] == '1')
 }
 
 // release passes on the first n bytes of what is held.
@@ -101,7 +90,7 @@ func (c *boundConn) fail(err error) {
 
 // ended takes the end of the connection.
 func (c *boundConn) ended(err error) {
-	if c.judged.Load() || !hasPattern(c.held, "HTTP/1.") {
+	if _, isHTTP := statusCode(c.held); c.judged.Load() || !isHTTP {
 		c.release(len(c.held))
 	}
 	if !c.judged.Load() {
@@ -177,8 +166,7 @@ func (c *boundConn) judge(resp *http.Response) {
 		}
 		// Nothing more can be done on this connection: net/http is not to
 		// use it again.
-		eol := bytes.IndexByte(c.held, '\n') + 1
-		c.held = slices.Concat(c.held[:eol], []byte("Connection: close\r\n"), c.held[eol:])
+		c.held = endConnection(c.held)
 	}
 	c.release(len(c.held))
 }
@@ -224,27 +212,4 @@ func withoutChallenges(data []byte) []byte {
 		}
 	}
 	return append(kept, data[end:]...)
-}
-
-func is407(b []byte) bool {
-	const pattern = "HTTP/1.? 407"
-	return len(b) >= len(pattern) && hasPattern(b, pattern)
-}
-
-// headEnd returns the length of the head that data begins with, -1 if it is not
-// complete.
-func headEnd(data []byte) int {
-	for at := 0; ; {
-		i := bytes.IndexByte(data[at:], '\n')
-		if i < 0 {
-			return -1
-		}
-		at += i + 1
-		switch rest := data[at:]; {
-		case bytes.HasPrefix(rest, []byte("\n")):
-			return at + 1
-		case bytes.HasPrefix(rest, []byte("\r\n")):
-			return at + 2
-		}
-	}
 }

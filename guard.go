@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http/httptrace"
-	"slices"
 	"sync/atomic"
 )
 
@@ -65,20 +64,18 @@ func (c *guardedConn) Read(b []byte) (int, error) {
 // judge finds out how much of what has been seen may be passed on. Informational
 // answers are, one by one: the body may wait for them.
 func (c *guardedConn) judge(last bool) {
-	const statusLine = len("HTTP/1.x 407")
-	eol := bytes.IndexByte(c.seen, '\n') + 1
-	end := headEnd(c.seen)
+	code, isHTTP := statusCode(c.seen)
 	switch {
 	case !c.guarded.Load() || last || len(c.seen) > maxGuarded:
-	case len(c.seen) < statusLine:
+	case isHTTP && len(code) < 3:
 		return
-	case is407(c.seen):
-		if eol == 0 {
+	case string(code) == "407":
+		if bytes.IndexByte(c.seen, '\n') < 0 {
 			return
 		}
-		c.seen = slices.Concat(c.seen[:eol], []byte("Connection: close\r\n"), c.seen[eol:])
-	case c.seen[9] == '1' && string(c.seen[9:statusLine]) != "101": // after which it is not HTTP any more
-		c.ready = max(end, 0)
+		c.seen = endConnection(c.seen)
+	case isHTTP && code[0] == '1' && string(code) != "101": // after which it is not HTTP any more
+		c.ready = max(headEnd(c.seen), 0)
 		return
 	}
 	c.guarded.Store(false)
