@@ -149,8 +149,8 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 			continue
 		}
 		v, err := a.session.Authorization(ctx, leg)
-		if err == nil {
-			err = checkFieldValue(v)
+		if err == nil && hasControls(v) {
+			err = errors.New("proxyauth: authorization with control characters")
 		}
 		if err == nil {
 			a.turns++

@@ -166,10 +166,7 @@ func connectTarget(addr string) (string, error) {
 	return target, checkHost(target)
 }
 
-// checkFieldValue refuses a value that would not survive as a field's value.
-func checkFieldValue(v string) error {
-	if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-		return errors.New("proxyauth: authorization with control characters")
-	}
-	return nil
+// hasControls reports whether text would not survive in a header field.
+func hasControls(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }

@@ -141,15 +141,24 @@ func controlsInUserInfo(t *testing.T) {
 
 func controlsInConnectHeader(t *testing.T) {
 	for _, evil := range controls {
-		bubble(t, fmt.Sprintf("%q", evil), func(t *testing.T) {
-			l := newLab(t, testproxy.Config{ConnectHeader: []string{"X-Good", "User-Agent"}})
-			l.base.ProxyConnectHeader = http.Header{"X-Good": {"good" + evil}, "X-Bad" + evil: {"bad"}, "User-Agent": {"me" + evil}}
-			tunnel(t.Context(), l.rt, originHost)
-			for _, leg := range l.proxy.Legs() {
-				require.Empty(t, leg.Header["X-Evil"])
-				require.Empty(t, leg.Header["X-Bad"])
+		for field, values := range map[string][]string{"X-Good": {"good", "good" + evil}, "X-Bad" + evil: {"bad"}, "User-Agent": {"me" + evil}} {
+			for _, hook := range []bool{false, true} {
+				bubble(t, fmt.Sprintf("%q in %q, hook %v", evil, field, hook), func(t *testing.T) {
+					l := newLab(t, testproxy.Config{ConnectHeader: []string{"X-Good", "User-Agent"}})
+					header := http.Header{field: values}
+					if hook {
+						l.base.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return header, nil }
+					} else {
+						l.base.ProxyConnectHeader = header
+					}
+					err := tunnel(t.Context(), l.rt, originHost)
+					requireCause(t, proxyauth.ProxyFailed, err)
+					require.NotContains(t, err.Error(), evil)
+					require.Empty(t, l.proxy.Legs())
+					l.requireNoEvil()
+				})
 			}
-		})
+		}
 	}
 }
 

@@ -3,9 +3,11 @@ package proxyauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -118,6 +120,11 @@ func (t *tunnel) header(ctx context.Context) (http.Header, error) {
 	}
 	if header == nil {
 		return make(http.Header), nil
+	}
+	for name, values := range header {
+		if hasControls(name) || slices.ContainsFunc(values, hasControls) {
+			return nil, t.fail(ProxyFailed, fmt.Errorf("proxyauth: control characters in Base's CONNECT header, field %q", name))
+		}
 	}
 	return header.Clone(), nil
 }
