@@ -166,7 +166,7 @@ func (c *boundConn) Close() error {
 func (c *boundConn) loseProof(left bool) {
 	c.loss.Do(func() {
 		if c.proof && !c.p.accepts(c.method) {
-			c.spare.Store(!c.p.loseProof(c.method, left))
+			c.spare.Store(!c.p.loseProof(c.method, c.broken.Target, left))
 		}
 	})
 }

@@ -37,6 +37,15 @@ func (p *proxy) roundTripTunnel(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// callerOf returns the context of the request that a connection is made for with ctx:
+// a connection that nobody waits for need not wait its turn.
+func callerOf(ctx context.Context) context.Context {
+	if c, ok := ctx.Value(callerKey{}).(*caller); ok {
+		return c.ctx
+	}
+	return ctx
+}
+
 // settle waits for the end of the provider's call, if there is one.
 func (c *caller) settle() {
 	timer := time.NewTimer(putBack)

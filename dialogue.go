@@ -78,7 +78,7 @@ func (d *dialogue) callersOwn() bool {
 func (d *dialogue) broken(ctx context.Context, err error) error {
 	reused := d.wire.used
 	d.hangUp()
-	again := d.lose(ctx)
+	again := d.lose(ctx, err)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

@@ -29,7 +29,7 @@ type flight struct {
 	timer *time.Timer
 }
 
-// takeOff waits for the right, no longer than ctx. It returns nil, if asking is
+// takeOff waits for the right, no longer than ctx or its caller. It returns nil, if asking is
 // true, where patience has run out and nothing secret is at stake yet: many then
 // ask the proxy at once, lest they wait for one after the other of them to give up
 // on a proxy that does not answer.
@@ -41,12 +41,15 @@ func (p *proxy) takeOff(ctx context.Context, asking bool) (*flight, error) {
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
+	caller := callerOf(ctx)
 	for {
 		select {
 		case p.flight <- struct{}{}:
 			return &flight{p: p, held: true}, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
+		case <-caller.Done():
+			return nil, context.Cause(caller)
 		case <-timer.C:
 			if m, _ := p.current(); asking && m == nil {
 				return nil, nil

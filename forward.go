@@ -197,7 +197,7 @@ func (f *forwarding) roundTrip(s step) (*http.Response, error) {
 // another way.
 func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 	e, ok := errors.AsType[*Error](err)
-	f.noteShown(ctx)
+	f.noteShown(ctx, err)
 	switch {
 	case ok || ctx.Err() != nil:
 	case s.probe && f.lost != nil:

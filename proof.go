@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 )
@@ -77,7 +78,7 @@ func (a *attempt) awaitTurn(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	err = a.p.lost.wait(ctx, a.method.print)
+	err = a.p.lost.wait(ctx, a.method.print, a.target)
 	if errors.Is(err, errSilence) {
 		a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
 		return a.fail(HandshakeBroken, nil)
@@ -85,10 +86,16 @@ func (a *attempt) awaitTurn(ctx context.Context) (err error) {
 	return err
 }
 
-// lose notes that the last authorization has got no answer, and reports whether it
-// may be sent again at once.
-func (a *attempt) lose(ctx context.Context) (again bool) {
-	return !a.proves() || a.p.loseProof(a.method, ctx.Err() != nil)
+// lose notes that the last authorization has got no answer, because of err, and reports
+// whether it may be sent again at once.
+func (a *attempt) lose(ctx context.Context, err error) (again bool) {
+	return !a.proves() || a.p.loseProof(a.method, a.target, ctx.Err() != nil || isTimeout(err))
+}
+
+// isTimeout reports whether err says that something was waited for long enough.
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }
 
 // proofLost ends the attempt with a proof that got no answer, and is not sent again.
@@ -106,13 +113,13 @@ func (f *forwarding) countShown(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { *n++ }})
 }
 
-// noteShown notes that what countShown has counted has got no answer.
-func (f *forwarding) noteShown(ctx context.Context) {
+// noteShown notes that what countShown has counted has got no answer, because of err.
+func (f *forwarding) noteShown(ctx context.Context, err error) {
 	if f.shown == nil {
 		return
 	}
 	for range *f.shown {
-		f.lose(ctx)
+		f.lose(ctx, err)
 	}
 	f.shown = nil
 }
@@ -124,12 +131,12 @@ func (a *attempt) noteAnswer() {
 	}
 }
 
-// loseProof notes that a proof of m has got no answer, and reports whether it may be
-// sent again at once. left says that nobody waits for it any longer.
-func (p *proxy) loseProof(m *method, left bool) (again bool) {
+// loseProof notes that a proof of m, sent for target, has got no answer, and reports
+// whether it may be sent again at once. left says that nobody waits for it any longer.
+func (p *proxy) loseProof(m *method, target string, left bool) (again bool) {
 	pause := lostPause
 	if left {
 		pause = leftPause
 	}
-	return p.lost.add(m.print, pause)
+	return p.lost.add(m.print, target, pause)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,9 +14,13 @@ import (
 // directories that take longer than the caller waits. Once may be chance. After
 // that they are not sent again at once, but after a pause that is twice as long
 // each time.
+//
+// Or it is the origin server that does not answer. A target at which a proof was lost
+// waits for two pauses, which leaves one to every other: a program that asks a dead
+// one again and again does not take all the turns there are.
 const (
 	// lostPause is the first pause where the connection was closed, leftPause
-	// where the caller did not wait any longer.
+	// where nobody waited any longer.
 	lostPause = 10 * time.Second
 	leftPause = time.Second
 
@@ -25,8 +30,10 @@ const (
 	// maxWait is the pause that a request waits for.
 	maxWait = 5 * time.Second
 
-	// maxSilences bounds the memory of lost proofs.
+	// maxSilences bounds the memory of lost proofs, and maxSilent that of the
+	// targets of one.
 	maxSilences = 1 << 12
+	maxSilent   = 64
 )
 
 var (
@@ -37,8 +44,19 @@ var (
 
 // A silence is what is known of credentials whose proof was lost.
 type silence struct {
-	lost  int       // times
-	until time.Time // when they may be sent again
+	lost    int // times
+	pause   time.Duration
+	until   time.Time // when they may be sent again
+	targets []string  // of what was lost
+}
+
+// left returns for how long the credentials are not to be sent to a target.
+func (s silence) left(target string) time.Duration {
+	until := s.until
+	if slices.Contains(s.targets, target) {
+		until = until.Add(s.pause)
+	}
+	return time.Until(until)
 }
 
 // silences are the ones of all credentials that are not proved. The zero value is
@@ -48,9 +66,9 @@ type silences struct {
 	known map[fingerprint]silence
 }
 
-// add notes that a proof was lost, and the first pause for that. It reports whether
-// it is the first time.
-func (s *silences) add(fp fingerprint, pause time.Duration) (first bool) {
+// add notes that a proof was lost, where it was to go, and the first pause for that.
+// It reports whether it is the first time.
+func (s *silences) add(fp fingerprint, target string, pause time.Duration) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before, ok := s.known[fp]
@@ -66,7 +84,11 @@ func (s *silences) add(fp fingerprint, pause time.Duration) (first bool) {
 	for range before.lost - 1 {
 		pause = min(2*pause, maxPause)
 	}
-	s.known[fp] = silence{before.lost + 1, time.Now().Add(pause)}
+	targets := before.targets
+	if len(targets) < maxSilent && !slices.Contains(targets, target) {
+		targets = append(targets, target)
+	}
+	s.known[fp] = silence{before.lost + 1, pause, time.Now().Add(pause), targets}
 	return !ok
 }
 
@@ -92,10 +114,11 @@ func (s *silences) clear() {
 	clear(s.known)
 }
 
-// wait waits until the credentials may be sent. If that is far off, it is an error.
-func (s *silences) wait(ctx context.Context, fp fingerprint) error {
+// wait waits until the credentials may be sent to a target. If that is far off, it is
+// an error.
+func (s *silences) wait(ctx context.Context, fp fingerprint, target string) error {
 	s.mu.Lock()
-	pause := time.Until(s.known[fp].until)
+	pause := s.known[fp].left(target)
 	s.mu.Unlock()
 	switch {
 	case pause <= 0:
@@ -105,10 +128,13 @@ func (s *silences) wait(ctx context.Context, fp fingerprint) error {
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
+	caller := callerOf(ctx)
 	select {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	case <-caller.Done():
+		return context.Cause(caller)
 	}
 }
