@@ -39,6 +39,10 @@ type attempt struct {
 
 	preempted bool // the method was chosen, if at all, before the proxy asked
 
+	// within is set for a request that the provider makes while it is asked for
+	// this proxy's credentials. It waits for nobody, and has none.
+	within bool
+
 	method  *method // in use, nil while none is known
 	session Session // of method, nil while not begun
 	fresh   bool    // session answers a challenge of this attempt
@@ -57,72 +61,11 @@ type attempt struct {
 	excluded []int // indices of schemes
 }
 
-// begin takes up what is known of the proxy. While nothing is, or credentials
-// are not proved, it waits for the request that is finding out.
-func (a *attempt) begin(ctx context.Context) error {
-	if a.takeUp(false) {
-		return nil
-	}
-	f, err := a.p.takeOff(ctx, true)
-	if f == nil || err != nil {
-		return err
-	}
-	if a.takeUp(true) {
-		f.land()
-		return nil
-	}
-	a.flight = f
-	a.method, _ = a.p.current()
-	return nil
-}
-
-// takeUp reports whether the attempt can go ahead with what is known: a method
-// that is proved, or that none has been needed or could be had so far.
-func (a *attempt) takeUp(leading bool) bool {
-	p := a.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.proved {
-		a.method = p.method
-		return true
-	}
-	return p.contacted && p.method == nil && (leading || len(p.flight) == 0)
-}
-
-// hurry bounds, until rest is called, for how long the others wait for this
-// attempt, if they do.
-func (a *attempt) hurry() {
-	if a.flight != nil {
-		a.flight.hurry()
-	}
-}
-
-// rest ends what hurry began.
-func (a *attempt) rest() {
-	if a.flight != nil {
-		a.flight.rest()
-	}
-}
-
-// end gives up what the attempt holds.
-func (a *attempt) end() {
-	if a.flight != nil {
-		a.flight.land()
-		a.flight = nil
-	}
-}
-
-// holds reports whether the attempt has a flight that it has not lost.
-func (a *attempt) holds() bool {
-	if a.flight != nil && a.flight.isLost() {
-		a.end()
-	}
-	return a.flight != nil
-}
-
 // handshakes reports whether the session's exchange may take several legs.
-func (a *attempt) handshakes() bool {
-	_, ok := a.session.(Handshaker)
+func (a *attempt) handshakes() bool { return isHandshaker(a.session) }
+
+func isHandshaker(s Session) bool {
+	_, ok := s.(Handshaker)
 	return ok
 }
 
@@ -139,6 +82,10 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 		a.legs++
 		if a.sent = a.session != nil; !a.sent {
 			return "", nil
+		}
+		if a.legs > 2*maxLegs {
+			a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), errLapsed})
+			return "", a.fail(NoCredentials, nil) // they expire before they can be sent
 		}
 		if a.method.lapsed() {
 			handshake := a.handshakes() && a.turns > 0
@@ -185,6 +132,9 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 func (a *attempt) challenged(ctx context.Context, resp *http.Response) error {
 	challenges, malformed := ParseChallenges(resp.Header)
 	a.last, a.challenges = resp, challenges
+	if a.within {
+		return a.fail(NoCredentials, errWithin)
+	}
 	if len(challenges) == 0 {
 		return a.unchallenged(ctx, malformed)
 	}

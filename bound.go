@@ -44,6 +44,9 @@ func (p *proxy) dialBound(ctx context.Context) (net.Conn, error) {
 			if free && o.p.free.add(o.target) {
 				return nil, o.fail(SchemeFailed, errFree)
 			}
+			if free && o.last.StatusCode/100 == 5 {
+				return nil, o.fail(ProxyFailed, nil) // it does ask for this host, and can't now
+			}
 			conn := newBoundConn(ctx, &o, auth)
 			conn.target, conn.astray = requestTarget(o.req), free
 			o = opening{}

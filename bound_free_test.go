@@ -86,3 +86,23 @@ func TestConnectionOfFreeHost(t *testing.T) {
 		require.Empty(t, l.proxy.Violations())
 	})
 }
+
+// TestOverloadedProxy answers what opens NTLM with a 503, which is not the way to ask
+// nothing for a host.
+func TestOverloadedProxy(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		l, _ := newWitnessedLab(t, &testproxy.NTLM{}, always(password))
+		l.get(httpOrigin + "/")
+		l.hangUp()
+		l.proxy.SetFault(onToken(negotiateToken, &testproxy.Action{Status: http.StatusServiceUnavailable}))
+		for range 3 {
+			l.proxy.Reset()
+			e := requireCause(t, proxyauth.ProxyFailed, fetch(t.Context(), l.rt, originHost))
+			require.Equal(t, http.StatusServiceUnavailable, e.Status)
+			require.LessOrEqual(t, len(l.proxy.Legs()), 3)
+		}
+		l.proxy.SetFault(nil)
+		require.NoError(t, fetch(t.Context(), l.rt, originHost))
+		require.Empty(t, l.proxy.Violations())
+	})
+}

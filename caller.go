@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -56,6 +57,19 @@ func (c *caller) settle() {
 	case <-timer.C:
 	}
 }
+
+type withinKey struct{ p *proxy }
+
+var errWithin = errors.New("proxyauth: the provider of the credentials asks for this through the proxy that they are for, which wants them for it")
+
+// askFor returns a context for a call of the provider about p.
+func askFor(ctx context.Context, p *proxy) context.Context {
+	return context.WithValue(ctx, withinKey{p}, true)
+}
+
+// isWithin reports whether a request with ctx is made by the provider while it is asked
+// about p: it may want to reach a vault, and can't wait for what it is itself to give.
+func isWithin(ctx context.Context, p *proxy) bool { return ctx.Value(withinKey{p}) != nil }
 
 // untilCaller returns a context for a call of the provider. It ends with ctx, and with
 // the context of the request that it is made for. end must be called after the call.

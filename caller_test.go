@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +62,58 @@ func eachMechanismOf(t *testing.T, w way, f func(*testing.T, testproxy.Mechanism
 	for _, m := range allMechanisms() {
 		t.Run(m.Scheme()+", "+w.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { f(t, m) })
+		})
+	}
+}
+
+// A vault is a provider that fetches each lease through the Transport that asks for it.
+type vault struct {
+	witness
+	l   *lab
+	url string
+	err error // of the last answer
+}
+
+func (v *vault) CredentialsUntil(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+	var resp *http.Response
+	if resp, _, v.err = v.l.do(v.l.request(http.MethodGet, v.url, nil).WithContext(ctx)); v.err != nil {
+		return proxyauth.Credentials{}, time.Time{}, v.err
+	}
+	if resp.StatusCode != http.StatusOK {
+		v.err = proxyauth.ResponseError(resp)
+		return proxyauth.Credentials{}, time.Time{}, v.err
+	}
+	creds, err := v.Credentials(ctx, req)
+	return creds, time.Now().Add(lease), err
+}
+
+// TestProviderGoesThroughTheProxy has a provider that reaches its vault through the proxy
+// that it is asked about: it does not wait for itself, and does not authenticate.
+func TestProviderGoesThroughTheProxy(t *testing.T) {
+	for _, w := range ways {
+		eachMechanismOf(t, w, func(t *testing.T, m testproxy.Mechanism) {
+			l, _ := newFreeLab(t)
+			l.proxy.SetFault(nil)
+			l.adopt(m)
+			l.proxy.SetAuth(m)
+			v := &vault{witness: witness{answer: always(password)}, l: l, url: w.target("/")}
+			v.url = strings.Replace(v.url, originHost, freeHost, 1)
+			l.base.TLSClientConfig = l.base.TLSClientConfig.Clone()
+			l.base.TLSClientConfig.InsecureSkipVerify = true // the free host has no certificate of its own
+			l.rt.Credentials = v
+			start := time.Now()
+			for range 3 {
+				require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				require.Zero(t, time.Since(start))
+				time.Sleep(2 * lease)
+				start = time.Now()
+				l.hangUp()
+			}
+			v.url = w.target("/")
+			err := w.reach(t.Context(), l.rt, originHost)
+			require.Zero(t, time.Since(start))
+			requireCause(t, proxyauth.NoCredentials, err)
+			requireCause(t, proxyauth.NoCredentials, v.err)
 		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 // start sees to it that a session is begun, if one can be. It leaves none if the
 // next leg is to ask the proxy what it wants.
 func (a *attempt) start(ctx context.Context, conn *tls.ConnectionState) error {
-	if a.session != nil {
+	if a.session != nil || a.within {
 		return nil
 	}
 	if had := a.flight != nil; a.method != nil && !a.holds() {
@@ -72,6 +72,8 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 	}
 	s, err := a.open(ctx, a.method, own, conn)
 	switch {
+	case err == nil && len(own) == 0 && a.p.lost.has(a.method.print) && !isHandshaker(s):
+		return true, nil // to ask costs nothing if there is no answer to that either
 	case err == nil:
 		a.session, a.fresh = s, len(own) > 0
 		a.p.count.handshakes.Add(1)

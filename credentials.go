@@ -32,6 +32,9 @@ type CredentialsProvider interface {
 	// Credentials returns the credentials for req, which it must not change.
 	// An error that wraps [ErrNoCredentials] says that it has none; any other
 	// error, that it could not find out.
+	//
+	// Requests that it makes itself must have ctx, or be made by another
+	// client: through the same proxy they are sent without credentials.
 	Credentials(ctx context.Context, req *CredentialsRequest) (Credentials, error)
 }
 

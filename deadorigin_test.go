@@ -2,8 +2,11 @@ package proxyauth_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -87,4 +90,66 @@ func TestTunnelsForNobody(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.Equal(t, map[string]int{"CONNECT 407": 1, "CONNECT Basic 200": 1}, l.tally())
 	})
+}
+
+// TestLongAnswersDoNotHoldOthers has requests whose answers take long begin at a proxy
+// that asks nothing, and at one that has been restarted and wants known credentials
+// with a new nonce.
+func TestLongAnswersDoNotHoldOthers(t *testing.T) {
+	for _, digest := range []bool{false, true} {
+		eachWay(t, fmt.Sprint("digest ", digest), func(t *testing.T, w way) {
+			config := testproxy.Config{}
+			if digest {
+				config.Auth = []testproxy.Mechanism{&testproxy.Digest{Realm: "lab"}}
+			}
+			l := newLab(t, config)
+			if digest {
+				require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				restarted := &testproxy.Digest{Realm: "lab"}
+				l.adopt(restarted)
+				l.proxy.SetAuth(restarted)
+			}
+			l.network.Blackhole(deadHost + ":80")
+			l.network.Blackhole(deadHost + ":443")
+			ctx, cancel := context.WithCancel(t.Context())
+			long := make(chan error)
+			for range 2 {
+				go func() { long <- w.reach(ctx, l.rt, deadHost) }()
+				synctest.Wait()
+			}
+			start := time.Now()
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+			require.LessOrEqual(t, time.Since(start), 6*time.Second)
+			cancel()
+			for range 2 {
+				require.ErrorIs(t, <-long, context.Canceled)
+			}
+		})
+	}
+}
+
+// TestOutageIsOverAtOnce has what stands before a proxy close each connection for an
+// hour, from the first proof on.
+func TestOutageIsOverAtOnce(t *testing.T) {
+	for _, preemptive := range []bool{false, true} {
+		eachMechanism(t, fmt.Sprint("preemptive ", preemptive), func(t *testing.T, m testproxy.Mechanism, w way) {
+			l, _ := newWitnessedLab(t, m, always(password))
+			l.rt.Preemptive = preemptive
+			if preemptive {
+				l.rt.Schemes = slices.DeleteFunc(allSchemes(), func(s proxyauth.Scheme) bool { return s.Name() != m.Scheme() })
+			}
+			start := time.Now()
+			l.proxy.SetFault(func(leg *testproxy.Leg) *testproxy.Action {
+				if time.Since(start) > time.Hour || leg.Header.Get("Proxy-Authorization") == "" && time.Since(start) == 0 {
+					return nil
+				}
+				return testproxy.DropAt(testproxy.OnRequest)
+			})
+			for time.Since(start) <= time.Hour {
+				require.Error(t, w.reach(t.Context(), l.rt, originHost))
+				time.Sleep(10 * time.Second)
+			}
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		})
+	}
 }

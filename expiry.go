@@ -50,7 +50,10 @@ func (a *attempt) renew(ctx context.Context) error {
 		}
 		return a.renew(ctx)
 	}
-	m, err := a.p.credentials(ctx, old.index, old.req.Realm, false)
+	err := a.p.permits(old.scheme)
+	if err == nil {
+		m, err = a.p.credentials(ctx, old.index, old.req.Realm, false)
+	}
 	switch {
 	case err == nil:
 		a.method = m
@@ -64,7 +67,7 @@ func (a *attempt) renew(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	a.p.abandon(old)
-	if errors.Is(err, ErrNoCredentials) {
+	if errors.Is(err, ErrNoCredentials) || errors.Is(err, ErrForbidden) {
 		a.giveUp(old.index, err)
 		return nil
 	}

@@ -1,6 +1,7 @@
 package proxyauth_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -8,7 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/schemes/basic"
 )
 
 // TestLeaseEndsInTheHandshake has a proxy whose challenge takes longer than the
@@ -43,4 +46,28 @@ func TestLeaseEndsInTheHandshake(t *testing.T) {
 			require.Greater(t, len(p.asked), before)
 		})
 	}
+}
+
+// TestLeaseThatCanNotBeUsed has leases that end before anything can be sent.
+func TestLeaseThatCanNotBeUsed(t *testing.T) {
+	eachWay(t, "", func(t *testing.T, w way) {
+		l, p := newLeasedLab(t, &testproxy.Basic{Realm: "lab"})
+		p.grant = func(n int) (string, time.Time, error) {
+			return leased(n), time.Now().Add(time.Nanosecond), nil
+		}
+		l.rt.Schemes = []proxyauth.Scheme{slowScheme{basic.Scheme{}}}
+		requireCause(t, proxyauth.NoCredentials, w.reach(t.Context(), l.rt, originHost))
+		require.LessOrEqual(t, p.n, 3*proxyauth.MaxLegs)
+		for _, leg := range l.proxy.Legs() {
+			require.Empty(t, leg.Scheme)
+		}
+	})
+}
+
+// A slowScheme takes its time to begin.
+type slowScheme struct{ proxyauth.Scheme }
+
+func (s slowScheme) NewSession(ctx context.Context, e proxyauth.Exchange) (proxyauth.Session, error) {
+	time.Sleep(time.Second)
+	return s.Scheme.NewSession(ctx, e)
 }

@@ -221,7 +221,7 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 		f.held, f.bodySent = nil, false
 	}
 	switch m := f.method; {
-	case f.legs >= maxLegs, e.Cause == ProxyUnreachable, e.Cause == ProxyNotVerified, e.Cause == PolicyForbids,
+	case f.legs >= maxLegs, e.Cause == ProxyUnreachable, e.Cause == ProxyNotVerified, e.Cause == PolicyForbids, e.Cause == ProxyFailed,
 		e.Cause == NoCredentials && !errors.Is(e, ErrNoCredentials):
 		return e
 	case errors.Is(e, errProofLost), errors.Is(e, errSilence):
@@ -340,8 +340,8 @@ func (f *forwarding) asked(ctx context.Context, s step, resp *http.Response) err
 	if m := f.method; err == nil && s.pool == boundPool && m != nil && f.p.refused.has(m.print) {
 		err = f.another(m) // the connection has noted the refusal
 	}
-	if err == nil && f.flight == nil && f.p.base.MaxConnsPerHost > 0 {
-		keepBody(resp) // whom this request will wait for may be waiting for the connection
+	if err == nil && f.p.base.MaxConnsPerHost > 0 {
+		keepBody(resp) // whom this request may have to wait for may be waiting for the connection
 	}
 	return err
 }

@@ -33,27 +33,25 @@ func (h *freeHosts) any() bool {
 // add notes that the proxy has asked nothing for host. It returns false if it has
 // before, and asked all the same.
 func (h *freeHosts) add(host string) bool {
-	return h.note(host, true)
-}
-
-// remove notes that the proxy has asked for host after all.
-func (h *freeHosts) remove(host string) {
-	if h.has(host) {
-		h.note(host, false)
-	}
-}
-
-func (h *freeHosts) note(host string, free bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if before, ok := h.known[host]; ok && !before {
-		return false
+	if free, ok := h.known[host]; ok {
+		return free
 	}
 	if h.known == nil || len(h.known) >= maxFreeHosts {
 		h.known = make(map[string]bool)
 	}
-	h.known[host] = free
+	h.known[host] = true
 	return true
+}
+
+// remove notes that the proxy has asked for host after all.
+func (h *freeHosts) remove(host string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.known[host] {
+		h.known[host] = false
+	}
 }
 
 // isFree reports whether the request goes to a host for which the proxy asks nothing.

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -226,4 +227,19 @@ func TestMinAlgorithm(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRuleIsAskedAtRenewal has a rule that no longer allows the proxy when a lease ends.
+func TestRuleIsAskedAtRenewal(t *testing.T) {
+	eachWay(t, "", func(t *testing.T, w way) {
+		l, p := newLeasedLab(t, &testproxy.Basic{Realm: "lab"})
+		allowed := true
+		l.rt.AllowProxy = func(*url.URL) bool { return allowed }
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		allowed = false
+		time.Sleep(2 * lease)
+		l.hangUp()
+		requireForbidden(t, "Transport.AllowProxy", w.reach(t.Context(), l.rt, originHost))
+		require.Equal(t, 1, p.n)
+	})
 }

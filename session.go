@@ -189,7 +189,7 @@ func (p *proxy) prove(ctx context.Context, m *method) {
 		call(p.trace.Authenticated, TraceInfo{Proxy: p.name, Scheme: m.scheme.Name()})
 	}
 	if o, ok := p.provider.(CredentialsObserver); ok && news {
-		o.Accepted(ctx, m.req, m.creds)
+		o.Accepted(askFor(ctx, p), m.req, m.creds)
 	}
 }
 
@@ -230,7 +230,7 @@ func (p *proxy) refuse(ctx context.Context, m *method) {
 		call(p.trace.Rejected, TraceInfo{Proxy: p.name, Scheme: m.scheme.Name(), Err: ErrRejected})
 	}
 	if o, ok := p.provider.(CredentialsObserver); ok {
-		o.Rejected(ctx, m.req, m.creds)
+		o.Rejected(askFor(ctx, p), m.req, m.creds)
 	}
 }
 
@@ -332,7 +332,7 @@ func (p *proxy) ask(ctx context.Context, index int, realm string, guess bool) (*
 	p.mu.Unlock()
 	start := time.Now()
 	ctx, end := untilCaller(ctx)
-	creds, until, err := askUntil(ctx, p.provider, req)
+	creds, until, err := askUntil(askFor(ctx, p), p.provider, req)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx) // whatever the provider makes of it
 	}

@@ -92,6 +92,14 @@ func (s *silences) add(fp fingerprint, target string, pause time.Duration) (firs
 	return !ok
 }
 
+// has reports whether a proof was lost, and none answered since.
+func (s *silences) has(fp fingerprint) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.known[fp]
+	return ok
+}
+
 // shrink makes room. The caller holds s.mu.
 func (s *silences) shrink() {
 	for fp, known := range s.known {

@@ -65,7 +65,8 @@ type Transport struct {
 	ProxyTLSClientConfig *tls.Config
 
 	// AllowProxy reports whether a proxy may be given credentials; it gets the
-	// proxy's URL with nothing but scheme and host, the latter with a port.
+	// proxy's URL with nothing but scheme and host, the latter with a port, when
+	// a scheme is chosen and when credentials that expire are renewed.
 	// Nil means every proxy that Base chooses. A proxy that comes from the
 	// network, by WPAD or a PAC file, or from an environment that others set,
 	// deserves a list: see [ProxyHosts]. It must not change the URL, and must be
