@@ -29,7 +29,8 @@ const (
 	PolicyForbids
 
 	// SchemeFailed: every scheme in common failed before anything secret was
-	// sent: no ticket, a user name that can't be sent, a bad token.
+	// sent to the proxy: no ticket, a KDC that does not answer, a user name that
+	// can't be sent, a bad token.
 	SchemeFailed
 
 	// HandshakeBroken: the exchange was broken off midway, or goes in circles.
@@ -68,6 +69,10 @@ var causes = [...]string{
 	BodyNotReplayable:   "request body can't be sent again",
 }
 
+// unknownForm is the hint of NoCommonScheme where there is one by name.
+const unknownForm = "The proxy offers a scheme that this program has enabled, but in no form that it knows and allows, " +
+	"such as an algorithm of Digest. The error of each is listed. Ask whoever runs the proxy for another."
+
 // String returns the cause in words, such as "credentials rejected".
 func (c Cause) String() string {
 	if c <= 0 || int(c) >= len(causes) {
@@ -92,8 +97,8 @@ var hints = [...]string{
 	NoChallenge: "The proxy wants authentication but does not say how. It is misconfigured, or something else answers " +
 		"on this port; on a connection where the proxy has accepted the credentials, the 407 may be the origin server's. " +
 		"Ask whoever runs the proxy.",
-	MalformedChallenge: "The proxy's Proxy-Authenticate field breaks the syntax of RFC 9110, Section 11.6.1. " +
-		"Ask whoever runs the proxy; a quote in a realm is a frequent reason.",
+	MalformedChallenge: "The proxy's Proxy-Authenticate field breaks the syntax of RFC 9110, Section 11.6.1; " +
+		"Error.Header has it. Ask whoever runs the proxy; a quote in a realm is a frequent reason.",
 	PolicyForbids: "A rule of this program forbids to answer the proxy's challenge: %s. " +
 		"The field that is named relaxes it.",
 	SchemeFailed: "No scheme that the proxy offers could be carried out on this machine. The error of each is listed.",

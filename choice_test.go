@@ -44,7 +44,7 @@ func TestProxyChoice(t *testing.T) {
 }
 
 // TestEnvironment takes the proxies from the environment, with user info and
-// NO_PROXY, by the two lines of the README. It does so in a process of its own, for
+// NO_PROXY, without a provider. It does so in a process of its own, for
 // net/http reads the environment once.
 func TestEnvironment(t *testing.T) {
 	const child = "PROXYAUTH_TEST_ENVIRONMENT"

@@ -15,7 +15,7 @@ const (
 	digestRequests = 100 // of each worker
 )
 
-// squid forgets a nonce whose counts arrive out of order (PROXIES.md, 20), so that
+// squid forgets a nonce whose counts arrive out of order, so that
 // requests that shared one would be challenged time and again.
 func TestDigestNonceCountsStayInOrder(t *testing.T) {
 	t.Parallel()
@@ -116,7 +116,7 @@ func TestProxyForgetsItsNonces(t *testing.T) {
 	}
 }
 
-// squid calls an unknown nonce stale whatever the password (PROXIES.md, 18). With
+// squid calls an unknown nonce stale whatever the password. With
 // the fresh nonce the password is judged, and that is the end of it.
 func TestStaleNonceWithWrongPassword(t *testing.T) {
 	for _, way := range ways {

@@ -13,8 +13,11 @@
 //	}}
 //	resp, err := client.Get("https://example.com/")
 //	if e, ok := errors.AsType[*proxyauth.Error](err); ok {
-//		log.Print(e, "\n", e.Hint())
+//		log.Fatal(e, "\n", e.Hint())
+//	} else if err != nil {
+//		log.Fatal(err)
 //	}
+//	defer resp.Body.Close()
 //
 // Which proxy a request takes is decided by Base, as in net/http: from the
 // environment, by default. 401 and Authorization belong to origin servers and are
@@ -56,10 +59,10 @@
 // request's own header never goes into a CONNECT or another request that the
 // Transport makes of its own accord. A password that was refused is not sent
 // again; one that is not proved, and whose proof got no answer twice, only after a
-// pause that doubles each time. A proxy that has offered a stronger scheme and then offers only weaker
-// ones is given none of them. Passwords are held in a [Secret], which doesn't
-// print, and no error, trace or log has one. Whatever a proxy sends, what is done
-// about it is bounded.
+// pause that doubles each time, up to half an hour. A proxy that has offered a
+// stronger scheme and then offers only weaker ones is given none of them. Passwords
+// are held in a [Secret], which doesn't print, and no error, trace or log has one.
+// Whatever a proxy sends, what is done about it is bounded.
 //
 // A proxy sees http:// requests whole, and so does everybody between here and an
 // http:// proxy. Those can also read the password that Basic sends, guess the one

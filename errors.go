@@ -126,6 +126,9 @@ func (e *Error) Hint() string {
 	hint := hints[e.Cause]
 	switch e.Cause {
 	case NoCommonScheme:
+		if len(e.Tried) > 0 {
+			return unknownForm
+		}
 		hint = fmt.Sprintf(hint, joined(e.Offered), joined(e.Enabled))
 	case PolicyForbids:
 		hint = fmt.Sprintf(hint, strings.Join(e.rules(), "; "))
@@ -143,7 +146,7 @@ func joined(names []string) string {
 // Header returns the header of the proxy's last answer, nil if there was none.
 // Nothing of it is meant for a log: a proxy may have put credentials into it.
 func (e *Error) Header() http.Header {
-	if e.answer == nil {
+	if e == nil || e.answer == nil {
 		return nil
 	}
 	header, _ := e.answer()
@@ -156,7 +159,7 @@ const maxErrorBody = 1 << 10
 // Body returns the first KiB of the body of the proxy's last answer to a
 // CONNECT, nil if there was none. As with Header, it is not meant for a log.
 func (e *Error) Body() []byte {
-	if e.answer == nil {
+	if e == nil || e.answer == nil {
 		return nil
 	}
 	_, body := e.answer()

@@ -110,7 +110,7 @@ func failures() []failure {
 		}, {
 			desc: "strange algorithm", config: offer(`Digest realm="lab", nonce="n", algorithm=ROT13`),
 			cause: proxyauth.NoCommonScheme, status: 407, offered: []string{"Digest"}, tried: []string{"Digest"},
-			is: proxyauth.ErrUnsupportedChallenge, hint: "offers Digest",
+			is: proxyauth.ErrUnsupportedChallenge, hint: "such as an algorithm of Digest",
 		}, {
 			desc: "no challenge", config: offer(),
 			cause: proxyauth.NoChallenge, status: 407, hint: "Ask whoever runs the proxy",
@@ -299,6 +299,8 @@ func TestResponseErrorIsNilForOthers(t *testing.T) {
 	require.Equal(t, "<nil>", none.Error())
 	require.NotErrorIs(t, none, io.EOF)
 	require.Empty(t, proxyauth.ResponseError(nil).Hint())
+	require.Nil(t, proxyauth.ResponseError(nil).Header())
+	require.Nil(t, proxyauth.ResponseError(nil).Body())
 	require.Nil(t, proxyauth.ResponseError(&http.Response{StatusCode: 407}))
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})

@@ -23,7 +23,7 @@ import (
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
-// The promises of DESIGN, Section 6, that hold whatever the scheme and the path.
+// The invariants that hold whatever the scheme and the path.
 // Those that need more room are in invariants_request_test.go and
 // invariants_secrets_test.go.
 var invariants = []struct {

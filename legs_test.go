@@ -13,7 +13,7 @@ const (
 	httpsOrigin = "https://origin.example.com"
 )
 
-// TestLegs states the legs of DESIGN's budget: cold, on a new connection to a
+// TestLegs states the legs of the README's table: cold, on a new connection to a
 // known proxy, and on the same connection.
 func TestLegs(t *testing.T) {
 	for _, tt := range []struct {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -52,6 +53,20 @@ func TestLinkedModules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReadmeCompiles builds the lines that the README opens with.
+func TestReadmeCompiles(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, text, ok := strings.Cut(string(readme), "```go\n")
+	require.True(t, ok)
+	text, _, ok = strings.Cut(text, "```")
+	require.True(t, ok)
+	linkedModules(t, "package main\n"+
+		"import (`errors`; `log`; `net/http`; `"+module+"`; `"+module+"/credentials`; `"+module+"/schemes`)\n"+
+		"func main() {\n"+text+"}\n")
 }
 
 // linkedModules builds a program and returns the modules that it is made of.

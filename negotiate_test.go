@@ -165,7 +165,7 @@ func (l *negotiateLab) requireLegs(w way, want legTable) {
 	require.Empty(l.t, l.server.Violations())
 }
 
-// The legs of DESIGN's budget.
+// The legs of the README's table.
 var (
 	kerberosLegs = map[string]legTable{
 		"forwarded": {

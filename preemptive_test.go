@@ -31,7 +31,7 @@ func (l *lab) requireUnrefused() {
 	}
 }
 
-// TestPreemptiveLegs states the legs of the first column of DESIGN's budget, which
+// TestPreemptiveLegs states the legs of the first column of the README's table, which
 // are those of the second.
 func TestPreemptiveLegs(t *testing.T) {
 	ntlmFirst := allSchemes()

@@ -4,6 +4,8 @@ package proxyauth_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -132,6 +134,12 @@ func TestProxyTLS(t *testing.T) {
 		{"own InsecureSkipVerify", func(c *tls.Config) { c.RootCAs = other.Pool() }, &tls.Config{InsecureSkipVerify: true}, true},
 		{"ServerName of Base", func(c *tls.Config) { c.ServerName = "other.example.com" }, nil, true},
 		{"own ServerName", func(*tls.Config) {}, &tls.Config{RootCAs: ca.Pool(), ServerName: "other.example.com"}, false},
+		{"VerifyConnection of Base", func(c *tls.Config) {
+			c.VerifyConnection = func(tls.ConnectionState) error { return errors.New("not the origin") }
+		}, nil, true},
+		{"VerifyPeerCertificate of Base", func(c *tls.Config) {
+			c.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { return errors.New("not the origin") }
+		}, nil, true},
 		{"NextProtos of both", func(c *tls.Config) { c.NextProtos = []string{"h2"} }, &tls.Config{RootCAs: ca.Pool(), NextProtos: []string{"h2"}}, true},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {

@@ -46,7 +46,7 @@ var mistakes = []promise{
 	{"CVE-2025-62168 (squid): nor ones that a malformed answer repeats", TestEchoIsNotQuoted},
 }
 
-// invariantPromises are those of DESIGN, Section 6, with its numbers.
+// invariantPromises are the invariants of the design, by number.
 var invariantPromises = []promise{
 	{"1. Proxy-Authorization goes to the proxy that it is for, not to the origin", everyWay(reachesNoOrigin)},
 	{"1. not into a tunnel", everyWay(ownStaysOutOfTunnels)},

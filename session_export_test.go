@@ -1,5 +1,11 @@
 package proxyauth
 
+import (
+	"encoding/binary"
+	"strconv"
+	"time"
+)
+
 const (
 	MaxProxies    = maxProxies
 	MaxRejections = maxRejections
@@ -52,6 +58,43 @@ func (t *Transport) Known() int {
 	proxies.mu.Lock()
 	defer proxies.mu.Unlock()
 	return proxies.order.Len()
+}
+
+// Lose notes a lost proof of each of n credentials at as many targets, then n of the
+// first, and returns what is kept of that: the credentials, the targets of one, and the
+// longest pause.
+func Lose(n int) (known, targets int, pause time.Duration) {
+	var s silences
+	at := func(i int) (fp fingerprint) {
+		binary.BigEndian.PutUint64(fp[:], uint64(i))
+		return fp
+	}
+	for i := range n {
+		s.add(at(i), "", lostPause)
+	}
+	for i := range n {
+		s.add(at(n), strconv.Itoa(i), lostPause)
+	}
+	kept := s.known[at(n)]
+	return len(s.known), len(kept.targets), kept.pause
+}
+
+// Free notes n hosts for which nothing is asked, and returns how many are kept.
+func Free(n int) int {
+	var h freeHosts
+	for i := range n {
+		h.add(strconv.Itoa(i))
+	}
+	return len(h.known)
+}
+
+// Idle puts n sessions aside and returns how many are kept.
+func Idle(n int) int {
+	p := &proxy{method: new(method)}
+	for range n {
+		p.checkIn(p.method, nil)
+	}
+	return len(p.idle)
 }
 
 // Explained returns how many responses are kept an explanation for.

@@ -61,7 +61,9 @@ type Transport struct {
 	// spoken to in HTTP/1.1. An empty ServerName means the proxy's host.
 	//
 	// If Base.DialTLSContext or DialTLS is set, it connects to https:// proxies
-	// instead, as it does in net/http; it must not negotiate HTTP/2.
+	// instead, as it does in net/http; it must not negotiate HTTP/2. If it returns
+	// something else than a *tls.Conn, NTLM and Negotiate are not bound to the
+	// proxy's certificate.
 	ProxyTLSClientConfig *tls.Config
 
 	// AllowProxy reports whether a proxy may be given credentials; it gets the

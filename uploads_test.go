@@ -69,8 +69,18 @@ func TestUploadFile(t *testing.T) {
 	origin := testproxy.StartOrigin(t, testproxy.OriginConfig{})
 	users := &testproxy.Accounts{Passwords: map[string]string{user: password}}
 	proxy := testproxy.Start(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Accounts: users, Realm: "lab"}}})
-	rt := wrapped(t, &http.Transport{Proxy: http.ProxyURL(proxy.URL())})
-	for range 2 {
+	var files atomic.Int64
+	rt := wrapped(t, &http.Transport{
+		Proxy: http.ProxyURL(proxy.URL()),
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return fileWatch{conn.(*net.TCPConn), &files}, nil
+		},
+	})
+	for i := range 2 {
 		file, err := os.Open(name)
 		require.NoError(t, err)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, origin.URL(), file)
@@ -82,6 +92,7 @@ func TestUploadFile(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 		u.requireArrived(t, origin)
+		require.EqualValues(t, i+1, files.Load(), "not sent by the system")
 		require.ErrorIs(t, file.Close(), os.ErrClosed, "the file was not closed")
 	}
 }

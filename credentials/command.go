@@ -40,8 +40,8 @@ const DefaultCommandTimeout = 30 * time.Second
 // auth-scheme. It is not told what became of its answer.
 //
 // There is no shell in between. A program that exits with an error, prints what
-// is no answer, or takes too long, is an error with its name, not one with its
-// output. A Command must not be copied after first use.
+// is no answer or more than 64 KiB, or takes too long, is an error with its name,
+// not one with its output. A Command must not be copied after first use.
 type Command struct {
 	// Args holds the program, looked up in PATH if its name has no slash, and
 	// its arguments.

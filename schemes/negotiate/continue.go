@@ -19,11 +19,11 @@ const maxToken = 64 << 10
 // exchange, though it came with a 407, the error is [proxyauth.ErrComplete].
 //
 // A 407 after NTLM's AUTHENTICATE_MESSAGE is a refusal of the password, unless
-// the proxy has accepted it and wants an integrity code. After a ticket it is one of the ticket, not of a password: the
-// error wraps [ErrTicketRefused], and [proxyauth.ErrHandshakeBroken] as well if
-// another exchange would go otherwise, with a new ticket or with NTLM. A proxy
-// that says that it rejects the ticket, or selects NTLM, gets NTLM at once if
-// there is a password.
+// the proxy has accepted it and wants an integrity code. After a ticket it is one
+// of the ticket, not of a password: the error wraps [ErrTicketRefused], and
+// [proxyauth.ErrHandshakeBroken] as well if another exchange would go otherwise,
+// with a new ticket or with NTLM. A proxy that says that it rejects the ticket, or
+// selects NTLM, gets NTLM at once if there is a password.
 func (s *session) Continue(ctx context.Context, challenges []proxyauth.Challenge) error {
 	if s.legs == 0 {
 		return errors.New("proxyauth: negotiate: Continue before Authorization")

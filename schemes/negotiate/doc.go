@@ -47,7 +47,10 @@
 // selects it, answers with a message of it, or rejects the ticket, gets it, and
 // is offered nothing else for ten minutes. If there is no ticket to be had, NTLM
 // goes without SPNEGO at first, as from Windows, and inside it to a proxy that
-// would not have it so.
+// would not have it so. A proxy that selects a mechanism should prove with an
+// integrity code that the offer has reached it whole (RFC 4178, Section 5). Squid
+// doesn't, so that one that is missing is accepted; one that is wrong is not. Who
+// does not want to be talked into NTLM sets [Scheme.DisableNTLM].
 //
 // Once it has accepted the token, the connection is authenticated. A proxy that
 // wants a token for each request gets a new one from a new session, or from the

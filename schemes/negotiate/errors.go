@@ -7,9 +7,9 @@ import (
 )
 
 // Errors of [Scheme.NewSession] and of the sessions. What is local is told
-// apart, since each cause has another remedy, which the text names. The error
-// returned wraps one of them, or several if several sources of tickets were
-// tried.
+// apart, since each cause has another remedy, which the text names where it is in
+// the user's hands. The error returned wraps one of them, or several if several
+// sources of tickets were tried.
 var (
 	// ErrNoTicket means that there are no Kerberos credentials: no ticket
 	// cache, no keytab, no password, or none that can be read. The text has

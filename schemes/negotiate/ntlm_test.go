@@ -1,6 +1,7 @@
 package negotiate_test
 
 import (
+	"encoding/base64"
 	"net/url"
 	"testing"
 
@@ -73,6 +74,32 @@ func TestProxySelectsNTLMWithoutAPassword(t *testing.T) {
 	l.proxy.Faults = spnegoserver.Always(spnegoserver.Faults{SelectNTLM: true})
 	_, err := l.connect(t.Context(), exchange("ann", "s3cret"))
 	require.ErrorIs(t, err, negotiate.ErrTicketRefused)
+}
+
+// A proxy that wants NTLM though it was not offered gets no password, for there is none
+// to give.
+func TestProxyWantsNTLMThatWasNotOffered(t *testing.T) {
+	ntlm := []byte("NTLMSSP\x00\x02\x00\x00\x00")
+	// NegTokenResp [1] { negState accept-incomplete, supportedMech NTLMSSP } (RFC 4178, Section 4.2.2).
+	selected := []byte("\xa1\x15\x30\x13\xa0\x03\x0a\x01\x01\xa1\x0c\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a")
+	for desc, token := range map[string][]byte{"raw": ntlm, "selected": selected} {
+		t.Run(desc, func(t *testing.T) {
+			l := newLab(t)
+			l.scheme.DisableNTLM = true
+			s, err := l.scheme.NewSession(t.Context(), exchange("ann", "s3cret"))
+			require.NoError(t, err)
+			_, err = s.Authorization(t.Context(), proxyauth.Leg{})
+			require.NoError(t, err)
+			err = s.(proxyauth.Continuer).Continue(t.Context(), []proxyauth.Challenge{
+				{Scheme: "Negotiate", Token68: base64.StdEncoding.EncodeToString(token)},
+			})
+			require.ErrorIs(t, err, negotiate.ErrNoPassword)
+		})
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	require.LessOrEqual(t, negotiate.Remember(1000), 256)
 }
 
 // A proxy that says that it rejects the ticket is offered NTLM on the same

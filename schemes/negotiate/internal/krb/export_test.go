@@ -2,10 +2,20 @@ package krb
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/types"
 )
+
+// Services makes an identity hold tickets for n services and returns how many it keeps.
+func Services(n int) int {
+	var id identity
+	for i := range n {
+		id.slot(strconv.Itoa(i))
+	}
+	return len(id.services)
+}
 
 // The parsers, for tests and fuzzing.
 

@@ -16,6 +16,10 @@ import (
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
 )
 
+func TestServicesAreBounded(t *testing.T) {
+	require.LessOrEqual(t, krb.Services(1000), 256)
+}
+
 // KDCs that do not answer keep one request waiting, not each.
 func TestSilentKDCsAreWaitedForOnce(t *testing.T) {
 	for _, tc := range []struct {
