@@ -34,6 +34,9 @@ func (a *attempt) start(ctx context.Context, conn *tls.ConnectionState) error {
 		if err := a.renew(ctx); err != nil {
 			return err
 		}
+		if a.single && !a.binds() {
+			a.method = nil // of no use to a connection
+		}
 	}
 	if a.method != nil {
 		done, err := a.resume(ctx, conn)

@@ -2,6 +2,7 @@ package proxyauth_test
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -46,6 +47,36 @@ func TestLeaseEndsInTheHandshake(t *testing.T) {
 			require.Greater(t, len(p.asked), before)
 		})
 	}
+}
+
+// TestSchemeChangesWhileALeaseIsRenewed has a tunnel renew a lease and find out that the
+// proxy has turned from NTLM to Digest, while a connection waits for the new password
+// in order to authenticate itself. What Digest says is not for the connection: it is of
+// another request-target than that of the request behind it.
+func TestSchemeChangesWhileALeaseIsRenewed(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		ntlm, digest := &testproxy.NTLM{}, &testproxy.Digest{Realm: "lab"}
+		l, p := newLeasedLab(t, ntlm)
+		l.adopt(digest)
+		l.rt.InsecureAllowDowngrade = true
+		require.NoError(t, fetch(t.Context(), l.rt, originHost))
+		l.hangUp()
+		l.proxy.SetAuth(digest)
+		p.grant = func(n int) (string, time.Time, error) {
+			time.Sleep(time.Second)
+			l.know(digest, leased(n))
+			return leased(n), time.Now().Add(lease), nil
+		}
+		time.Sleep(2 * lease)
+		renewal := make(chan error)
+		go func() { renewal <- tunnel(t.Context(), l.rt, originHost) }()
+		synctest.Wait()
+		resp, _, err := l.do(l.request(http.MethodGet, httpOrigin+"/path", nil))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		require.NoError(t, <-renewal)
+		require.Empty(t, l.proxy.Violations())
+	})
 }
 
 // TestLeaseThatCanNotBeUsed has leases that end before anything can be sent.
