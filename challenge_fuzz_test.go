@@ -37,6 +37,9 @@ func addChallengeSeeds(f *testing.F) {
 func FuzzChallengesSurviveSerialisation(f *testing.F) {
 	addChallengeSeeds(f)
 	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > maxFieldBytes/4 {
+			t.Skip() // writing it anew may take it over the limit
+		}
 		first, _ := proxyauth.ParseChallenges(header(strings.Split(text, "\n")...))
 		var lines []string
 		for _, c := range first {
@@ -50,13 +53,10 @@ func FuzzChallengesSurviveSerialisation(f *testing.F) {
 }
 
 // requireSound accepts one fault only, which the writing can't mend: a challenge
-// with a token68 and parameters. Escaping may take a field over its limit.
+// with a token68 and parameters.
 func requireSound(t *testing.T, first, second []proxyauth.Challenge, err error) {
 	t.Helper()
 	mixed := func(c proxyauth.Challenge) bool { return c.Token68 != "" && c.Params != nil }
-	if err != nil && strings.Contains(err.Error(), "field too long") {
-		return
-	}
 	if !slices.ContainsFunc(first, mixed) {
 		require.NoError(t, err)
 	}

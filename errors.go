@@ -169,6 +169,7 @@ func (e *Error) Body() []byte {
 // printable returns s without control characters, cut where it gets long.
 func printable(s string) string {
 	const maxPrinted = 1 << 10
+	s = strings.ToValidUTF8(s, "?")
 	if len(s) > maxPrinted {
 		s = strings.ToValidUTF8(s[:maxPrinted], "") + "…"
 	}

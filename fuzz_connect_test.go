@@ -29,7 +29,7 @@ func FuzzConnectAnswer(f *testing.F) {
 		"HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nn",
 		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-		"HTTP/1.1 2000 OK\r\n\r\n", "SSH-2.0-OpenSSH\r\n", "\x00\x00\x12\x04", "",
+		strings.Repeat("HTTP/2.0 100 \n\n", 9) + a407, "HTTP/1.1 2000 OK\r\n\r\n", "SSH-2.0-OpenSSH\r\n", "\x00\x00\x12\x04", "",
 	} {
 		f.Add(answer, []byte{}) // in one piece
 		f.Add(answer, []byte{0})
@@ -41,9 +41,8 @@ func FuzzConnectAnswer(f *testing.F) {
 			t.Skip()
 		}
 		resp, keep, raw, err := proxyauth.Connect(t.Context(), &pieceConn{text: answer, splits: splits}, maxHead)
-		at, status := finalAnswer(answer)
+		at, status, informational := finalAnswer(answer)
 		if err != nil {
-			informational := strings.Count(answer[:at], "HTTP/1")
 			require.True(t, status == 0 || informational >= proxyauth.MaxInformational, "%v", err)
 			require.Nil(t, resp)
 			require.False(t, keep)

@@ -44,22 +44,23 @@ func (*pieceConn) SetDeadline(time.Time) error     { return nil }
 func (*pieceConn) SetReadDeadline(time.Time) error { return nil }
 
 // finalAnswer returns where the first answer in text begins that is not
-// informational, and its status. The status is 0 if there is none that net/http
-// would take.
-func finalAnswer(text string) (at, status int) {
+// informational, its status, and how many informational ones precede it. The status
+// is 0 if there is none that net/http would take.
+func finalAnswer(text string) (at, status, informational int) {
 	for at < len(text) {
 		rest := strings.NewReader(text[at:])
 		br := bufio.NewReaderSize(rest, len(text)+16)
 		resp, err := http.ReadResponse(br, nil)
 		if err != nil {
-			return at, 0
+			return at, 0, informational
 		}
 		if resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
-			return at, resp.StatusCode
+			return at, resp.StatusCode, informational
 		}
+		informational++
 		at = len(text) - br.Buffered() - rest.Len()
 	}
-	return at, 0
+	return at, 0, informational
 }
 
 // lineAdded reports whether got is text with a line that ends the connection
@@ -69,12 +70,22 @@ func lineAdded(got, text string, at int) bool {
 	return line > 0 && got == text[:at+line]+over+text[at+line:]
 }
 
+// hasOneMore reports whether got is text with a line that ends the connection somewhere.
+func hasOneMore(got, text string) bool {
+	for at := range got {
+		if rest, ok := strings.CutPrefix(got[at:], over); ok && got[:at]+rest == text {
+			return true
+		}
+	}
+	return false
+}
+
 func addAnswerSeeds(f *testing.F) {
 	for _, answer := range []string{
 		anOK, a407, early + a407, cont + early + anOK, a407 + anOK, anOK + a407,
 		"HTTP/1.0 407 No\nProxy-Authenticate: One\n\nno",
 		"HTTP/1.1 407 No\r\nProxy-Authenticate: One more\r\n\r\n",
-		"HTTP/0.9 100 \n\nHTTP/2.0 407 \n\n", "HTTP/1.1  100 \n\nHTTP/1.1   407\n\n", "HTTP/1.1 4\n",
+		"HTTP/1.1 100 \n" + over + "\nHTTP/1.1 407x\n", "HTTP/0.9 100 \n\nHTTP/2.0 407 \n\n", "HTTP/1.1  100 \n\nHTTP/1.1   407\n\n", "HTTP/1.1 4\n",
 		"HTTP/1.1 407", "HTTP/1.1 40", "HTTP/1.1 407 \r\nno header\r\n\r\n",
 		"HTTP/1.1 101 Switching Protocols\r\n\r\n" + a407,
 		"HTTP/1.1 100 Continue\r\n \r\n\r\n", "\r\n\r\n", "SSH-2.0-OpenSSH\r\n", "",
@@ -109,7 +120,7 @@ func FuzzBoundConnAddsNothingButTheEnd(f *testing.F) {
 		}
 		delivered, err := io.ReadAll(c)
 		got := string(delivered)
-		at, status := finalAnswer(answer)
+		at, status, _ := finalAnswer(answer)
 		switch {
 		case err != nil:
 			require.True(t, first, "only the first answer is judged: %v", err)
@@ -136,7 +147,7 @@ func FuzzGuardedConnAddsNothingButTheEnd(f *testing.F) {
 		delivered, err := io.ReadAll(proxyauth.NewGuardedConn(&pieceConn{text: answer, splits: splits}))
 		require.NoError(t, err)
 		got := string(delivered)
-		at, status := finalAnswer(answer)
+		at, status, _ := finalAnswer(answer)
 		switch {
 		case status == http.StatusProxyAuthRequired:
 			require.True(t, lineAdded(got, answer, at), "%q", got)
@@ -144,8 +155,7 @@ func FuzzGuardedConnAddsNothingButTheEnd(f *testing.F) {
 			require.Equal(t, answer, got)
 		case got != answer:
 			// Not HTTP as a whole; what is taken for a 407 may end there.
-			require.Equal(t, len(answer)+len(over), len(got))
-			require.Equal(t, answer, strings.Replace(got, over, "", 1))
+			require.True(t, hasOneMore(got, answer), "%q", got)
 		}
 	})
 }

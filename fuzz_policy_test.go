@@ -39,7 +39,7 @@ func FuzzProxyHostsAllowsNobodyElse(f *testing.F) {
 			want = ok && strings.HasSuffix(above, ".")
 		}
 		require.Equal(t, want, proxyauth.ProxyHosts(entry)(u))
-		require.Equal(t, want, proxyauth.ProxyHosts("other.example.org", entry)(u))
+		require.Equal(t, want || name == "other.example.org", proxyauth.ProxyHosts("other.example.org", entry)(u))
 		require.False(t, proxyauth.ProxyHosts()(u))
 	})
 }

@@ -62,7 +62,7 @@ func (h *hostile) serve(conn net.Conn) {
 	if h.greet != nil {
 		h.greet(conn)
 	}
-	br := bufio.NewReaderSize(conn, 1<<20)
+	br := bufio.NewReaderSize(conn, 16<<10)
 	for {
 		req, err := http.ReadRequest(br)
 		if err != nil {

@@ -345,7 +345,7 @@ func TestHTTPProxyOfCGIIsNotRead(t *testing.T) {
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHTTPProxyOfCGIIsNotRead$", "-test.v")
-			cmd.Env = append(os.Environ(), "PROXYAUTH_TEST_CGI=1", "HTTP_PROXY=http://127.0.0.1:1", "NO_PROXY=", tt.variable)
+			cmd.Env = append(os.Environ(), "PROXYAUTH_TEST_CGI=1", "HTTP_PROXY=http://127.0.0.1:1", "NO_PROXY=", "no_proxy=", "http_proxy=", tt.variable)
 			output, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s", output)
 			require.Contains(t, string(output), tt.want)

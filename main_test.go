@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 // within a while.
 func leaked() []string {
 	var left []string
-	for range 200 {
+	for range 1000 {
 		if left = ours(); len(left) == 0 {
 			break
 		}

@@ -65,6 +65,7 @@ func TestReadsWhatAnotherProgramStored(t *testing.T) {
 	requireStored(t, new(keyring.Provider), "bob", "")
 	requireStored(t, &keyring.Provider{Service: "Px"}, `CORP\ann`, "")
 	secretTool(t, "other", "store", "--label=px", "service", "Px", "username", `CORP\ann`)
+	defer secretTool(t, "", "clear", "service", "Px", "username", `CORP\ann`)
 	requireStored(t, &keyring.Provider{Service: "Px"}, `CORP\ann`, "other")
 }
 

@@ -10,6 +10,10 @@ import (
 	"github.com/go-proxyauth/proxyauth/schemes/digest"
 )
 
+// maxFuzzed keeps an authorization, in which each byte may be escaped, below what the
+// reader in these tests takes.
+const maxFuzzed = 32 << 10
+
 // FuzzAuthorizationGivesBackWhatWentIn reads the authorization as a proxy does.
 func FuzzAuthorizationGivesBackWhatWentIn(f *testing.F) {
 	f.Add("ann", "s3cret", "lab", "n", "o", "MD5", "auth", "example.com:443")
@@ -17,6 +21,9 @@ func FuzzAuthorizationGivesBackWhatWentIn(f *testing.F) {
 	f.Add("j\u00f6rg", "", "J\xf6rg", "n\r\nX: y", "\x00", "", "", "/\r\n")
 	f.Add("ann\n", "s3cret\n", "", "", "", "-sess", "auth-conf", "")
 	f.Fuzz(func(t *testing.T, user, password, realm, nonce, opaque, algorithm, qop, target string) {
+		if len(user)+len(realm)+len(nonce)+len(opaque)+len(target) > maxFuzzed {
+			t.Skip()
+		}
 		challenge := params{"realm": realm, "nonce": nonce, "opaque": opaque, "algorithm": algorithm, "qop": qop}
 		s, err := digest.Scheme{}.NewSession(t.Context(), exchange(user, password, challenge))
 		if err != nil {
@@ -64,6 +71,9 @@ func FuzzVerifyAcceptsNoForgery(f *testing.F) {
 	f.Add(`rspauth=, qop=auth-int, nextnonce=n`, "")
 	f.Add(`qop=auth, nc=00000001, cnonce="cn1", rspauth="6629fae49393a05397450978507c4ef1"`, "")
 	f.Fuzz(func(t *testing.T, info, text string) {
+		if len(info) > maxFuzzed {
+			t.Skip()
+		}
 		c := newClient(t, offered("n", "qop", "auth-int"))
 		c.get()
 		resp := response(text, info)

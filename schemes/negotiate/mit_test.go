@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -64,7 +62,7 @@ func startMIT(t *testing.T, realms ...string) *mitRealm {
 		interop.Program(t, program)
 	}
 	hermetic(t)
-	r := &mitRealm{t: t, dir: t.TempDir(), addr: freePort(t)}
+	r := &mitRealm{t: t, dir: t.TempDir(), addr: interop.Addr(t)}
 	conf := filepath.Join(r.dir, "krb5.conf")
 	require.NoError(t, os.WriteFile(conf, fmt.Appendf(nil, mitConf, r.dir, r.addr), 0o600))
 	t.Setenv("KRB5_CONFIG", conf)
@@ -78,14 +76,6 @@ func startMIT(t *testing.T, realms ...string) *mitRealm {
 	r.admin("ktadd -k "+r.path("proxy.keytab")+" "+proxySPN, "ktadd -norandkey -k "+r.path("ann.keytab")+" ann")
 	r.serve(realms)
 	return r
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (r *mitRealm) path(name string) string { return filepath.Join(r.dir, name) }
@@ -114,20 +104,13 @@ func (r *mitRealm) serve(realms []string) {
 	for _, realm := range realms {
 		args = append(args, "-r", realm)
 	}
-	cmd := exec.Command(interop.Program(r.t, "krb5kdc"), args...)
-	require.NoError(r.t, cmd.Start())
-	r.t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
+	interop.Start(r.t, interop.Command{
+		Path:       interop.Program(r.t, "krb5kdc"),
+		Args:       args,
+		Dir:        interop.NewDir(r.t),
+		Privileged: true,
+		Addrs:      []string{r.addr},
 	})
-	const patience = 10 * time.Second
-	require.Eventually(r.t, func() bool {
-		conn, err := net.Dial("tcp", r.addr)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	}, patience, 10*time.Millisecond)
 }
 
 // A helper is squid's acceptor, which is MIT's GSS-API.
