@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -175,4 +176,35 @@ func benchmark(b *testing.B, rt http.RoundTripper) {
 	for b.Loop() {
 		get()
 	}
+}
+
+// BenchmarkTunnel reads through a tunnel what an origin server sends, by net/http alone
+// through a proxy that asks nothing, and by a Transport: for the ratio of throughput.
+func BenchmarkTunnel(b *testing.B) {
+	const size = 16 << 20
+	origin := testproxy.StartOrigin(b, testproxy.OriginConfig{
+		TLS: ca.ServerConfig("127.0.0.1"),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(size))
+			block := make([]byte, 32<<10)
+			for range size / len(block) {
+				w.Write(block)
+			}
+		}),
+	})
+	run := func(desc string, wrap func(*http.Transport) http.RoundTripper, auth ...testproxy.Mechanism) {
+		b.Run(desc, func(b *testing.B) {
+			proxy := testproxy.Start(b, testproxy.Config{Auth: auth})
+			base := &http.Transport{Proxy: http.ProxyURL(proxy.URL()), TLSClientConfig: ca.ClientConfig()}
+			b.Cleanup(base.CloseIdleConnections)
+			get := getter(b, wrap(base), origin.URL())
+			b.SetBytes(size)
+			for b.Loop() {
+				get()
+			}
+		})
+	}
+	run("bare", func(base *http.Transport) http.RoundTripper { return base })
+	users := &testproxy.Accounts{Passwords: map[string]string{user: password}}
+	run("Basic", func(base *http.Transport) http.RoundTripper { return wrapped(b, base) }, &testproxy.Basic{Accounts: users, Realm: "lab"})
 }

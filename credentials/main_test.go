@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/leaktest"
 )
 
 // TestMain lets the test binary be the program that a Command runs.
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 		beHelper(mode)
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(leaktest.Run(m))
 }
 
 // request returns the question for a proxy, whose URL may have user info.

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/go-proxyauth/proxyauth/internal/leaktest"
 )
 
 // inSession tells the test binary that it runs on a session bus of its own.
@@ -92,5 +94,5 @@ func runWithKeyring(m *testing.M) int {
 		panic(fmt.Sprintf("gnome-keyring-daemon: %q, %v", line, err))
 	}
 	go io.Copy(io.Discard, lines)
-	return m.Run()
+	return leaktest.Run(m)
 }

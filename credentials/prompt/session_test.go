@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth/credentials/prompt"
+	"github.com/go-proxyauth/proxyauth/internal/leaktest"
 )
 
 // TestMain lets the test binary be a program on a terminal, or on none, or the
@@ -21,7 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	switch os.Getenv("PROXYAUTH_TEST_PROMPT") {
 	case "":
-		os.Exit(m.Run())
+		os.Exit(leaktest.Run(m))
 	case "shell":
 		fmt.Print(runInBackground())
 	default:
