@@ -93,10 +93,16 @@ func (m *model) during(proxy string, f func()) {
 }
 
 // disturbed reports whether there was trouble of a name while c was under way.
-func (m *model) disturbed(c *call, name string) bool {
-	return slices.ContainsFunc(m.troubles, func(t *trouble) bool {
-		return t.proxy == name && t.begin < c.end && t.end > c.begin
-	})
+func (m *model) disturbed(c *call, name string) bool { return m.disturbances(c, name) > 0 }
+
+// disturbances returns how often there was.
+func (m *model) disturbances(c *call, name string) (n int) {
+	for _, t := range m.troubles {
+		if t.proxy == name && t.begin < c.end && t.end > c.begin {
+			n++
+		}
+	}
+	return n
 }
 
 // disturbedYet is disturbed, by its proxy's trouble, of a call that is under way.
@@ -304,11 +310,15 @@ func (m *model) unexplained(c *call) string {
 	return e.Error()
 }
 
-// lost returns how many calls may have lost a proof of the credentials of c, since
-// they were disturbed or nobody waited for their answer.
+// lost returns how many proofs of the credentials of c may have been lost, since a call
+// was disturbed or nobody waited for its answer.
 func (m *model) lost(c *call) (n int) {
 	for _, d := range m.calls {
-		if d.proxy == c.proxy && d.who == c.who && d.begin < c.end && (d.gone || m.disturbed(d, d.proxy)) {
+		if d.proxy != c.proxy || d.who != c.who || d.begin >= c.end {
+			continue
+		}
+		n += m.disturbances(d, d.proxy)
+		if d.gone {
 			n++
 		}
 	}
