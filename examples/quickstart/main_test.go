@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,10 +23,25 @@ func legs(printed string) []string {
 	return line.FindAllString(port.ReplaceAllString(printed, "HOST"), -1)
 }
 
+// requireLegs runs the program and requires it to print the legs of want. On a machine
+// with much else to do, net/http may not use a connection again: it gives one up if it
+// learns 50 ms after the answer that the request has been written. So there are three
+// tries.
+func requireLegs(t *testing.T, args []string, want ...string) {
+	t.Helper()
+	var got []string
+	for range 3 {
+		var out bytes.Buffer
+		require.NoError(t, run(t.Context(), args, &out, io.Discard))
+		if got = legs(out.String()); slices.Equal(want, got) {
+			return
+		}
+	}
+	require.Equal(t, want, got)
+}
+
 func TestDemo(t *testing.T) {
-	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, &out, io.Discard))
-	require.Equal(t, []string{
+	requireLegs(t, nil,
 		// Basic, forwarded and tunnelled, cold and warm.
 		"    leg 1  forward  no authorization new connection   -> 407 Proxy Authentication Required",
 		"    leg 2  forward  Basic            same connection  -> 200 OK",
@@ -52,7 +68,7 @@ func TestDemo(t *testing.T) {
 		"    leg 1  forward  no authorization same connection  -> 200 OK",
 		"    leg 1  CONNECT  no authorization new connection   -> 407 Proxy Authentication Required",
 		"    leg 2  CONNECT  Negotiate        same connection  -> 200 OK",
-	}, legs(out.String()))
+	)
 }
 
 func startProxy(t *testing.T) (proxy *testproxy.Proxy, origin *testproxy.Origin) {
@@ -64,13 +80,11 @@ func startProxy(t *testing.T) (proxy *testproxy.Proxy, origin *testproxy.Origin)
 func TestRealProxy(t *testing.T) {
 	t.Setenv("PROXY_PASSWORD", password)
 	proxy, origin := startProxy(t)
-	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-proxy", proxy.URL().String(), "-user", user, origin.URL() + "/"}, &out, io.Discard))
-	require.Equal(t, []string{
+	requireLegs(t, []string{"-proxy", proxy.URL().String(), "-user", user, origin.URL() + "/"},
 		"    leg 1  forward  no authorization new connection   -> 407 Proxy Authentication Required",
 		"    leg 2  forward  Basic            same connection  -> 200 OK",
 		"    leg 1  forward  Basic            same connection  -> 200 OK",
-	}, legs(out.String()))
+	)
 }
 
 func TestWrongPassword(t *testing.T) {
