@@ -172,6 +172,57 @@ func negotiateConnectionsAreOnesOwn(t *testing.T) {
 	}
 }
 
+// negotiateIdentitiesShareNothing is identitiesShareNothing with tickets.
+func negotiateIdentitiesShareNothing(t *testing.T) {
+	users := []*url.Userinfo{url.UserPassword(user, password), url.UserPassword("bob", "hunter2"), nil, url.UserPassword(user, "wrong")}
+	addrs := []string{"proxy.example.com:8080", "proxy.example.com:8081"}
+	for _, w := range ways {
+		r := newRealm(t, kdc.Principal{Name: "bob", Password: "hunter2"})
+		bubble(t, w.desc, func(t *testing.T) {
+			l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, testproxy.Config{})
+			l.rt.Credentials = nil
+			l.rt.Schemes = l.rt.Schemes[:1]
+			var proxies []*testproxy.Proxy
+			for _, addr := range addrs {
+				server := &spnegoserver.Server{Keytab: r.Keytab(proxySPN), Service: proxySPN}
+				proxies = append(proxies, testproxy.Start(t, testproxy.Config{
+					Network: l.network, Addr: addr, Dial: l.anywhere, Auth: []testproxy.Mechanism{&spnegoserver.Mechanism{Server: server}},
+				}))
+			}
+			l.base.Proxy = func(req *http.Request) (*url.URL, error) {
+				n := indexOf(t, req.URL.Host)
+				return &url.URL{Scheme: "http", Host: addrs[n/len(users)], User: users[n%len(users)]}, nil
+			}
+			total := len(addrs) * len(users)
+			for i, err := range together(10*total, func(i int) error {
+				return w.reach(t.Context(), l.rt, fmt.Sprintf("%d.example.com", i%total))
+			}) {
+				require.Equal(t, i%len(users) > 1, err != nil, "%v", err)
+			}
+			for i, proxy := range proxies {
+				served := make(map[int]int) // identity by connection
+				for _, leg := range proxy.Legs() {
+					n := indexOf(t, leg.Target)
+					require.Equal(t, i, n/len(users), "sent to another proxy")
+					if leg.Status != http.StatusOK {
+						continue
+					}
+					require.Less(t, n%len(users), 2)
+					if name := nameOf(leg); name != "" {
+						require.Equal(t, users[n%len(users)].Username(), name)
+					}
+					if before, ok := served[leg.Conn]; ok {
+						require.Equal(t, before, n%len(users), "over another's connection")
+					}
+					served[leg.Conn] = n % len(users)
+				}
+				require.GreaterOrEqual(t, len(served), 2)
+				require.Empty(t, proxy.Violations())
+			}
+		})
+	}
+}
+
 // clearedIsGone takes the credentials away from the provider.
 func clearedIsGone(t *testing.T) {
 	everyWay(func(t *testing.T, l *lab, w way) {

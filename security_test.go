@@ -26,6 +26,7 @@ var mistakes = []promise{
 	{"CVE-2014-0015, CVE-2016-0755 (curl): an NTLM connection serves no other user", identitiesShareNothing("NTLM")},
 	{"CVE-2015-3143 (curl): nor a request of nobody", anonymousSharesNothing},
 	{"CVE-2015-3148 (curl): nor does a Negotiate connection", negotiateConnectionsAreOnesOwn},
+	{"CVE-2015-3148 (curl): nor do two identities' at once", negotiateIdentitiesShareNothing},
 	{"CVE-2026-3784 (curl): nor does a tunnel, or a connection, that Basic or Digest has opened", identitiesShareNothing("Basic", "Digest")},
 	{"CVE-2015-3153 (curl): the origin's fields are in no CONNECT", everyWay(originFieldsStayOut)},
 	{"CVE-2011-2192 (curl): Kerberos credentials are not delegated", nothingIsDelegated},
