@@ -2,6 +2,7 @@ package proxyauth_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -41,7 +42,7 @@ type call struct {
 }
 
 func (c *call) String() string {
-	return fmt.Sprintf("call %d of %s by %s via %s", c.id, c.who.user, c.way, c.proxy)
+	return fmt.Sprintf("call %d of %s by %s via %s", c.id, cmp.Or(c.who.user, "nobody"), c.way, c.proxy)
 }
 
 // The ways to an origin.
@@ -134,7 +135,12 @@ func (c *call) sendRaw(req *http.Request) (string, error) {
 }
 
 // through notes the tunnel that c goes through.
-func (c *call) through(conn net.Conn) { c.tunnels = append(c.tunnels, conn.(*numberedConn)) }
+func (c *call) through(conn net.Conn) {
+	if proxy, ok := conn.(*tls.Conn); ok {
+		conn = proxy.NetConn()
+	}
+	c.tunnels = append(c.tunnels, conn.(*numberedConn))
+}
 
 // attach puts the body into req.
 func (c *call) attach(req *http.Request) {

@@ -22,8 +22,13 @@ type accountSecret struct {
 	password string
 }
 
-// nonces stands for all proxies that do Digest, when they forget their nonces.
-const nonces = "nonces"
+const (
+	// nonces stands for all proxies that do Digest, when they forget their nonces.
+	nonces = "nonces"
+
+	// turns stands for the turncoat, when it offers another scheme.
+	turns = "turns"
+)
 
 // A trouble is what may make requests fail that are under way at a proxy.
 type trouble struct {
@@ -296,13 +301,16 @@ func (m *model) unexplained(c *call) string {
 		for s, h := range m.histories {
 			explained = explained || s.proxy == c.proxy && s.user == c.who.user && len(h.refused) > 0
 		}
+	case proxyauth.NoCredentials:
+		explained = c.who.user == "" && c.proxy != open
 	case proxyauth.BodyNotReplayable:
 		explained = c.body != "" && !c.replayable
 	case proxyauth.PolicyForbids:
 		explained = c.proxy == turncoat && !c.who.program.rt.InsecureAllowDowngrade
-	case proxyauth.HandshakeBroken, proxyauth.ProxyFailed:
+	case proxyauth.HandshakeBroken, proxyauth.ProxyFailed, proxyauth.ProxyUnreachable:
 		explained = m.disturbed(c, c.proxy) || errors.Is(e, proxyauth.ErrSessionExpired) && m.disturbed(c, nonces) ||
-			errors.Is(e, proxyauth.ErrSilence) && m.lost(c) > 1
+			errors.Is(e, proxyauth.ErrSilence) && m.lost(c) > 1 ||
+			c.proxy == turncoat && m.disturbances(c, turns) >= proxyauth.MaxBroken
 	}
 	if explained {
 		return ""

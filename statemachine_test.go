@@ -97,7 +97,8 @@ func (w *world) makeTrouble(random *rand.Rand) {
 			w.provide(a)
 			w.enforce(a, random.IntN(2) == 0)
 		case 6, 7:
-			w.turn(random.IntN(len(w.schemes)))
+			scheme := random.IntN(len(w.schemes))
+			w.model.during(turns, func() { w.turn(scheme) })
 		case 8:
 			w.model.reset(program)
 			program.rt.Reset()
@@ -135,6 +136,9 @@ func (w *world) callAround(random *rand.Rand) {
 		time.Sleep(time.Duration(random.IntN(10)) * time.Millisecond)
 		c := &call{way: callWays[random.IntN(len(callWays))], replayable: random.IntN(2) == 0}
 		c.proxy, c.who = w.pick(random)
+		if random.IntN(8) == 0 {
+			c.who = w.nobody
+		}
 		if size := bodySizes[random.IntN(len(bodySizes))]; c.way != rawTunnel && size > 0 {
 			c.body = strings.Repeat(string(rune('a'+random.IntN(26))), size)
 		}
@@ -162,6 +166,15 @@ func (w *world) calm() {
 				c := &call{who: who, proxy: proxy, way: way}
 				w.make(w.t.Context(), c)
 				require.NoError(w.t, c.err, "%v, when all is calm", c)
+			}
+		}
+		for _, way := range callWays {
+			c := &call{who: w.nobody, proxy: proxy, way: way}
+			w.make(w.t.Context(), c)
+			if proxy == open {
+				require.NoError(w.t, c.err, "%v, when all is calm", c)
+			} else {
+				requireCause(w.t, proxyauth.NoCredentials, c.err)
 			}
 		}
 	}

@@ -22,10 +22,12 @@ import (
 const (
 	open     = "open.example.com:3128"
 	basicOne = "basic.example.com:3128"
-	squid    = "digest.example.com:3128"
+	squid    = "digest.example.com:3128" // spoken to over TLS
 	bound    = "ntlm.example.com:3128"
 	turncoat = "turncoat.example.com:3128" // offers now this scheme, now that
 )
+
+var squidConfig = ca.ServerConfig("digest.example.com")
 
 var allProxies = []string{open, basicOne, squid, bound, turncoat}
 
@@ -60,6 +62,7 @@ type world struct {
 
 	programs   []*program
 	identities []*identity
+	nobody     *identity // of the first program, whose provider has nothing for it
 
 	mu       sync.Mutex
 	versions int
@@ -93,6 +96,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	first := w.newProgram("ann", "bob")
 	first.rt.InsecureAllowDowngrade = true
 	first.rt.Logger = scanned.everything(t)
+	w.nobody = &identity{program: first}
 	w.newProgram("ann.second")
 	for _, addr := range allProxies {
 		w.startProxy(network, addr)
@@ -155,9 +159,13 @@ func (w *world) startProxy(network *testproxy.Network, addr string) {
 	for _, who := range w.identities {
 		w.enforce(account{addr, who.user}, true)
 	}
-	w.proxies[addr] = testproxy.Start(w.t, testproxy.Config{
+	config := testproxy.Config{
 		Network: network, Addr: addr, Auth: offers, RefusedBody: refused, ConnectHeader: []string{idField}, BareConnect: true,
-	})
+	}
+	if addr == squid {
+		config.TLS = squidConfig
+	}
+	w.proxies[addr] = testproxy.Start(w.t, config)
 }
 
 // provide gives the provider a new password.
@@ -215,10 +223,13 @@ var (
 
 func (p worldProvider) CredentialsUntil(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
 	a := account{req.Proxy.Host, p.program.users[0]}
-	if req.UserInfo != nil {
-		a.user = req.UserInfo.Username
-	}
 	time.Sleep(time.Millisecond)
+	switch {
+	case req.UserInfo != nil:
+		a.user = req.UserInfo.Username
+	case len(p.program.users) > 1:
+		return proxyauth.Credentials{}, time.Time{}, proxyauth.ErrNoCredentials
+	}
 	s, until := accountSecret{a, p.world.password(a)}, p.world.lease(a)
 	p.world.model.leased(s, until)
 	return proxyauth.Credentials{Username: a.user, Password: proxyauth.NewSecret(s.password)}, until, nil
@@ -240,7 +251,10 @@ func (p worldProvider) Rejected(ctx context.Context, req *proxyauth.CredentialsR
 func proxyOfCall(req *http.Request) (*url.URL, error) {
 	c := callOf(req.Context())
 	u := &url.URL{Scheme: "http", Host: c.proxy}
-	if len(c.who.program.users) > 1 {
+	if c.proxy == squid {
+		u.Scheme = "https"
+	}
+	if len(c.who.program.users) > 1 && c.who.user != "" {
 		u.User = url.User(c.who.user)
 	}
 	return u, nil
