@@ -42,7 +42,7 @@ func TestProviderEndsWithTheRequest(t *testing.T) {
 			req := l.request(http.MethodPost, w.target("/"), http.NoBody).WithContext(ctx)
 			start := time.Now()
 			_, err := l.rt.RoundTrip(req)
-			scanned.err(t.Name(), err)
+			scanned.Error(t.Name(), err)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Equal(t, 1, ended)
 			require.Equal(t, time.Minute+100*time.Millisecond, time.Since(start))

@@ -215,11 +215,11 @@ func TestConnectRefused(t *testing.T) {
 				require.LessOrEqual(t, len(l.proxy.Legs()), 4)
 
 				_, err = l.rt.DialContext(t.Context(), "tcp", echoAddr)
-				scanned.err(t.Name(), err)
+				scanned.Error(t.Name(), err)
 				require.ErrorAs(t, err, &e)
 				client := &http.Client{Transport: l.rt}
 				_, err = client.Do(l.request(http.MethodGet, httpsOrigin, nil))
-				scanned.err(t.Name(), err)
+				scanned.Error(t.Name(), err)
 				require.ErrorAs(t, err, &e, "through *url.Error")
 			})
 		})
@@ -316,7 +316,7 @@ func TestDialContext(t *testing.T) {
 					addr = tt.addr
 				}
 				conn, err := l.rt.DialContext(t.Context(), network, addr)
-				scanned.err(t.Name(), err)
+				scanned.Error(t.Name(), err)
 				if tt.err != "" {
 					require.ErrorContains(t, err, tt.err)
 					require.Nil(t, conn)

@@ -208,7 +208,7 @@ func (l *lab) reach(ctx context.Context, path string) (*http.Response, error) {
 		return resp, err
 	}
 	conn, err := l.rt.DialContext(ctx, "tcp", "origin.example.com:80")
-	scanned.err(l.t.Name(), err)
+	scanned.Error(l.t.Name(), err)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/secretscan"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/schemes/basic"
 	"github.com/go-proxyauth/proxyauth/schemes/digest"
@@ -293,7 +294,7 @@ func TestErrorHasTheAnswer(t *testing.T) {
 func TestResponseErrorIsNilForOthers(t *testing.T) {
 	require.Nil(t, proxyauth.ResponseError(nil))
 	var none error = proxyauth.ResponseError(nil) // a mistake, but no panic
-	for how, text := range printed(none) {
+	for how, text := range secretscan.Printed(none) {
 		require.NotContains(t, text, "PANIC", how)
 	}
 	require.Equal(t, "<nil>", none.Error())

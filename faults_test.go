@@ -55,7 +55,7 @@ func TestStalls(t *testing.T) {
 	const limit = 20 * time.Second
 	connect := func(l *lab) error {
 		conn, err := l.rt.DialContext(l.t.Context(), "tcp", echoAddr)
-		scanned.err(l.t.Name(), err)
+		scanned.Error(l.t.Name(), err)
 		if err == nil {
 			conn.Close()
 		}
@@ -215,7 +215,7 @@ func TestCancel(t *testing.T) {
 			}},
 			{"DialContext", func(ctx context.Context, l *lab) error {
 				_, err := l.rt.DialContext(ctx, "tcp", echoAddr)
-				scanned.err(l.t.Name(), err)
+				scanned.Error(l.t.Name(), err)
 				return err
 			}},
 		} {
@@ -357,7 +357,7 @@ func TestNothingLeft(t *testing.T) {
 							return conn, err
 						}
 						conn, err := l.rt.DialContext(t.Context(), "tcp", echoAddr)
-						scanned.err(t.Name(), err)
+						scanned.Error(t.Name(), err)
 						if err == nil {
 							conn.Close()
 						}

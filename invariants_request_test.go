@@ -92,7 +92,7 @@ func TestRequestIsNotModified(t *testing.T) {
 							header, target := req.Header.Clone(), *req.URL
 
 							resp, err := l.rt.RoundTrip(req)
-							scanned.err(t.Name(), err)
+							scanned.Error(t.Name(), err)
 							if tt.desc == "success" {
 								require.NoError(t, err)
 								require.Equal(t, http.StatusOK, resp.StatusCode)

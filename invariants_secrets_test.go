@@ -3,7 +3,6 @@ package proxyauth_test
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/credentials"
+	"github.com/go-proxyauth/proxyauth/internal/secretscan"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/schemes/basic"
 	"github.com/go-proxyauth/proxyauth/schemes/digest"
@@ -30,27 +30,9 @@ var (
 	userName = regexp.MustCompile(`\bann\b|\bbob\b`)
 )
 
-// printed returns v as programs print it.
-func printed(v any) map[string]string {
-	shapes := make(map[string]string)
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		shapes[verb] = fmt.Sprintf(verb, v)
-		shapes[verb+" in a struct"] = fmt.Sprintf(verb, struct{ inner any }{v})
-		shapes[verb+" in a slice"] = fmt.Sprintf(verb, []any{v})
-	}
-	if text, err := json.Marshal(v); err == nil {
-		shapes["JSON"] = string(text)
-	}
-	var b bytes.Buffer
-	slog.New(slog.NewJSONHandler(&b, nil)).Info("", "v", v)
-	slog.New(slog.NewTextHandler(&b, nil)).Info("", "v", v)
-	shapes["slog"] = b.String()
-	return shapes
-}
-
 func requireNoSecret(t *testing.T, v any) {
 	t.Helper()
-	for how, text := range printed(v) {
+	for how, text := range secretscan.Printed(v) {
 		require.NotRegexp(t, secret, text, how)
 	}
 }
@@ -84,7 +66,7 @@ func TestErrorsHaveNoSecrets(t *testing.T) {
 					requireNoSecret(t, e)
 					requireNoSecret(t, e.Err)
 					requireNoSecret(t, e.Tried)
-					for how, text := range printed(e) {
+					for how, text := range secretscan.Printed(e) {
 						if !strings.HasPrefix(how, "%x") {
 							require.NotRegexp(t, userName, text, how)
 						}
@@ -119,7 +101,7 @@ func TestEchoedCredentialsAreNotShown(t *testing.T) {
 		}
 		log := b.lines()
 		require.Contains(t, log, "status=503")
-		require.True(t, scanned.look(t.Name(), log), log)
+		require.True(t, scanned.Text(t.Name(), log), log)
 	})
 }
 

@@ -157,7 +157,7 @@ func connectAnswerIsNotTheOrigins(t *testing.T, l *lab, w way) {
 		l.proxy.Reset()
 		l.proxy.SetFault(testproxy.Always(testproxy.Refuse(status, "<script>")))
 		resp, err := l.rt.RoundTrip(l.request(http.MethodGet, httpsOrigin, nil))
-		scanned.err(t.Name(), err)
+		scanned.Error(t.Name(), err)
 		require.Nil(t, resp)
 		e, ok := errors.AsType[*proxyauth.Error](err)
 		require.True(t, ok, "%v", err)
@@ -221,7 +221,7 @@ func controlsInHosts(t *testing.T, l *lab, w way) {
 	controls := []string{"\r\nX-Evil: 1", "\n", "\x00", "\x7f", " HTTP/1.1\r\n\r\n", "\t"}
 	for _, evil := range controls {
 		_, err := l.rt.DialContext(t.Context(), "tcp", originHost+evil+":443")
-		scanned.err(t.Name(), err)
+		scanned.Error(t.Name(), err)
 		require.Error(t, err, "%q", evil)
 	}
 	require.Empty(t, l.proxy.Conns(), "there is nothing to be asked")

@@ -101,7 +101,7 @@ func (l *lab) transport(user, password string) *proxyauth.Transport {
 	rt := &proxyauth.Transport{
 		Base:    l.base,
 		Schemes: l.schemes(),
-		Logger:  scanned.logger(l.t),
+		Logger:  scannedLogger(l.t),
 		Credentials: proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 			l.asked.Add(1)
 			return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}, nil
@@ -121,16 +121,16 @@ func (l *lab) request(method, target string, body io.Reader) *http.Request {
 // do sends a request and reads the whole answer.
 func (l *lab) do(req *http.Request) (*http.Response, string, error) {
 	resp, err := l.rt.RoundTrip(req)
-	scanned.err(l.t.Name(), err)
+	scanned.Error(l.t.Name(), err)
 	if err != nil {
 		return nil, "", err
 	}
 	defer resp.Body.Close()
 	if e := proxyauth.ResponseError(resp); e != nil {
-		scanned.err(l.t.Name(), e)
+		scanned.Error(l.t.Name(), e)
 	}
 	body, err := io.ReadAll(resp.Body)
-	scanned.err(l.t.Name(), err)
+	scanned.Error(l.t.Name(), err)
 	return resp, string(body), err
 }
 

@@ -232,7 +232,7 @@ func TestEchoIsNotQuoted(t *testing.T) {
 				requireNoSecret(t, err)
 				log := b.lines()
 				require.NotEmpty(t, log)
-				require.True(t, scanned.look(t.Name(), log), log)
+				require.True(t, scanned.Text(t.Name(), log), log)
 			})
 		}
 	}

@@ -93,7 +93,7 @@ func requireCause(t *testing.T, want proxyauth.Cause, err error) *proxyauth.Erro
 	e, ok := errors.AsType[*proxyauth.Error](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, want, e.Cause, "%v", e)
-	scanned.err(t.Name(), err)
+	scanned.Error(t.Name(), err)
 	return e
 }
 

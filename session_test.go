@@ -37,7 +37,7 @@ const originHost = "origin.example.com"
 // fetch makes a GET over http. Anything but a 200 is an error, the one of
 // ResponseError if there is one.
 func fetch(ctx context.Context, rt *proxyauth.Transport, host string) (err error) {
-	defer func() { scanned.err("fetch "+host, err) }()
+	defer func() { scanned.Error("fetch "+host, err) }()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/", nil)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func fetch(ctx context.Context, rt *proxyauth.Transport, host string) (err error
 // tunnel opens a tunnel to port 443 and closes it.
 func tunnel(ctx context.Context, rt *proxyauth.Transport, host string) error {
 	conn, err := rt.DialContext(ctx, "tcp", net.JoinHostPort(host, "443"))
-	scanned.err("tunnel "+host, err)
+	scanned.Error("tunnel "+host, err)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (w *world) make(ctx context.Context, c *call) {
 	if want := fmt.Sprint("hello from /", c.id); err == nil && text != want {
 		err = fmt.Errorf("answer is %q", text)
 	}
-	scanned.err(w.t.Name(), err)
+	scanned.Error(w.t.Name(), err)
 	c.err, c.took, c.gone = err, time.Since(start), ctx.Err() != nil
 	w.model.ended(c)
 }

@@ -95,7 +95,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 	first := w.newProgram("ann", "bob")
 	first.rt.InsecureAllowDowngrade = true
-	first.rt.Logger = scanned.everything(t)
+	first.rt.Logger = scanned.Logger(t.Name())
 	w.nobody = &identity{program: first}
 	w.newProgram("ann.second")
 	for _, addr := range allProxies {

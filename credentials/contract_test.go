@@ -132,6 +132,7 @@ func (c *client) roundTrip(t *testing.T) error {
 	for {
 		req := request(t, c.proxy, c.rejected...)
 		answer, err := c.provider.Credentials(t.Context(), req)
+		scanned.Error(t.Name(), err)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/leaktest"
+	"github.com/go-proxyauth/proxyauth/internal/secretscan"
 )
 
 // TestMain lets the test binary be the program that a Command runs.
@@ -21,8 +22,11 @@ func TestMain(m *testing.M) {
 		beHelper(mode)
 		return
 	}
-	os.Exit(leaktest.Run(m))
+	os.Exit(scanned.Report(leaktest.Run(m)))
 }
+
+// scanned looks for passwords in errors and logs.
+var scanned = secretscan.New([]string{"ann"}, "s3cret", "hunter2")
 
 // request returns the question for a proxy, whose URL may have user info.
 func request(t testing.TB, proxy string, rejected ...proxyauth.Credentials) *proxyauth.CredentialsRequest {
@@ -56,12 +60,14 @@ func requireCredentials(t *testing.T, user, password string, c proxyauth.Credent
 
 func requireNone(t *testing.T, err error, text string) {
 	t.Helper()
+	scanned.Error(t.Name(), err)
 	require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
 	require.ErrorContains(t, err, text)
 }
 
 func requireFailure(t *testing.T, err error, text string) {
 	t.Helper()
+	scanned.Error(t.Name(), err)
 	require.NotErrorIs(t, err, proxyauth.ErrNoCredentials)
 	require.ErrorContains(t, err, text)
 }

@@ -45,6 +45,7 @@ func newTransport(t testing.TB, base *http.Transport, account interop.Account) *
 		Base:        base,
 		Schemes:     []proxyauth.Scheme{&digest.Scheme{}, &basic.Scheme{}},
 		Credentials: fixed(account),
+		Logger:      scanned.Logger(t.Name()),
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return transport

@@ -90,6 +90,7 @@ func (u user) client(t testing.TB) *http.Client {
 		Base:        base,
 		Schemes:     []proxyauth.Scheme{u.scheme, &basic.Scheme{}},
 		Credentials: u.provider,
+		Logger:      scanned.Logger(t.Name()),
 	}
 	if u.change != nil {
 		u.change(transport)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"github.com/go-proxyauth/proxyauth/internal/secretscan"
 )
 
 // TestMain is the program of newNTLMHelper, too. It lets more tests run at once than there are processors: most of their
@@ -21,8 +23,11 @@ func TestMain(m *testing.M) {
 		os.Exit(2)
 	}
 	forgetKerberos()
-	m.Run()
+	os.Exit(scanned.Report(m.Run()))
 }
+
+// scanned looks for passwords in what is logged.
+var scanned = secretscan.New([]string{ann.Username, bob.Username}, ann.Password, bob.Password)
 
 // forgetKerberos takes what the machine's user has set out of the environment:
 // tests bring their own.

@@ -73,14 +73,18 @@ func (c *client) send(leg proxyauth.Leg) {
 // challenged answers with a 407.
 func (c *client) challenged(challenges ...params) error {
 	ex := exchange("", "", challenges...)
-	return c.session.(proxyauth.Continuer).Continue(c.t.Context(), ex.Challenges)
+	err := c.session.(proxyauth.Continuer).Continue(c.t.Context(), ex.Challenges)
+	scanned.Error(c.t.Name(), err)
+	return err
 }
 
 // accepted answers with resp, 200 by default, and Proxy-Authentication-Info.
 func (c *client) accepted(info ...string) error { return c.answered(response("", info...)) }
 
 func (c *client) answered(resp *http.Response) error {
-	return c.session.(proxyauth.Verifier).Verify(resp)
+	err := c.session.(proxyauth.Verifier).Verify(resp)
+	scanned.Error(c.t.Name(), err)
+	return err
 }
 
 func response(body string, info ...string) *http.Response {

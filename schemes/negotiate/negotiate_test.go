@@ -70,7 +70,8 @@ func exchange(username, password string) proxyauth.Exchange {
 }
 
 // connect authenticates one connection, and returns the number of its legs.
-func (l *lab) connect(ctx context.Context, ex proxyauth.Exchange) (int, error) {
+func (l *lab) connect(ctx context.Context, ex proxyauth.Exchange) (legs int, err error) {
+	defer func() { scanned.Error("connect", err) }()
 	s, err := l.scheme.NewSession(ctx, ex)
 	if err != nil {
 		return 0, err

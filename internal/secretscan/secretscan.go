@@ -1,0 +1,194 @@
+// Package secretscan finds the passwords of tests, and what is made of them, in what a
+// program may print.
+package secretscan
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"unicode/utf16"
+
+	"golang.org/x/crypto/md4" //lint:ignore SA1019 NTLM's password hash is MD4
+
+	"github.com/go-proxyauth/proxyauth"
+)
+
+// Realm is the realm of Digest whose hashes of passwords are looked for.
+const Realm = "lab"
+
+// maxFound bounds what is reported: a secret in every line is one mistake.
+const maxFound = 20
+
+// A Scanner looks for passwords. It is safe for concurrent use.
+type Scanner struct {
+	needles []string // in lower case: an encoding may differ in nothing else
+	seed    maphash.Seed
+
+	mu    sync.Mutex
+	texts int
+	found []string
+	clean map[uint64]bool // texts of errors, most of which come many times
+}
+
+// New returns a Scanner that looks for the passwords as they are, encoded, and as
+// hashes of NTLM and, of the users, of Digest.
+func New(users []string, passwords ...string) *Scanner {
+	s := &Scanner{seed: maphash.MakeSeed(), clean: make(map[uint64]bool), needles: []string{
+		strings.ToLower("TlRMTVNTUAAD"), // of NTLM, which can be cracked
+		`response="`, `response=\"`,
+	}}
+	for _, p := range passwords {
+		forms := []string{p, utf16LE(p), string(ntHash(p))}
+		for _, name := range users {
+			forms = append(forms, fmt.Sprintf("%x", md5.Sum([]byte(name+":"+Realm+":"+p)))) // H(A1) of Digest
+		}
+		for _, form := range forms {
+			s.needles = append(s.needles, strings.ToLower(form), hex.EncodeToString([]byte(form)))
+			for shift := range 3 {
+				s.needles = append(s.needles, strings.ToLower(inBase64(form, shift)))
+			}
+		}
+	}
+	return s
+}
+
+func utf16LE(s string) string {
+	var b strings.Builder
+	for _, unit := range utf16.Encode([]rune(s)) {
+		b.Write([]byte{byte(unit), byte(unit >> 8)})
+	}
+	return b.String()
+}
+
+func ntHash(password string) []byte {
+	h := md4.New()
+	h.Write([]byte(utf16LE(password)))
+	return h.Sum(nil)
+}
+
+// inBase64 returns what is the same in the encodings of all texts that contain s
+// behind a number of bytes that leaves the remainder shift when divided by three.
+func inBase64(s string, shift int) string {
+	text := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + s))
+	begin := []int{0, 2, 3}[shift]
+	return text[begin : len(text)-min((len(s)+shift)%3, 1)]
+}
+
+// Text looks through a text and reports whether there is no secret in it.
+func (s *Scanner) Text(where, text string) bool {
+	lower := strings.ToLower(text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.texts++
+	for _, needle := range s.needles {
+		if strings.Contains(lower, needle) {
+			if len(s.found) < maxFound {
+				s.found = append(s.found, fmt.Sprintf("%s: %q in %s", where, needle, text))
+			}
+			return false
+		}
+	}
+	return true
+}
+
+// lookOnce looks through a text that has not been looked through before.
+func (s *Scanner) lookOnce(where, text string) {
+	hash := maphash.String(s.seed, text)
+	s.mu.Lock()
+	clean := s.clean[hash]
+	s.mu.Unlock()
+	if clean || !s.Text(where, text) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clean[hash] = true
+}
+
+// Error looks through an error in each form in which it is printed, and through the
+// hints of all that it wraps. It may be nil.
+func (s *Scanner) Error(where string, err error) {
+	if err == nil {
+		return
+	}
+	for how, text := range Printed(err) {
+		if !strings.HasPrefix(how, "%x") { // of which the hash of a URL may be part
+			s.lookOnce(where+" "+how, text)
+		}
+	}
+	s.hints(where, err)
+}
+
+func (s *Scanner) hints(where string, err error) {
+	if e, ok := err.(*proxyauth.Error); ok {
+		s.lookOnce(where+" hint", e.Hint())
+	}
+	switch err := err.(type) {
+	case interface{ Unwrap() []error }:
+		for _, err := range err.Unwrap() {
+			s.hints(where, err)
+		}
+	case interface{ Unwrap() error }:
+		s.hints(where, err.Unwrap())
+	}
+}
+
+// Logger returns a Logger at Debug that looks through all it is given.
+func (s *Scanner) Logger(where string) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(scannedLog{s, where}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// A scannedLog is what a logger of a Scanner writes to.
+type scannedLog struct {
+	scanner *Scanner
+	where   string
+}
+
+func (l scannedLog) Write(b []byte) (int, error) {
+	l.scanner.Text(l.where, string(b))
+	return len(b), nil
+}
+
+// Found returns what was found.
+func (s *Scanner) Found() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.found
+}
+
+// Report takes the exit code of tests, and prints what was found. It returns 1 if there
+// is anything, and the code if not.
+func (s *Scanner) Report(code int) int {
+	found := s.Found()
+	if len(found) == 0 {
+		return code
+	}
+	fmt.Fprintf(os.Stderr, "%d secrets are shown:\n\n%s\n", len(found), strings.Join(found, "\n"))
+	return 1
+}
+
+// Printed returns v in the forms in which programs print values.
+func Printed(v any) map[string]string {
+	shapes := make(map[string]string)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		shapes[verb] = fmt.Sprintf(verb, v)
+		shapes[verb+" in a struct"] = fmt.Sprintf(verb, struct{ inner any }{v})
+		shapes[verb+" in a slice"] = fmt.Sprintf(verb, []any{v})
+	}
+	if text, err := json.Marshal(v); err == nil {
+		shapes["JSON"] = string(text)
+	}
+	var b bytes.Buffer
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("", "v", v)
+	slog.New(slog.NewTextHandler(&b, nil)).Info("", "v", v)
+	shapes["slog"] = b.String()
+	return shapes
+}
