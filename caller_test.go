@@ -117,3 +117,43 @@ func TestProviderGoesThroughTheProxy(t *testing.T) {
 		})
 	}
 }
+
+// A notifier is a provider that makes a request through the Transport when it is told
+// what has become of its answer.
+type notifier struct {
+	l                  *lab
+	password           string
+	accepted, rejected error
+}
+
+func (n *notifier) Credentials(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+	if len(req.Rejected) > 0 {
+		n.password = password
+	}
+	return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(n.password)}, nil
+}
+
+func (n *notifier) Accepted(ctx context.Context, _ *proxyauth.CredentialsRequest, _ proxyauth.Credentials) {
+	n.accepted = fetch(ctx, n.l.rt, originHost)
+}
+
+func (n *notifier) Rejected(ctx context.Context, _ *proxyauth.CredentialsRequest, _ proxyauth.Credentials) {
+	n.rejected = fetch(ctx, n.l.rt, originHost)
+}
+
+// TestObserverGoesThroughTheProxy has requests in place of notes: with what was accepted,
+// and without what was refused.
+func TestObserverGoesThroughTheProxy(t *testing.T) {
+	for _, w := range ways {
+		eachMechanismOf(t, w, func(t *testing.T, m testproxy.Mechanism) {
+			l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{m}})
+			n := &notifier{l: l, password: wrongPassword}
+			l.rt.Credentials = n
+			start := time.Now()
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+			require.Zero(t, time.Since(start))
+			require.NoError(t, n.accepted)
+			requireCause(t, proxyauth.NoCredentials, n.rejected)
+		})
+	}
+}

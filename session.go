@@ -189,7 +189,7 @@ func (p *proxy) prove(ctx context.Context, m *method) {
 		call(p.trace.Authenticated, TraceInfo{Proxy: p.name, Scheme: m.scheme.Name()})
 	}
 	if o, ok := p.provider.(CredentialsObserver); ok && news {
-		o.Accepted(askFor(ctx, p), m.req, m.creds)
+		o.Accepted(ctx, m.req, m.creds)
 	}
 }
 
