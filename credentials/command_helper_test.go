@@ -5,8 +5,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-proxyauth/proxyauth/credentials"
 )
@@ -53,6 +55,16 @@ func beHelper(mode string) {
 				os.Exit(1)
 			}
 		}
+	case "daemon":
+		fmt.Print(os.Getenv("STDOUT"))
+		daemon := exec.Command(os.Args[0])
+		daemon.Env = append(os.Environ(), "PROXYAUTH_TEST_HELPER=linger")
+		daemon.Stdout = os.Stdout
+		if err := daemon.Start(); err != nil {
+			panic(err)
+		}
+	case "linger":
+		time.Sleep(3 * time.Second) // with the output open
 	case "hang":
 		note("hanging\n")
 		select {}

@@ -28,6 +28,7 @@ const (
 var (
 	errTooMuchOutput = errors.New("it printed too much")
 	errTookTooLong   = errors.New("it took too long")
+	errCutShort      = errors.New("its output ends in the middle of a line")
 )
 
 // A run is one run of a Command's program.
@@ -62,7 +63,8 @@ func (r *run) output(ctx context.Context, passwordIn func([]byte) string) ([]byt
 		r.password = passwordIn(stdout.kept.Bytes())
 	}
 	r.logErrors(ctx, stderr.kept.String())
-	return stdout.kept.Bytes(), r.explain(runCtx, err)
+	output := stdout.kept.Bytes()
+	return output, r.explain(runCtx, err, output)
 }
 
 func (r *run) command(ctx context.Context) *exec.Cmd {
@@ -92,15 +94,19 @@ func terminate(process *os.Process) error {
 }
 
 // explain returns why the run failed, if it did.
-func (r *run) explain(ctx context.Context, err error) error {
+func (r *run) explain(ctx context.Context, err error, output []byte) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return r.errorf("%w", cause)
 	}
-	// A helper may leave a daemon behind that keeps the output open.
-	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
+	switch {
+	case err == nil:
 		return nil
+	case !errors.Is(err, exec.ErrWaitDelay):
+		return r.errorf("%w", err)
+	case len(output) > 0 && output[len(output)-1] != '\n' && !r.JSON:
+		return r.errorf("%w", errCutShort) // by half a password, maybe
 	}
-	return r.errorf("%w", err)
+	return nil // a helper may leave a daemon behind that keeps the output open
 }
 
 func (r *run) logErrors(ctx context.Context, text string) {

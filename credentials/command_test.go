@@ -37,6 +37,8 @@ func TestCommandAnswers(t *testing.T) {
 		{desc: "git, NUL", mode: "print", stdout: "username=ann\npassword=s3\rcret\n", failure: "line 2 of its output is not key=value"},
 		{desc: "git, bad expiry", mode: "print", stdout: "username=ann\npassword=s3cret\npassword_expiry_utc=s3cret\n", failure: "password_expiry_utc is not a number"},
 		{desc: "exit status", mode: "fail", stdout: "username=ann\npassword=s3cret\n", failure: "exit status 3"},
+		{desc: "git, with a daemon", mode: "daemon", stdout: "username=ann\npassword=s3cret\n", user: "ann", password: "s3cret"},
+		{desc: "git, cut short", mode: "daemon", stdout: "username=ann\npassword=s3c", failure: "its output ends in the middle of a line"},
 		{desc: "endless", mode: "endless", failure: "it printed too much"},
 		{desc: "JSON", mode: "json", stdout: `{"username": "ann", "password": "s3cret"}`, user: "ann", password: "s3cret"},
 		{desc: "JSON, other case and keys", mode: "json", stdout: `{"Version": 1, "Username": "ann", "Password": "s3cret", "Expires": null}`, user: "ann", password: "s3cret"},
