@@ -88,7 +88,7 @@ func authMechanisms() []testproxy.Mechanism {
 	}
 }
 
-func requireCause(t *testing.T, want proxyauth.Cause, err error) *proxyauth.Error {
+func requireCause(t testing.TB, want proxyauth.Cause, err error) *proxyauth.Error {
 	t.Helper()
 	e, ok := errors.AsType[*proxyauth.Error](err)
 	require.True(t, ok, "%v", err)
