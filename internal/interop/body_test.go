@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,6 +32,12 @@ func TestLargeBody(t *testing.T) {
 						for range 3 {
 							sent++
 							requireArrives(t, client, target, body.request(t, target), desc)
+							if strings.HasPrefix(tc.desc, "tinyproxy") {
+								// It closes a connection after an answer that does
+								// not say so. net/http may take that for an idle
+								// one, and can't have the body again.
+								client.CloseIdleConnections()
+							}
 						}
 					}
 				}
