@@ -137,7 +137,6 @@ func TestCutAtEveryByte(t *testing.T) {
 					name = m.Scheme()
 				}
 				t.Run(name+" "+path+" "+tt.desc, func(t *testing.T) {
-					t.Parallel()
 					config := testproxy.Config{}
 					if tt.tls {
 						config.TLS = ca.ServerConfig("proxy.example.com")
