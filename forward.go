@@ -157,7 +157,7 @@ func (f *forwarding) nextBound() (step, error) {
 		f.p.pools.get(boundPool).CloseIdleConnections()
 	}
 	out, err := f.outgoing("")
-	if err == nil && f.elsewhere {
+	if err == nil && (f.elsewhere || !f.p.accepts(f.method)) {
 		out = out.WithContext(openFor(out.Context(), f.req))
 	}
 	return step{req: out, pool: boundPool}, err
