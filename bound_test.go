@@ -44,10 +44,6 @@ func newBound(t *testing.T, leading bool) (*proxyauth.BoundConn, net.Conn) {
 	return c, proxy
 }
 
-func bubble(t *testing.T, desc string, f func(t *testing.T)) {
-	t.Run(desc, func(t *testing.T) { synctest.Test(t, f) })
-}
-
 // say writes all of s.
 func say(t *testing.T, conn net.Conn, s string) {
 	t.Helper()

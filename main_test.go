@@ -1,35 +1,31 @@
 package proxyauth_test
 
 import (
-	"hash/fnv"
-	"log/slog"
 	"os"
-	"runtime/debug"
 	"testing"
+	"testing/synctest"
 
+	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/leaktest"
-	"github.com/go-proxyauth/proxyauth/internal/secretscan"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
-// TestMain fails if the tests leave goroutines behind: the library's, the test
-// proxy's, or net/http's connections, which the cleanup of a test has to close; or
-// if there is a secret in what has been logged and in the errors.
-func TestMain(m *testing.M) {
-	debug.SetGCPercent(400) // a fifth of the time went into collecting small heaps
-	os.Exit(scanned.Report(leaktest.Run(m)))
+const (
+	user       = "ann"
+	password   = "s3cret"
+	httpOrigin = "http://origin.example.com"
+)
+
+// ca is shared, since keys take time to make.
+var ca = testproxy.NewCA()
+
+// TestMain fails if the tests leave goroutines behind.
+func TestMain(m *testing.M) { os.Exit(leaktest.Run(m)) }
+
+func credentialsOf(user, password string) proxyauth.Credentials {
+	return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}
 }
 
-// scanned looks for the passwords of the labs in all that the tests get to see.
-var scanned = secretscan.New([]string{user, "bob"}, password, wrongPassword)
-
-// scannedLogger returns a Logger, which is a trace as well, that looks for secrets in
-// all it is given. It is for every other test, as its name falls, and for the rest of
-// them under the race detector: the others have no Trace, as most programs.
-func scannedLogger(t testing.TB) *slog.Logger {
-	h := fnv.New32a()
-	h.Write([]byte(t.Name()))
-	if (h.Sum32()%2 == 0) != raceEnabled {
-		return nil
-	}
-	return scanned.Logger(t.Name())
+func bubble(t *testing.T, desc string, f func(t *testing.T)) {
+	t.Run(desc, func(t *testing.T) { synctest.Test(t, f) })
 }

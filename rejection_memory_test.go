@@ -10,10 +10,6 @@ import (
 	"github.com/go-proxyauth/proxyauth"
 )
 
-func credentialsOf(user, password string) proxyauth.Credentials {
-	return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}
-}
-
 func TestRefusalIsOfProxyUserAndPassword(t *testing.T) {
 	const proxy = "http://proxy.example.com:3128"
 	var r proxyauth.Rejections

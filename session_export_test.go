@@ -14,10 +14,6 @@ const (
 	MaxLegs       = maxLegs
 	MaxBroken     = maxBroken
 	Patience      = patience
-	LostPause     = lostPause
-	LeftPause     = leftPause
-	MaxPause      = maxPause
-	MaxWait       = maxWait
 	TokenLife     = tokenLife
 	MaxRedials    = maxRedials
 	MaxChallenges = maxChallenges
@@ -26,9 +22,6 @@ const (
 	MaxDrained    = maxDrained
 	DrainPatience = drainPatience
 )
-
-// ErrSilence is why credentials are not sent for a while.
-var ErrSilence = errSilence
 
 // Rejections is the memory of refused credentials.
 type Rejections struct{ rejections }
@@ -51,14 +44,6 @@ func (r *Rejections) Clear() { r.clear() }
 
 // Len returns how many refused credentials are remembered, in the two places.
 func (r *Rejections) Len() (known, order int) { return len(r.known), len(r.order) }
-
-// Known returns how many proxies t knows.
-func (t *Transport) Known() int {
-	proxies := &t.state().proxies
-	proxies.mu.Lock()
-	defer proxies.mu.Unlock()
-	return proxies.order.Len()
-}
 
 // Lose notes a lost proof of each of n credentials at as many targets, then n of the
 // first, and returns what is kept of that: the credentials, the targets of one, and the
@@ -95,10 +80,4 @@ func Idle(n int) int {
 		p.checkIn(p.method, nil)
 	}
 	return len(p.idle)
-}
-
-// Explained returns how many responses are kept an explanation for.
-func Explained() (n int) {
-	explained.Range(func(any, any) bool { n++; return true })
-	return n
 }

@@ -1,0 +1,210 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/credentials"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+)
+
+// A cannedProxy answers each request with a 200 if it carries an authorization,
+// or if it asks for none, and with its challenge otherwise. It verifies nothing
+// and allocates nothing, so that what is counted is the client's.
+type cannedProxy struct{ challenge string }
+
+func (p cannedProxy) dial(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	go p.serve(server)
+	return client, nil
+}
+
+func (p cannedProxy) serve(conn net.Conn) {
+	passed := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	refused := []byte("HTTP/1.1 407 No\r\nProxy-Authenticate: " + p.challenge + "\r\nContent-Length: 2\r\n\r\nno")
+	buf := make([]byte, 16<<10)
+	for n := 0; ; {
+		m, err := conn.Read(buf[n:])
+		if err != nil {
+			return
+		}
+		if n += m; !bytes.HasSuffix(buf[:n], []byte("\r\n\r\n")) {
+			continue
+		}
+		answer := passed
+		if p.challenge != "" && !bytes.Contains(buf[:n], []byte("\r\nProxy-Authorization: ")) {
+			answer = refused
+		}
+		conn.Write(answer)
+		n = 0
+	}
+}
+
+func (p cannedProxy) base() *http.Transport {
+	return &http.Transport{
+		Proxy:       http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.example.com:3128"}),
+		DialContext: p.dial,
+	}
+}
+
+// getter returns a func that makes a GET over rt and reads the answer. The first
+// one has been made.
+func getter(t testing.TB, rt http.RoundTripper, target string) func() {
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	require.NoError(t, err)
+	req.Header.Set("User-Agent", "test")
+	get := func() {
+		resp, err := rt.RoundTrip(req)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("no answer: %v", err)
+			return
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	get()
+	return get
+}
+
+// wrapped returns a Transport around base.
+func wrapped(t testing.TB, base *http.Transport) *proxyauth.Transport {
+	rt := &proxyauth.Transport{Base: base, Schemes: allSchemes(), Credentials: credentials.Static(user, password)}
+	t.Cleanup(rt.CloseIdleConnections)
+	return rt
+}
+
+var budgets = []struct {
+	desc      string
+	challenge string
+	allocs    float64
+}{
+	{"Basic", `Basic realm="lab"`, 4},
+	{"Digest", `Digest realm="lab", nonce="abc", qop="auth"`, 8},
+	{"Digest with SHA-256", `Digest realm="lab", nonce="abc", qop="auth", algorithm=SHA-256`, 8},
+}
+
+// TestAllocations holds the wrapper to its budget: what a warm request costs more
+// than through bare net/http and a proxy that asks nothing.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	bare := cannedProxy{}.base()
+	t.Cleanup(bare.CloseIdleConnections)
+	want := testing.AllocsPerRun(500, getter(t, bare, httpOrigin))
+	for _, tt := range budgets {
+		t.Run(tt.desc, func(t *testing.T) {
+			rt := wrapped(t, cannedProxy{tt.challenge}.base())
+			got := testing.AllocsPerRun(500, getter(t, rt, httpOrigin))
+			t.Logf("%v allocations, %v more than bare net/http", got, got-want)
+			require.LessOrEqual(t, got, want+tt.allocs)
+		})
+	}
+}
+
+// TestAllocationsInTunnel compares with net/http through the same kind of proxy
+// without authentication.
+func TestAllocationsInTunnel(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	allocs := func(auth ...testproxy.Mechanism) float64 {
+		l := newLab(t, testproxy.Config{Auth: auth})
+		l.base.ForceAttemptHTTP2 = false
+		rt := http.RoundTripper(l.base)
+		if len(auth) > 0 {
+			rt = l.rt
+		}
+		return testing.AllocsPerRun(500, getter(t, rt, httpsOrigin))
+	}
+	got, want := allocs(&testproxy.Basic{Realm: "lab"}), allocs()
+	t.Logf("%v allocations, %v more than bare net/http", got, got-want)
+	require.LessOrEqual(t, got, want+2)
+}
+
+func BenchmarkForward(b *testing.B) {
+	b.Run("bare", func(b *testing.B) {
+		base := cannedProxy{}.base()
+		b.Cleanup(base.CloseIdleConnections)
+		benchmark(b, base)
+	})
+	for _, tt := range budgets {
+		b.Run(tt.desc, func(b *testing.B) { benchmark(b, wrapped(b, cannedProxy{tt.challenge}.base())) })
+	}
+}
+
+// BenchmarkForwardTCP is BenchmarkForward over loopback, where a request costs
+// what it costs as a rule: for the ratio of time.
+func BenchmarkForwardTCP(b *testing.B) {
+	base := func(challenge string) *http.Transport {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(b, err)
+		b.Cleanup(func() { ln.Close() })
+		go func() {
+			for {
+				conn, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				go cannedProxy{challenge}.serve(conn)
+			}
+		}()
+		return &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: ln.Addr().String()})}
+	}
+	b.Run("bare", func(b *testing.B) {
+		bare := base("")
+		b.Cleanup(bare.CloseIdleConnections)
+		benchmark(b, bare)
+	})
+	for _, tt := range budgets {
+		b.Run(tt.desc, func(b *testing.B) { benchmark(b, wrapped(b, base(tt.challenge))) })
+	}
+}
+
+func benchmark(b *testing.B, rt http.RoundTripper) {
+	get := getter(b, rt, httpOrigin)
+	b.ReportAllocs()
+	for b.Loop() {
+		get()
+	}
+}
+
+// BenchmarkTunnel reads through a tunnel what an origin server sends, by net/http alone
+// through a proxy that asks nothing, and by a Transport: for the ratio of throughput.
+func BenchmarkTunnel(b *testing.B) {
+	const size = 16 << 20
+	origin := testproxy.StartOrigin(b, testproxy.OriginConfig{
+		TLS: ca.ServerConfig("127.0.0.1"),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(size))
+			block := make([]byte, 32<<10)
+			for range size / len(block) {
+				w.Write(block)
+			}
+		}),
+	})
+	run := func(desc string, wrap func(*http.Transport) http.RoundTripper, auth ...testproxy.Mechanism) {
+		b.Run(desc, func(b *testing.B) {
+			proxy := testproxy.Start(b, testproxy.Config{Auth: auth})
+			base := &http.Transport{Proxy: http.ProxyURL(proxy.URL()), TLSClientConfig: ca.ClientConfig()}
+			b.Cleanup(base.CloseIdleConnections)
+			get := getter(b, wrap(base), origin.URL())
+			b.SetBytes(size)
+			for b.Loop() {
+				get()
+			}
+		})
+	}
+	run("bare", func(base *http.Transport) http.RoundTripper { return base })
+	users := &testproxy.Accounts{Passwords: map[string]string{user: password}}
+	run("Basic", func(base *http.Transport) http.RoundTripper { return wrapped(b, base) }, &testproxy.Basic{Accounts: users, Realm: "lab"})
+}

@@ -1,0 +1,344 @@
+package e2e_test
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/secretscan"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/schemes/basic"
+	"github.com/go-proxyauth/proxyauth/schemes/digest"
+)
+
+// A failure is a way not to get through a proxy, and what the Error says of it.
+type failure struct {
+	desc   string
+	config testproxy.Config
+	change func(l *lab)
+	only   string // method at the proxy; empty means both paths
+
+	cause   proxyauth.Cause
+	status  int  // of a tunnel's, and of a forwarded request's that gets no response
+	lost    bool // that a forwarded request gets no response
+	forward int  // its status then, if it is another than a tunnel's
+	offered []string
+	tried   []string
+	is      error
+	hint    string // among others
+}
+
+// wrongPassword is bob's.
+const wrongPassword = "hunter2"
+
+var errVault = errors.New("vault is sealed")
+
+// failures returns the failures, each with mechanisms of its own.
+func failures() []failure {
+	basicProxy := testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}}
+	offer := func(lines ...string) testproxy.Config {
+		c := basicProxy
+		c.Fault = testproxy.On(407, testproxy.Offer(lines...))
+		return c
+	}
+	faulty := func(f testproxy.Fault, m testproxy.Mechanism) testproxy.Config {
+		return testproxy.Config{Auth: []testproxy.Mechanism{m}, Fault: f}
+	}
+	answer := func(f func(*proxyauth.CredentialsRequest) (string, error)) func(*lab) {
+		return func(l *lab) { l.rt.Credentials = &witness{answer: f} }
+	}
+	failing := func(err error) func(*lab) {
+		return answer(func(*proxyauth.CredentialsRequest) (string, error) { return "", err })
+	}
+	proxyURL := func(u string) func(*lab) {
+		return func(l *lab) {
+			l.base.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(u) }
+		}
+	}
+	return []failure{
+		{
+			desc: "provider has none", config: basicProxy,
+			change: failing(fmt.Errorf("%w: no entry", proxyauth.ErrNoCredentials)),
+			cause:  proxyauth.NoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			is: proxyauth.ErrNoCredentials, hint: "Transport.Credentials",
+		}, {
+			desc: "no provider and no user info", config: basicProxy,
+			change: func(l *lab) { l.rt.Credentials = nil },
+			cause:  proxyauth.NoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			is: proxyauth.ErrNoCredentials, hint: "HTTPS_PROXY",
+		}, {
+			desc: "provider fails", config: basicProxy,
+			change: failing(fmt.Errorf("asking: %w", errVault)),
+			cause:  proxyauth.NoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"}, is: errVault,
+		}, {
+			desc: "wrong password", config: basicProxy, change: answer(always(wrongPassword)),
+			cause: proxyauth.CredentialsRejected, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			is: proxyauth.ErrRejected, hint: "expired",
+		}, {
+			desc:   "wrong password, Digest before Basic",
+			config: testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}, &testproxy.Digest{Realm: "lab"}}},
+			change: answer(always(wrongPassword)),
+			cause:  proxyauth.CredentialsRejected, status: 407, offered: []string{"Basic", "Digest"}, tried: []string{"Digest"},
+			is: proxyauth.ErrRejected, hint: `DOMAIN\user`,
+		}, {
+			desc: "refused without a challenge", change: answer(always(wrongPassword)),
+			config: faulty(testproxy.OnScheme("Basic", testproxy.Offer()), &testproxy.Basic{Realm: "lab"}),
+			cause:  proxyauth.CredentialsRejected, status: 407, tried: []string{"Basic"}, is: proxyauth.ErrRejected,
+		}, {
+			desc: "refused with 401", change: answer(always(wrongPassword)), only: http.MethodConnect,
+			config: testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab", Refuse401: true}}},
+			cause:  proxyauth.CredentialsRejected, status: 401, offered: []string{"Basic"}, tried: []string{"Basic"},
+			is: proxyauth.ErrRejected,
+		}, {
+			desc: "strange schemes", config: offer(`Foo realm="lab"`, "Bar"),
+			cause: proxyauth.NoCommonScheme, status: 407, offered: []string{"Foo", "Bar"},
+			hint: "Foo, Bar; this program has enabled NTLM, Digest, Basic",
+		}, {
+			desc: "strange algorithm", config: offer(`Digest realm="lab", nonce="n", algorithm=ROT13`),
+			cause: proxyauth.NoCommonScheme, status: 407, offered: []string{"Digest"}, tried: []string{"Digest"},
+			is: proxyauth.ErrUnsupportedChallenge, hint: "such as an algorithm of Digest",
+		}, {
+			desc: "no challenge", config: offer(),
+			cause: proxyauth.NoChallenge, status: 407, hint: "Ask whoever runs the proxy",
+		}, {
+			desc: "malformed challenge", config: offer(`="lab`),
+			cause: proxyauth.MalformedChallenge, status: 407, hint: "RFC 9110",
+		}, {
+			desc: "user name that Basic can't send", config: basicProxy,
+			change: func(l *lab) { l.rt = l.transport("CORP:"+user, password) },
+			cause:  proxyauth.SchemeFailed, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			is: basic.ErrColon, hint: "listed",
+		}, {
+			desc: "broken off in mid-handshake", lost: true, forward: 407,
+			config: faulty(testproxy.OnScheme("NTLM", testproxy.DropAt(testproxy.BeforeAnswer)), &testproxy.NTLM{}),
+			cause:  proxyauth.HandshakeBroken, offered: []string{"NTLM"}, tried: []string{"NTLM"},
+			is: proxyauth.ErrHandshakeBroken, hint: "keep-alive",
+		}, {
+			desc: "proxy does not know the password", lost: true,
+			config: testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Digest{Realm: "lab", RspAuth: testproxy.RspAuthWrong}}},
+			cause:  proxyauth.ProxyNotVerified, status: 200, offered: []string{"Digest"}, is: digest.ErrNotVerified, hint: "not be your proxy",
+		}, {
+			desc: "403 to CONNECT", only: http.MethodConnect,
+			config: faulty(testproxy.OnScheme("Basic", testproxy.Refuse(403, "not you")), &testproxy.Basic{Realm: "lab"}),
+			cause:  proxyauth.Denied, status: 403, offered: []string{"Basic"}, hint: "permission",
+		}, {
+			desc: "403 to CONNECT, nobody asked who", only: http.MethodConnect,
+			config: testproxy.Config{Fault: testproxy.Always(testproxy.Refuse(403, "not there"))},
+			cause:  proxyauth.ProxyFailed, status: 403, hint: "status",
+		}, {
+			desc: "unknown host", change: proxyURL("http://nowhere.example.com:3128"), lost: true,
+			cause: proxyauth.ProxyUnreachable, is: syscall.Errno(0), hint: "HTTPS_PROXY",
+		}, {
+			desc: "closed port", change: proxyURL("http://proxy.example.com:1"), lost: true,
+			cause: proxyauth.ProxyUnreachable, is: syscall.ECONNREFUSED, hint: "host and port",
+		}, {
+			desc: "certificate of somebody else", lost: true,
+			config: testproxy.Config{TLS: testproxy.NewCA().ServerConfig("proxy.example.com")},
+			cause:  proxyauth.ProxyUnreachable, hint: "certificate",
+		}, {
+			desc: "503 to CONNECT", only: http.MethodConnect,
+			config: faulty(testproxy.OnScheme("Basic", testproxy.Refuse(503, "no route")), &testproxy.Basic{Realm: "lab"}),
+			cause:  proxyauth.ProxyFailed, status: 503, offered: []string{"Basic"}, hint: "status",
+		}, {
+			desc: "not HTTP", only: http.MethodConnect,
+			config: testproxy.Config{Fault: testproxy.Always(testproxy.Garbage("SSH-2.0-OpenSSH\r\n"))},
+			cause:  proxyauth.ProxyFailed,
+		}, {
+			desc: "rule of the program", config: basicProxy,
+			change: func(l *lab) { l.rt.AllowProxy = func(*url.URL) bool { return false } },
+			cause:  proxyauth.PolicyForbids, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"}, hint: "rule",
+		},
+	}
+}
+
+// fail makes the failure happen to an http.Client.
+func (f failure) fail(t *testing.T, w way, timeout time.Duration) *proxyauth.Error {
+	t.Helper()
+	l := newLab(t, f.config)
+	if f.change != nil {
+		f.change(l)
+	}
+	client := &http.Client{Transport: l.rt, Timeout: timeout}
+	if w.method == http.MethodConnect {
+		_, err := client.Get(httpsOrigin)
+		_, ok := errors.AsType[*url.Error](err)
+		require.True(t, ok, "%v", err)
+		return requireCause(t, f.cause, err)
+	}
+	resp, err := client.Get(httpOrigin)
+	if f.lost {
+		return requireCause(t, f.cause, err)
+	}
+	require.NoError(t, err)
+	require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(body), "Proxy Authentication Required", "the proxy's page")
+	require.NoError(t, resp.Body.Close())
+	e := proxyauth.ResponseError(resp)
+	require.NotNil(t, e)
+	require.Equal(t, f.cause, e.Cause)
+	return e
+}
+
+func TestErrors(t *testing.T) {
+	for i, tt := range failures() {
+		for _, w := range ways {
+			for _, timeout := range []time.Duration{0, time.Hour} {
+				if tt.only != "" && tt.only != w.method {
+					continue
+				}
+				t.Run(fmt.Sprint(tt.desc, " ", w.desc, " ", timeout), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						tt := failures()[i]
+						e := tt.fail(t, w, timeout)
+						status := tt.status
+						if w.method == http.MethodGet && !tt.lost {
+							status = 407
+						} else if w.method == http.MethodGet {
+							status = cmp.Or(tt.forward, status)
+						}
+						require.Equal(t, status, e.Status)
+						require.Equal(t, tt.offered, e.Offered)
+						if tt.cause != proxyauth.ProxyUnreachable {
+							require.Equal(t, []string{"NTLM", "Digest", "Basic"}, e.Enabled)
+						}
+						var tried []string
+						for _, s := range e.Tried {
+							tried = append(tried, s.Scheme)
+							require.Error(t, s.Err)
+							require.Contains(t, e.Error(), s.Error())
+						}
+						require.Equal(t, tt.tried, tried)
+						if _, errno := tt.is.(syscall.Errno); errno && tt.is == syscall.Errno(0) {
+							_, ok := errors.AsType[*net.DNSError](e)
+							require.True(t, ok)
+						} else if tt.is != nil {
+							require.ErrorIs(t, e, tt.is)
+						}
+						require.Contains(t, e.Hint(), tt.hint)
+						require.Greater(t, len(e.Hint()), 40)
+						require.NotContains(t, e.Hint(), "%!")
+						require.Contains(t, e.Error(), tt.cause.String())
+						require.Contains(t, e.Error(), ".example.com:")
+						require.Equal(t, status != 0, strings.Contains(e.Error(), fmt.Sprintf("(status %d)", status)))
+						require.Equal(t, status != 0, e.Header() != nil)
+					})
+				})
+			}
+		}
+	}
+}
+
+func TestUntrustedProxyIsExplained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, testproxy.Config{TLS: testproxy.NewCA().ServerConfig("proxy.example.com")})
+		_, _, err := l.do(l.request(http.MethodGet, httpsOrigin, nil))
+		_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+		require.True(t, ok, "%v", err)
+		_, ok = errors.AsType[x509.UnknownAuthorityError](err)
+		require.True(t, ok)
+	})
+}
+
+// A body is gone where the proxy takes back what it had accepted.
+func TestBodyNotReplayable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := newWitnessedLab(t, &testproxy.Basic{Realm: "lab"}, untilRejected(password, "new"))
+		l.get(httpOrigin + "/")
+		l.users.SetPassword(user, "new")
+		resp, err := (&http.Client{Transport: l.rt}).Post(httpOrigin, "text/plain", unreplayable("body"))
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		e := proxyauth.ResponseError(resp)
+		require.NotNil(t, e)
+		require.Equal(t, proxyauth.BodyNotReplayable, e.Cause)
+		require.Contains(t, e.Hint(), "GetBody")
+		require.Equal(t, 407, e.Status)
+	})
+}
+
+// The CONNECT's answer is at hand, cut, and what comes before it is not.
+func TestErrorHasTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := strings.Repeat("denied ", 1000)
+		l := newLab(t, testproxy.Config{Fault: testproxy.Always(&testproxy.Action{
+			Status: 403, Body: page, Header: http.Header{"X-Squid-Error": {"ERR_ACCESS_DENIED 0"}},
+		})})
+		_, err := l.rt.DialContext(t.Context(), "tcp", "origin.example.com:443")
+		e := requireCause(t, proxyauth.ProxyFailed, err)
+		require.Equal(t, page[:1<<10], string(e.Body()))
+		require.Equal(t, "ERR_ACCESS_DENIED 0", e.Header().Get("X-Squid-Error"))
+		require.NotContains(t, e.Error(), "denied denied")
+		require.Equal(t, "CONNECT", e.Op)
+		require.Equal(t, "origin.example.com:443", e.Target)
+		require.Equal(t, "http://proxy.example.com:3128", e.Proxy)
+	})
+}
+
+func TestResponseErrorIsNilForOthers(t *testing.T) {
+	require.Nil(t, proxyauth.ResponseError(nil))
+	var none error = proxyauth.ResponseError(nil) // a mistake, but no panic
+	for how, text := range secretscan.Printed(none) {
+		require.NotContains(t, text, "PANIC", how)
+	}
+	require.Equal(t, "<nil>", none.Error())
+	require.NotErrorIs(t, none, io.EOF)
+	require.Empty(t, proxyauth.ResponseError(nil).Hint())
+	require.Nil(t, proxyauth.ResponseError(nil).Header())
+	require.Nil(t, proxyauth.ResponseError(nil).Body())
+	require.Nil(t, proxyauth.ResponseError(&http.Response{StatusCode: 407}))
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
+		resp, _, err := l.do(l.request(http.MethodGet, httpOrigin, nil))
+		require.NoError(t, err)
+		require.Nil(t, proxyauth.ResponseError(resp))
+		l.proxy.SetFault(testproxy.OnScheme("Basic", testproxy.Refuse(403, "no")))
+		resp, _, err = l.do(l.request(http.MethodGet, httpOrigin, nil))
+		require.NoError(t, err)
+		require.Equal(t, 403, resp.StatusCode)
+		require.Nil(t, proxyauth.ResponseError(resp))
+	})
+}
+
+// What explains a response lives no longer than the response.
+func TestExplanationsAreNotKept(t *testing.T) {
+	l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
+	l.rt.Credentials = nil
+	const n = 200
+	var kept *http.Response
+	var gone atomic.Int64
+	for range n {
+		resp, _, err := l.do(l.request(http.MethodGet, httpOrigin, nil))
+		require.NoError(t, err)
+		e := proxyauth.ResponseError(resp)
+		require.NotNil(t, e)
+		runtime.AddCleanup(e, func(struct{}) { gone.Add(1) }, struct{}{})
+		kept = resp
+	}
+	for range 1000 {
+		runtime.GC()
+		if gone.Load() >= n-2 {
+			break
+		}
+		runtime.Gosched()
+	}
+	require.GreaterOrEqual(t, gone.Load(), int64(n-2))
+	require.NotNil(t, proxyauth.ResponseError(kept), "as long as it lives")
+}

@@ -1,0 +1,29 @@
+package e2e_test
+
+import "time"
+
+// The limits that the tests check, restated: a change of one is a change of what
+// the library promises.
+const (
+	patience         = 10 * time.Second
+	lostPause        = 10 * time.Second
+	leftPause        = time.Second
+	maxPause         = 30 * time.Minute
+	tokenLife        = 30 * time.Second
+	maxProxies       = 1024
+	maxRefused       = 8
+	maxAnswers       = 3
+	maxLegs          = 9
+	maxBroken        = 3
+	maxRedials       = 2
+	maxChallenges    = 32
+	maxParams        = 32
+	maxHead          = 10 << 20
+	maxDrained       = 256 << 10
+	drainPatience    = 5 * time.Second
+	maxBoundHead     = 256 << 10
+	maxGuarded       = 16 << 10
+	maxKept          = 64 << 10
+	maxInformational = 8
+	maxStats         = 4 * maxProxies
+)

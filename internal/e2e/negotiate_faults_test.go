@@ -1,0 +1,249 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
+)
+
+// What comes back with the answer must be right, or the caller gets an error in
+// its place. If nothing does, that is an error where it is asked for.
+func TestNegotiateVerifiesTheProxy(t *testing.T) {
+	for _, tt := range []struct {
+		desc   string
+		reply  spnegoserver.Reply
+		final  spnegoserver.Final
+		mutual bool  // RequireMutual
+		want   error // nil if it is accepted
+	}{
+		{desc: "good", mutual: true},
+		{desc: "good, without SPNEGO", reply: spnegoserver.ReplyBare, mutual: true},
+		{desc: "good, in Proxy-Authentication-Info", final: spnegoserver.FinalInfo, mutual: true},
+		{desc: "wrong key", reply: spnegoserver.ReplyWrongKey, want: negotiate.ErrNotVerified},
+		{desc: "wrong key, in Proxy-Authentication-Info", reply: spnegoserver.ReplyWrongKey, final: spnegoserver.FinalInfo, want: negotiate.ErrNotVerified},
+		{desc: "wrong time", reply: spnegoserver.ReplyWrongTime, want: negotiate.ErrNotVerified},
+		{desc: "wrong microseconds", reply: spnegoserver.ReplyWrongMicros, want: negotiate.ErrNotVerified},
+		{desc: "cut", reply: spnegoserver.ReplyCut, want: negotiate.ErrNotVerified},
+		{desc: "garbage", reply: spnegoserver.ReplyGarbage, want: negotiate.ErrNotVerified},
+		{desc: "an error", reply: spnegoserver.ReplyError, want: negotiate.ErrNotVerified},
+		{desc: "SPNEGO alone", reply: spnegoserver.ReplyMissing},
+		{desc: "SPNEGO alone, required", reply: spnegoserver.ReplyMissing, mutual: true, want: negotiate.ErrNoMutual},
+		{desc: "none", reply: spnegoserver.ReplyNone},
+		{desc: "none, required", reply: spnegoserver.ReplyNone, mutual: true, want: negotiate.ErrNoMutual},
+		{desc: "kept by squid", final: spnegoserver.FinalNever},
+		{desc: "kept by squid, required", final: spnegoserver.FinalNever, mutual: true, want: negotiate.ErrNoMutual},
+	} {
+		for _, w := range ways {
+			r := newRealm(t)
+			bubble(t, tt.desc+", "+w.desc, func(t *testing.T) {
+				server := &spnegoserver.Server{Faults: spnegoserver.Always(spnegoserver.Faults{Reply: tt.reply})}
+				l := newNegotiateLab(t, r, spnegoserver.Mechanism{Server: server, Final: tt.final}, basicToo(testproxy.Config{}))
+				l.scheme.RequireMutual = tt.mutual
+				if tt.want == nil {
+					l.requireLegs(w, kerberosLegs[w.desc])
+					return
+				}
+				req := l.request(http.MethodGet, w.target("/a"), nil)
+				resp, err := l.rt.RoundTrip(req)
+				require.Nil(t, resp)
+				require.ErrorIs(t, requireCause(t, proxyauth.ProxyNotVerified, err), tt.want)
+				l.legs(kerberosLegs[w.desc].cold...)
+				for _, err := range together(10, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
+					requireCause(t, proxyauth.ProxyNotVerified, err)
+				}
+				require.NotContains(t, l.tally(), w.method+" Basic 200")
+				synctest.Wait()
+				for _, conn := range l.proxy.Conns() {
+					require.False(t, conn.Open && conn.User != "", "a connection to who knows whom")
+				}
+			})
+		}
+	}
+}
+
+// basicToo adds Basic to what the proxy offers.
+func basicToo(config testproxy.Config) testproxy.Config {
+	config.Auth = append(config.Auth, &testproxy.Basic{Realm: "lab"})
+	return config
+}
+
+// TestNegotiateLocalFailures is about what keeps Negotiate from being begun. It is
+// told with its remedy, and is no reason not to try the next scheme.
+func TestNegotiateLocalFailures(t *testing.T) {
+	cache := func(c kdc.CCache) func(*negotiateLab) {
+		return func(l *negotiateLab) {
+			l.scheme.Sources = []negotiate.Source{negotiate.TicketCache}
+			l.scheme.TicketCache = l.kinit(c)
+		}
+	}
+	bob := kdc.Principal{Name: "bob"}
+	for _, tt := range []struct {
+		desc   string
+		upset  func(*negotiateLab)
+		want   error
+		remedy string
+	}{
+		{"no ticket cache", func(l *negotiateLab) { l.scheme.Sources = []negotiate.Source{negotiate.TicketCache} }, negotiate.ErrNoTicket, "kinit"},
+		{"ticket expired", cache(kdc.CCache{Client: user, Age: 2 * time.Hour, Life: time.Hour}), negotiate.ErrTicketExpired, "kinit"},
+		{"ticket of somebody else", cache(kdc.CCache{Client: "bob"}), negotiate.ErrNoTicket, "kinit"},
+		{"cache of another type", func(l *negotiateLab) {
+			l.scheme.Sources, l.scheme.TicketCache = []negotiate.Source{negotiate.TicketCache}, "KEYRING:persistent:1000"
+		}, negotiate.ErrCacheType, "KRB5CCNAME=FILE:"},
+		{"KDC down", func(l *negotiateLab) { l.scheme.DialKDC = refuseKDC }, negotiate.ErrKDCUnreachable, "port 88"},
+		{"KDC silent", func(l *negotiateLab) { l.scheme.DialKDC = silentKDC }, negotiate.ErrKDCUnreachable, "port 88"},
+		{"KDC speaks something else", func(l *negotiateLab) { l.realm.instead(func([]byte) []byte { return []byte("HTTP/1.1 400\r\n") }) }, negotiate.ErrMalformedReply, ""},
+		{"clock wrong", func(l *negotiateLab) { l.realm.SetClockOffset(time.Hour) }, negotiate.ErrClockSkew, "NTP"},
+		{"proxy unknown to the KDC", func(l *negotiateLab) { l.realm.Remove(proxySPN) }, negotiate.ErrServiceUnknown, "setspn -S " + proxySPN},
+		{"user unknown to the KDC", func(l *negotiateLab) { l.realm.Remove(user) }, negotiate.ErrClientUnknown, "realm"},
+		{"no encryption type in common", func(l *negotiateLab) { l.realm.Refuse(proxySPN, 14) }, negotiate.ErrEncType, "permitted_enctypes"},
+		{"no realm", func(l *negotiateLab) { l.scheme.Realm = "" }, negotiate.ErrNoRealm, "default_realm"},
+		{"proxy has no name", func(l *negotiateLab) {
+			u := &url.URL{Scheme: "http", Host: "192.0.2.1:3128"}
+			l.base.Proxy, l.base.DialContext = http.ProxyURL(u), l.redial
+		}, negotiate.ErrIPAddress, "host name"},
+	} {
+		for _, w := range ways {
+			r := newRealm(t, bob)
+			bubble(t, tt.desc+", "+w.desc, func(t *testing.T) {
+				l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, testproxy.Config{})
+				l.scheme.DisableNTLM = true
+				tt.upset(l)
+				e := requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
+				require.ErrorIs(t, e, tt.want)
+				require.NotErrorIs(t, e, proxyauth.ErrRejected)
+				require.Len(t, e.Tried, 1)
+				require.Contains(t, e.Error(), tt.remedy)
+				require.Equal(t, map[string]int{w.method + " 407": 1}, l.tally())
+			})
+			r = newRealm(t, bob)
+			bubble(t, tt.desc+", "+w.desc+", Basic too", func(t *testing.T) {
+				l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, basicToo(testproxy.Config{}))
+				l.scheme.DisableNTLM = true
+				tt.upset(l)
+				for range 2 {
+					require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				}
+				require.Equal(t, map[string]int{w.method + " 407": 1, w.method + " Basic 200": 2}, l.tally())
+				require.Zero(t, r.Total().PreauthFailed)
+			})
+		}
+	}
+}
+
+func refuseKDC(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.New("connection refused")
+}
+
+// silentKDC connects to one that does not answer.
+func silentKDC(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	go io.Copy(io.Discard, server)
+	return client, nil
+}
+
+// redial connects to the proxy, whatever the address.
+func (l *lab) redial(ctx context.Context, network, _ string) (net.Conn, error) {
+	return l.network.DialContext(ctx, network, l.proxy.Addr())
+}
+
+// kinit returns the name of a new ticket cache.
+func (l *negotiateLab) kinit(c kdc.CCache) string {
+	l.t.Helper()
+	name := filepath.Join(l.t.TempDir(), "krb5cc")
+	require.NoError(l.t, os.WriteFile(name, must(l.realm.CCache(c)), 0o600))
+	return name
+}
+
+// Where every scheme fails, the error lists each.
+func TestNegotiateFailuresAreListed(t *testing.T) {
+	for _, w := range ways {
+		r := newRealm(t)
+		bubble(t, w.desc, func(t *testing.T) {
+			l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, basicToo(testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.NTLM{}}}))
+			l.scheme.Sources = nil
+			l.rt.Credentials = nil
+			e := requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
+			var tried []string
+			for _, s := range e.Tried {
+				tried = append(tried, s.Scheme)
+			}
+			require.Equal(t, []string{"Negotiate", "NTLM", "Basic"}, tried)
+			require.ErrorIs(t, e.Tried[0], negotiate.ErrNoTicket)
+			require.ErrorIs(t, e.Tried[1], proxyauth.ErrNoCredentials)
+			require.ErrorIs(t, e.Tried[2], proxyauth.ErrNoCredentials)
+		})
+	}
+}
+
+// What opens a connection for a request that is held back may be let pass in ways
+// that leave no connection, or none that is of use to a body.
+func TestNegotiateHeldBack(t *testing.T) {
+	closes := testproxy.OnLeg(func(leg *testproxy.Leg) bool {
+		return leg.Status == 200 && leg.Method == http.MethodGet
+	}, testproxy.CloseOpenly())
+	for _, tt := range []struct {
+		desc       string
+		fault      testproxy.Fault
+		perRequest bool
+	}{
+		{desc: "closed", fault: closes},
+		{desc: "kept"},
+		{desc: "token per request", perRequest: true},
+	} {
+		r := newRealm(t)
+		bubble(t, tt.desc, func(t *testing.T) {
+			server := &spnegoserver.Server{Faults: spnegoserver.First(1, spnegoserver.Faults{Reject: true})}
+			m := spnegoserver.Mechanism{Server: server, PerRequest: tt.perRequest}
+			l := newNegotiateLab(t, r, m, basicToo(testproxy.Config{Fault: tt.fault}))
+			l.scheme.DisableNTLM = true
+			post := func() error {
+				u := newUpload(longBody)
+				_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin+"/", nil), false))
+				u.requireClosed(t)
+				if err == nil {
+					l.requireUpload(u)
+				}
+				return err
+			}
+			requireCause(t, proxyauth.BodyNotReplayable, post())
+			l.proxy.Reset()
+			require.NoError(t, post())
+			require.Equal(t, []string{"c3 GET / Negotiate -> 200", "c4 POST / Negotiate -> 200"}, l.path())
+			require.NoError(t, post())
+			require.Equal(t, []string{"c5 POST / Negotiate -> 200"}, l.path())
+		})
+	}
+}
+
+// A proxy that answers what opens a connection itself, and closes it, is given up.
+func TestNegotiateOpeningAnswered(t *testing.T) {
+	for _, status := range []int{200, 403, 502} {
+		r := newRealm(t)
+		bubble(t, http.StatusText(status), func(t *testing.T) {
+			r.Remove(proxySPN)
+			l := newNegotiateLab(t, r, spnegoserver.Mechanism{Server: withNTLM(nil, spnegoserver.Faults{})}, testproxy.Config{
+				Fault: testproxy.OnScheme("Negotiate", &testproxy.Action{Status: status, SayClose: true}),
+			})
+			e := requireCause(t, proxyauth.HandshakeBroken, fetch(t.Context(), l.rt, originHost))
+			require.ErrorContains(t, e, fmt.Sprintf("(status %d)", status))
+			require.Equal(t, map[string]int{"GET 407": 1, fmt.Sprint("GET Negotiate ", status): maxBroken}, l.tally())
+		})
+	}
+}

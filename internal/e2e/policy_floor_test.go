@@ -1,0 +1,273 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
+	"github.com/go-proxyauth/proxyauth/schemes/basic"
+	"github.com/go-proxyauth/proxyauth/schemes/digest"
+	"github.com/go-proxyauth/proxyauth/schemes/ntlm"
+)
+
+// newConns makes the proxy forget its connections and legs, so that the next
+// request is asked anew, be it forwarded or tunnelled.
+func (l *lab) newConns() {
+	l.hangUp()
+	l.proxy.Disconnect()
+	synctest.Wait()
+	l.proxy.Reset()
+}
+
+// TestFloor takes the strong scheme away from a proxy that has accepted it: what is
+// left is not given to whoever has done so.
+func TestFloor(t *testing.T) {
+	for _, tt := range []struct {
+		desc         string
+		strong, weak int // of NTLM, Digest, Basic
+	}{
+		{"NTLM to Digest", 0, 1},
+		{"NTLM to Basic", 0, 2},
+		{"Digest to Basic", 1, 2},
+	} {
+		for _, allow := range []bool{false, true} {
+			eachWay(t, fmt.Sprintf("%s, allowed %v", tt.desc, allow), func(t *testing.T, w way) {
+				l := newLab(t, testproxy.Config{})
+				l.rt.InsecureAllowDowngrade = allow
+				var all [3]testproxy.Mechanism
+				all[0], all[1], all[2] = l.strength()
+				l.proxy.SetAuth(all[tt.strong], all[tt.weak])
+				require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				l.newConns()
+				l.proxy.SetAuth(all[tt.weak])
+				if d, ok := all[1].(*testproxy.Digest); ok {
+					d.ForgetNonces()
+				}
+				for range 2 {
+					err := w.reach(t.Context(), l.rt, originHost)
+					if allow {
+						require.NoError(t, err)
+						continue
+					}
+					requireForbidden(t, "Transport.InsecureAllowDowngrade", err)
+					require.NotContains(t, l.schemesSent(), all[tt.weak].Scheme())
+				}
+				if allow {
+					require.Contains(t, l.schemesSent(), all[tt.weak].Scheme())
+					return
+				}
+				// The strong one is taken up again where it is back, and so is what
+				// a program has said to forget.
+				l.proxy.SetAuth(all[tt.strong], all[tt.weak])
+				require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				l.rt.Reset()
+				l.newConns()
+				l.proxy.SetAuth(all[tt.weak])
+				require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				require.Equal(t, []string{all[tt.weak].Scheme()}, l.schemesSent())
+			})
+		}
+	}
+}
+
+// The floor is each proxy's own.
+func TestFloorIsPerProxy(t *testing.T) {
+	eachWay(t, "", func(t *testing.T, w way) {
+		l := newLab(t, testproxy.Config{})
+		_, strong, weak := l.strength()
+		l.proxy.SetAuth(strong)
+		other := testproxy.Start(t, testproxy.Config{Network: l.network, Addr: "other.example.com:3128", Auth: []testproxy.Mechanism{weak}})
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		l.base.Proxy = http.ProxyURL(other.URL())
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+	})
+}
+
+// TestFloorInOneRequest takes the strong scheme away in the midst of a request: in
+// the 407 to an authorization that carried it.
+func TestFloorInOneRequest(t *testing.T) {
+	for _, tt := range []struct {
+		desc  string
+		offer []string // in answer to Digest
+	}{
+		{"Basic in its place", []string{`Basic realm="lab"`}},
+		{"Basic beside a stale one that can't be answered", []string{`Digest realm="lab", nonce="n", stale=true, algorithm=SHA3-512`, `Basic realm="lab"`}},
+		{"Basic beside one that can't be answered", []string{`Digest realm="lab", nonce="n", algorithm=SHA3-512`, `Basic realm="lab"`}},
+		{"Basic beside one without a nonce", []string{`Digest realm="lab"`, `Basic realm="lab"`}},
+	} {
+		for _, held := range []bool{false, true} {
+			eachWay(t, fmt.Sprintf("%s, held %v", tt.desc, held), func(t *testing.T, w way) {
+				l := newLab(t, testproxy.Config{})
+				_, strong, weak := l.strength()
+				l.proxy.SetAuth(strong, weak)
+				if held {
+					require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+					l.newConns()
+				}
+				l.proxy.SetFault(testproxy.OnScheme("Digest", &testproxy.Action{Status: 407, Challenges: tt.offer}))
+				err := w.reach(t.Context(), l.rt, originHost)
+				if !held && strings.HasPrefix(tt.desc, "Basic beside a stale one") {
+					require.NoError(t, err, "nothing has been proved: a fallback")
+					return
+				}
+				require.Error(t, err)
+				require.Error(t, w.reach(t.Context(), l.rt, originHost))
+				require.NotContains(t, l.schemesSent(), "Basic")
+			})
+		}
+	}
+}
+
+// What the proxy has only offered, and what fails here, may be replaced.
+func TestFloorIsNoObstacleToFallback(t *testing.T) {
+	handshake := onToken(negotiateToken, testproxy.Offer("NTLM")) // lists one scheme, as in every handshake
+	for _, tt := range []struct {
+		desc   string
+		change func(l *lab) // between two requests
+	}{
+		{"as before", func(l *lab) {}},
+		{"no longer offered", func(l *lab) {
+			_, _, weak := l.strength()
+			l.proxy.SetAuth(weak)
+		}},
+	} {
+		eachWay(t, "broken, "+tt.desc, func(t *testing.T, w way) {
+			l := newLab(t, testproxy.Config{})
+			strong, _, weak := l.strength()
+			l.proxy.SetAuth(strong, weak)
+			l.proxy.SetFault(handshake)
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+			l.newConns()
+			tt.change(l)
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+			require.Equal(t, []string{"Basic"}, l.schemesSent())
+		})
+	}
+	// A user name that the stronger scheme can't send.
+	eachWay(t, "local", func(t *testing.T, w way) {
+		l := newLab(t, testproxy.Config{})
+		strong, _, weak := l.strength()
+		l.proxy.SetAuth(strong, weak)
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		l.rt.Reset()
+		l.newConns()
+		l.rt = l.transport(user, password)
+		l.rt.Schemes = []proxyauth.Scheme{&ntlm.Scheme{PasswordIsHash: true}, basic.Scheme{}}
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		require.Equal(t, []string{"Basic"}, l.schemesSent())
+	})
+	// Of a handshake in which each 407 lists one scheme, and no other is offered
+	// before or after.
+	eachWay(t, "handshake", func(t *testing.T, w way) {
+		l := newLab(t, testproxy.Config{})
+		strong, second, weak := l.strength()
+		l.proxy.SetAuth(weak, second, strong)
+		for range 3 {
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+			l.newConns()
+		}
+		require.Empty(t, l.proxy.Violations())
+	})
+}
+
+// A handshake that the proxy makes fail where it used to succeed is a downgrade,
+// not a failure of this side.
+func TestFloorHoldsAgainstBadTokens(t *testing.T) {
+	for _, fault := range []ntlmserver.Faults{ntlmserver.GarbageChallenge, ntlmserver.TruncatedChallenge, ntlmserver.NTLMv1Only} {
+		eachWay(t, fmt.Sprint(fault), func(t *testing.T, w way) {
+			l := newLab(t, testproxy.Config{})
+			strong, _, weak := l.strength()
+			l.proxy.SetAuth(strong, weak)
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+			l.newConns()
+			l.proxy.SetAuth(&testproxy.NTLM{Server: &ntlmserver.Server{Users: map[string]string{user: password}, Faults: ntlmserver.Always(fault)}}, weak)
+			for range 2 {
+				require.Error(t, w.reach(t.Context(), l.rt, originHost))
+			}
+			require.Equal(t, []string{"NTLM"}, l.schemesSent())
+		})
+	}
+}
+
+// TestDigestFloor offers a weaker algorithm than before, in each way in which a
+// nonce is replaced.
+func TestDigestFloor(t *testing.T) {
+	weakOffer := func(more string) []string {
+		return []string{`Digest realm="lab", nonce="n", qop="auth"` + more}
+	}
+	for _, tt := range []struct {
+		desc  string
+		offer []string // in answer to Digest
+		times int      // for which it makes no other difference
+	}{
+		{"stale", weakOffer(", stale=true"), 3},
+		{"stale, beside an unknown one", append(weakOffer(", stale=true"), `Digest realm="lab", nonce="n", algorithm=SHA3-512`), 3},
+		{"forgotten", weakOffer(""), 1}, // which the second time is a refusal
+	} {
+		for _, allow := range []bool{false, true} {
+			eachWay(t, fmt.Sprintf("%s, allowed %v", tt.desc, allow), func(t *testing.T, w way) {
+				l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Digest{Realm: "lab", Algorithms: []string{"SHA-256"}}, &testproxy.Basic{Realm: "lab"}}})
+				l.rt.InsecureAllowDowngrade = allow
+				require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				l.newConns()
+				l.proxy.SetFault(testproxy.Times(tt.times, testproxy.OnScheme("Digest", &testproxy.Action{Status: 407, Challenges: tt.offer})))
+				for range tt.times {
+					err := w.reach(t.Context(), l.rt, originHost)
+					if !allow {
+						requireForbidden(t, "Transport.InsecureAllowDowngrade", err)
+					}
+				}
+				weak := 0
+				for _, leg := range l.proxy.Legs() {
+					v := leg.Header.Get("Proxy-Authorization")
+					if v != "" && !strings.Contains(v, "algorithm=SHA-256") {
+						weak++
+					}
+				}
+				require.Equal(t, allow, weak > 0)
+				if !allow {
+					require.NoError(t, w.reach(t.Context(), l.rt, originHost), "the proxy is itself again")
+				}
+			})
+		}
+	}
+}
+
+// A request that has no session to take up, since others have them all, is asked
+// anew, and by a weaker challenge.
+func TestDigestFloorOfNewSessions(t *testing.T) {
+	eachWay(t, "", func(t *testing.T, w way) {
+		strong := &testproxy.Digest{Realm: "lab", Algorithms: []string{"SHA-512-256"}}
+		weak := &testproxy.Digest{Realm: "lab", Algorithms: []string{"SHA-256", "MD5"}}
+		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{strong}})
+		l.adopt(weak)
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		l.newConns()
+		l.proxy.SetAuth(weak)
+		for _, err := range together(20, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
+			requireForbidden(t, "Transport.InsecureAllowDowngrade", err)
+		}
+		for _, leg := range l.proxy.Legs() {
+			v := leg.Header.Get("Proxy-Authorization")
+			require.True(t, v == "" || strings.Contains(v, "algorithm=SHA-512-256"), v)
+		}
+	})
+	// A stronger one is welcome.
+	eachWay(t, "stronger", func(t *testing.T, w way) {
+		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Digest{Realm: "lab"}}})
+		l.rt.Schemes = []proxyauth.Scheme{digest.Scheme{}}
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		strong := &testproxy.Digest{Realm: "lab", Algorithms: []string{"SHA-256"}}
+		l.adopt(strong)
+		l.newConns()
+		l.proxy.SetAuth(strong)
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+	})
+}

@@ -1,0 +1,182 @@
+package e2e_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
+)
+
+// A promise is one that the library makes about security. What SECURITY.md says
+// in general is here in particular: each mistake that a client of proxies is
+// known to have made, by its CVE, and each invariant of the design.
+type promise struct {
+	text  string
+	keeps func(t *testing.T)
+}
+
+// mistakes are those of other clients.
+var mistakes = []promise{
+	{"CVE-2003-1605 (curl): the proxy's credentials don't reach the origin", everyWay(reachesNoOrigin)},
+	{"CVE-2011-1498 (Apache HttpClient): nor does a Proxy-Authorization enter a tunnel", everyWay(ownStaysOutOfTunnels)},
+	{"CVE-2014-1830, CVE-2023-32681 (requests), CVE-2024-24758 (undici): nor does it go along with a redirect", everyWay(followsNoRedirect)},
+	{"CVE-2025-4673 (Go): nor does the program's own", ownFollowsNoRedirect},
+	{"CVE-2014-0015, CVE-2016-0755 (curl): an NTLM connection serves no other user", identitiesShareNothing("NTLM")},
+	{"CVE-2015-3143 (curl): nor a request of nobody", anonymousSharesNothing},
+	{"CVE-2015-3148 (curl): nor does a Negotiate connection", negotiateConnectionsAreOnesOwn},
+	{"CVE-2015-3148 (curl): nor do two identities' at once", negotiateIdentitiesShareNothing},
+	{"CVE-2026-3784 (curl): nor does a tunnel, or a connection, that Basic or Digest has opened", identitiesShareNothing("Basic", "Digest")},
+	{"CVE-2015-3153 (curl): the origin's fields are in no CONNECT", everyWay(originFieldsStayOut)},
+	{"CVE-2011-2192 (curl): Kerberos credentials are not delegated", nothingIsDelegated},
+	{"CVE-2018-16890, CVE-2019-3822 (curl), GO-2026-5543: no length in an NTLM message is believed", lengthsAreNotBelieved},
+	{"CVE-2021-22890 (curl): a TLS session of the proxy is not the origin's", TestProxyTLSState},
+	{"CVE-2022-42915 (curl): a CONNECT that is denied leaves nothing behind", deniedLeavesNothing},
+	{"CVE-2024-11053 (curl): a password in a netrc goes to its host alone", netrcIsForItsHost},
+	{"CVE-2026-6253, CVE-2026-7168 (curl): what was for one proxy does not go to another", otherProxyGetsNothing},
+	{"CVE-2026-8927, CVE-2026-9079 (curl): credentials that were cleared are not sent", clearedIsGone},
+	{"CVE-2026-8927, CVE-2026-9079 (curl): nor ones that have run out", TestLeaseOfAnotherUser},
+	{"CVE-2026-8927, CVE-2026-9079 (curl): nor does a connection of theirs go on after they were replaced", TestNTLMChangeOfUser},
+	{"CVE-2026-86414 (curl): a 401 to CONNECT does not get the origin's credentials", connect401GetsNothing},
+	{"CVE-2009-1836, CVE-2009-2061, CVE-2013-0776 (browsers): an answer to CONNECT is not the origin's", everyWay(connectAnswerIsNotTheOrigins)},
+	{"CVE-2016-4644 (Apple): credentials are not used for a weaker scheme", everyWay(noDowngrade)},
+	{"CVE-2026-1502 (CPython): no line end gets into a CONNECT", everyWay(controlsInHosts)},
+	{"CVE-2016-5386 (httpoxy): HTTP_PROXY of a CGI program is a request's header", TestHTTPProxyOfCGIIsNotRead},
+	{"CVE-2025-62168 (squid): credentials that an error page repeats are not shown, nor logged", TestEchoedCredentialsAreNotShown},
+	{"CVE-2025-62168 (squid): nor ones that a malformed answer repeats", TestEchoIsNotQuoted},
+}
+
+// invariantPromises are the invariants of the design, by number.
+var invariantPromises = []promise{
+	{"1. Proxy-Authorization goes to the proxy that it is for, not to the origin", everyWay(reachesNoOrigin)},
+	{"1. not into a tunnel", everyWay(ownStaysOutOfTunnels)},
+	{"1. not along with a redirect", everyWay(followsNoRedirect)},
+	{"1. not to another proxy to which a redirect leads", everyWay(goesToNoOtherProxy)},
+	{"1. not to another host, port or scheme", TestProxiesShareNothing},
+	{"1. not to a proxy that the program has not allowed", onlyToAllowedProxies},
+	{"1. and the user info of the proxy's URL to nobody", TestUserInfoIsNotSent},
+
+	{"2. The request is not modified, its body closed, and resp.Request the caller's", TestRequestIsNotModified},
+	{"2. nor is its body lost on a connection that nobody has authenticated", TestConnectionOfFreeHost},
+
+	{"3. An answer to CONNECT is not returned as the origin's, whatever it is", connectAnswers},
+	{"3. and a 407 in a tunnel is the origin's", everyWay(originsOwn407)},
+
+	{"4. A connection of one identity serves no other", identitiesShareNothing("Basic", "Digest", "NTLM")},
+	{"4. nor a request of nobody", anonymousSharesNothing},
+	{"4. nor one that its caller authenticates", TestNTLMIdentities},
+	{"4. nor does one that a caller has authenticated serve another", TestCallersAuthorization},
+	{"4. nor one after the credentials were replaced and Reset", replacedIsGone},
+	{"4. or have run out", TestLeaseOfAnotherUser},
+	{"4. or were refused", TestNTLMChangeOfUser},
+
+	{"5. The origin's fields are in no CONNECT and no opening leg", everyWay(originFieldsStayOut)},
+
+	{"6. What TLS trusts of the origin's is not trusted of a proxy", TestProxyTLS},
+	{"6. and neither sessions nor certificates are shared", TestProxyTLSState},
+
+	{"7. No control character gets from a host to the wire", everyWay(controlsInHosts)},
+	{"7. nor from a user name or password", TestControlsInCredentials},
+	{"7. nor from the user info of a URL", controlsInUserInfo},
+	{"7. nor from a challenge", TestControlsInChallenges},
+	{"7. nor a line end from what the program adds to CONNECT", controlsInConnectHeader},
+	{"7. nor from its request", controlsInRequest},
+	{"7. nor from a scheme of its own", controlsInAuthorization},
+	{"7. What is outside ASCII goes out as UTF-8", TestCredentialsOutsideASCII},
+
+	{"8. A secret that was refused is sent once", everyWay(refusedOnce)},
+	{"8. also where what opened has proved nothing", TestFirstMessageProvesNothing},
+	{"8. or somebody other than the proxy has answered", TestForeignAnswerProvesNothing},
+	{"8. or the refusal is a 401", TestUnauthorizedTunnel},
+	{"8. and little more often where the refusal is a closed connection", TestRefusedByClosing},
+	{"8. or comes late", TestSlowRefusal},
+	{"8. or too late for those who ask", TestImpatientCallers},
+	{"8. A weaker scheme is refused", everyWay(noDowngrade)},
+	{"8. and a weaker algorithm", weakerAlgorithm},
+	{"8. Basic in cleartext can be forbidden", basicInCleartext},
+
+	{"9. No secret is in an error", TestErrorsHaveNoSecrets},
+	{"9. nor in a log, a trace, or the Transport", TestTransportShowsNoSecrets},
+	{"9. nor in a value that is printed", TestValuesHaveNoSecrets},
+	{"9. however it is printed", besideTheRoot("TestSecretIsNotPrintedByAnyVerb")},
+	{"9. encoded", besideTheRoot("TestSecretIsNotEncoded")},
+	{"9. logged", besideTheRoot("TestSecretIsNotLogged")},
+	{"9. or panicked with", besideTheRoot("TestSecretIsNotInPanic")},
+
+	{"10. Every loop over what a peer sends has a bound", besideTheRoot("TestBoundsAreNamed")},
+	{"10. which holds for time", TestHostileProxy},
+	{"10. for legs", TestLegsAreBounded},
+	{"10. for passwords", TestAnswersAreBounded},
+	{"10. for challenges and parameters", besideTheRoot("TestParseChallengesLimits")},
+	{"10. for bytes and memory", TestHostileSizes},
+	{"10. and for connections", TestHostileOrder},
+
+	{"11. What is malformed is an error", malformedIsAnError},
+	{"11. also in the files of credentials", malformedFiles},
+
+	{"12. Nothing is left behind", everyWay(noConnectionLeft)},
+	{"12. also of tunnels that were denied", deniedLeavesNothing},
+
+	{"13. What a proxy proves is compared in constant time", comparedInConstantTime},
+	{"13. and wholly", forgeriesAreRefused},
+	{"13. Nonces come from crypto/rand", noncesAreRandom},
+
+	{"14. HTTP_PROXY is not read where REQUEST_METHOD is set", TestHTTPProxyOfCGIIsNotRead},
+}
+
+func TestSecurity(t *testing.T) {
+	for _, list := range [][]promise{mistakes, invariantPromises} {
+		for _, p := range list {
+			t.Run(p.text, p.keeps)
+		}
+	}
+}
+
+// besideTheRoot says that a test of the root package keeps a promise, which must be
+// there.
+func besideTheRoot(name string) func(t *testing.T) {
+	return func(t *testing.T) {
+		files, err := filepath.Glob("../../*_test.go")
+		require.NoError(t, err)
+		for _, file := range files {
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+			require.NoError(t, err)
+			if slices.ContainsFunc(f.Decls, func(d ast.Decl) bool {
+				f, ok := d.(*ast.FuncDecl)
+				return ok && f.Recv == nil && f.Name.Name == name
+			}) {
+				return
+			}
+		}
+		t.Errorf("no %s in %q", name, files)
+	}
+}
+
+// everyWay checks a promise with every mechanism, forwarded and tunnelled.
+func everyWay(keeps func(t *testing.T, l *lab, w way)) func(t *testing.T) {
+	return func(t *testing.T) {
+		for i, mechanism := range allMechanisms() {
+			for _, w := range ways {
+				t.Run(mechanism.Scheme()+" "+w.desc, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						keeps(t, newLab(t, testproxy.Config{Auth: allMechanisms()[i : i+1]}), w)
+					})
+				})
+			}
+		}
+		for _, w := range ways {
+			r := newRealm(t, kdc.Principal{Name: "bob", Password: "hunter2", Enctypes: []int32{kdc.AES128SHA1}})
+			bubble(t, "Negotiate "+w.desc, func(t *testing.T) {
+				keeps(t, newNegotiateLab(t, r, spnegoserver.Mechanism{}, testproxy.Config{}).lab, w)
+			})
+		}
+	}
+}

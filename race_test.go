@@ -1,5 +1,0 @@
-//go:build race
-
-package proxyauth_test
-
-const raceEnabled = true

@@ -1,4 +1,0 @@
-package proxyauth
-
-// MaxStats bounds the proxies that are counted on their own.
-const MaxStats = maxStats
