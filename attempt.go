@@ -43,12 +43,13 @@ type attempt struct {
 	// this proxy's credentials. It waits for nobody, and has none.
 	within bool
 
-	method  *method // in use, nil while none is known
-	session Session // of method, nil while not begun
-	fresh   bool    // session answers a challenge of this attempt
-	sent    bool    // the last leg carried session's authorization
-	astray  bool    // it went to a target for which the proxy may ask nothing
-	flight  *flight // held by this attempt, or nil
+	method  *method  // in use, nil while none is known
+	session *session // of method, nil while not begun
+	fresh   bool     // session answers a challenge of this attempt
+	stale   bool     // session has been called stale
+	sent    bool     // the last leg carried session's authorization
+	astray  bool     // it went to a target for which the proxy may ask nothing
+	flight  *flight  // held by this attempt, or nil
 
 	last       *http.Response // the last 407, or what ended the attempt
 	challenges []Challenge    // of last
@@ -62,12 +63,7 @@ type attempt struct {
 }
 
 // handshakes reports whether the session's exchange may take several legs.
-func (a *attempt) handshakes() bool { return isHandshaker(a.session) }
-
-func isHandshaker(s Session) bool {
-	_, ok := s.(Handshaker)
-	return ok
-}
+func (a *attempt) handshakes() bool { return a.session.handshakes() }
 
 // binds reports whether the method in use authenticates connections.
 func (a *attempt) binds() bool { return a.method != nil && a.method.binds() }
@@ -85,7 +81,7 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 		}
 		if a.legs > 2*maxLegs {
 			a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), errLapsed})
-			return "", a.fail(NoCredentials, nil) // they expire before they can be sent
+			return "", a.fail(CauseNoCredentials, nil) // they expire before they can be sent
 		}
 		if a.method.lapsed() {
 			handshake := a.handshakes() && a.turns > 0
@@ -95,9 +91,12 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 			}
 			continue
 		}
-		v, err := a.session.Authorization(ctx, leg)
+		v, err := a.session.authorization(ctx, leg)
 		if err == nil && hasControls(v) {
 			err = errors.New("proxyauth: authorization with control characters")
+		}
+		if err == nil && a.weakened() {
+			return "", a.fail(CausePolicyForbids, errDowngrade)
 		}
 		if err == nil {
 			a.turns++
@@ -112,7 +111,7 @@ func (a *attempt) authorize(ctx context.Context, leg Leg, conn *tls.ConnectionSt
 			return "", context.Cause(ctx)
 		}
 		if errors.Is(err, ErrBodyNotReplayable) {
-			return "", a.fail(BodyNotReplayable, err)
+			return "", a.fail(CauseBodyNotReplayable, err)
 		}
 		switch {
 		case errors.Is(err, ErrHeldBack):
@@ -133,13 +132,13 @@ func (a *attempt) challenged(ctx context.Context, resp *http.Response) error {
 	challenges, malformed := ParseChallenges(resp.Header)
 	a.last, a.challenges = resp, challenges
 	if a.within {
-		return a.fail(NoCredentials, errWithin)
+		return a.fail(CauseNoCredentials, errWithin)
 	}
 	if len(challenges) == 0 {
 		return a.unchallenged(ctx, malformed)
 	}
 	if a.legs >= maxLegs {
-		return a.fail(HandshakeBroken, errors.New("proxyauth: too many challenges"))
+		return a.fail(CauseHandshakeBroken, errors.New("proxyauth: too many challenges"))
 	}
 	if !a.sent {
 		a.session, a.offer = nil, challenges
@@ -157,13 +156,14 @@ func (a *attempt) challenged(ctx context.Context, resp *http.Response) error {
 
 // proceed asks the session to go on.
 func (a *attempt) proceed(ctx context.Context) error {
-	c, ok := a.session.(Continuer)
-	if !ok {
-		return ErrRejected
+	surprising := a.handshakes() && !a.session.last.More
+	err := a.session.proceed(ctx, a.own(a.method.scheme))
+	if errors.Is(err, errStaleOnce) {
+		if err = nil; a.stale {
+			err = errSessionExpired
+		}
+		a.stale = true
 	}
-	h, ok := c.(Handshaker)
-	surprising := ok && h.Final()
-	err := c.Continue(ctx, a.own(a.method.scheme))
 	if err == nil && surprising {
 		a.method.habit.wentOn(a.turns)
 	}
@@ -175,8 +175,6 @@ var errAccepted = errors.New("proxyauth: the proxy has accepted the scheme befor
 // next does what the outcome of a session's Continue asks for.
 func (a *attempt) next(ctx context.Context, err error) error {
 	switch {
-	case err == nil && a.weakened(a.method, a.session):
-		return a.fail(PolicyForbids, errDowngrade)
 	case err == nil:
 		a.fresh = true
 		return nil
@@ -184,19 +182,19 @@ func (a *attempt) next(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	case errors.Is(err, ErrRejected):
 		return a.refused(ctx, err)
-	case errors.Is(err, ErrComplete):
+	case errors.Is(err, errComplete):
 		a.p.prove(ctx, a.method)
 		a.shelve()
-		return a.fail(NoChallenge, ErrComplete)
-	case errors.Is(err, ErrSessionExpired) && !a.fresh:
+		return a.fail(CauseNoChallenge, errComplete)
+	case errors.Is(err, errSessionExpired) && !a.fresh:
 		a.p.doubt(a.method)
 		a.session = nil
-	case errors.Is(err, ErrSessionExpired):
+	case errors.Is(err, errSessionExpired):
 		// As soon as the proxy has challenged: this goes in circles. It is no
 		// refusal of the credentials, nor a reason to send them in a weaker scheme.
 		a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
-		return a.fail(HandshakeBroken, nil)
-	case errors.Is(err, ErrHandshakeBroken) && a.broken+1 < maxBroken:
+		return a.fail(CauseHandshakeBroken, nil)
+	case errors.Is(err, errHandshakeBroken) && a.broken+1 < maxBroken:
 		a.broken++
 		a.leave()
 		a.session = nil
@@ -230,7 +228,7 @@ func (a *attempt) another(m *method) error {
 		return nil
 	}
 	a.tried = append(a.tried, &SchemeError{m.scheme.Name(), a.p.refused.why(m.print)})
-	return a.fail(CredentialsRejected, nil)
+	return a.fail(CauseCredentialsRejected, nil)
 }
 
 // rejected ends the attempt with a refusal of the credentials after which there is
@@ -238,14 +236,14 @@ func (a *attempt) another(m *method) error {
 func (a *attempt) rejected(ctx context.Context, err error) error {
 	a.p.refuse(ctx, a.method)
 	a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), ErrRejected})
-	return a.fail(CredentialsRejected, err)
+	return a.fail(CauseCredentialsRejected, err)
 }
 
 // unchallenged takes a 407 that has no challenge.
 func (a *attempt) unchallenged(ctx context.Context, malformed error) error {
 	if a.sent && a.opens() {
 		// Nothing has been proved yet that could be refused.
-		return a.next(ctx, cmp.Or(malformed, ErrHandshakeBroken))
+		return a.next(ctx, cmp.Or(malformed, errHandshakeBroken))
 	}
 	if a.sent {
 		// If the proxy has accepted the credentials, this 407 may well come
@@ -257,9 +255,9 @@ func (a *attempt) unchallenged(ctx context.Context, malformed error) error {
 		}
 	}
 	if malformed != nil {
-		return a.fail(MalformedChallenge, malformed)
+		return a.fail(CauseMalformedChallenge, malformed)
 	}
-	return a.fail(NoChallenge, nil)
+	return a.fail(CauseNoChallenge, nil)
 }
 
 // accepted takes the answer to the last leg that is not a 407.
@@ -270,10 +268,10 @@ func (a *attempt) accepted(ctx context.Context, resp *http.Response) error {
 		return nil
 	}
 	a.noteAnswer()
-	if v, ok := a.session.(Verifier); ok {
+	if v, ok := a.session.Session.(Verifier); ok {
 		if err := v.Verify(resp); err != nil {
 			a.last = resp
-			return a.fail(ProxyNotVerified, err)
+			return a.fail(CauseProxyNotVerified, err)
 		}
 	}
 	if !a.isProof(resp.StatusCode) {

@@ -41,7 +41,7 @@ func (f *forwarding) settled() bool {
 	if f.method.habit.perRequest.Load() {
 		return f.p.accepts(f.method) // a token does not depend on a challenge
 	}
-	_, continues := f.session.(Continuer)
+	_, continues := f.session.Session.(Continuer)
 	return !continues && f.flight == nil
 }
 
@@ -57,7 +57,7 @@ type outgoing struct {
 func (f *forwarding) outgoing(auth string) (*http.Request, error) {
 	body, err := f.body()
 	if err != nil {
-		return nil, f.fail(BodyNotReplayable, err)
+		return nil, f.fail(CauseBodyNotReplayable, err)
 	}
 	f.bodySent = true
 	if auth == "" && body == f.req.Body {

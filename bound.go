@@ -19,7 +19,7 @@ func (p *proxy) dialBound(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	if !o.binds() {
-		return nil, o.fail(SchemeFailed, errMethodChanged)
+		return nil, o.fail(CauseSchemeFailed, errMethodChanged)
 	}
 	for o.legs < maxLegs {
 		auth, err := o.step(ctx)
@@ -36,16 +36,16 @@ func (p *proxy) dialBound(ctx context.Context) (net.Conn, error) {
 		}
 		switch {
 		case passed && o.wire == nil && !o.p.accepts(o.method):
-			return nil, o.fail(HandshakeBroken, fmt.Errorf("%w (status %d)", errClosedEarly, o.last.StatusCode))
+			return nil, o.fail(CauseHandshakeBroken, fmt.Errorf("%w (status %d)", errClosedEarly, o.last.StatusCode))
 		case passed && o.wire == nil:
 			o.session = nil // the next connection is for the request
 		case auth != "" || passed:
 			free := passed && o.opens()
 			if free && o.p.free.add(o.target) {
-				return nil, o.fail(SchemeFailed, errFree)
+				return nil, o.fail(CauseSchemeFailed, errFree)
 			}
 			if free && o.last.StatusCode/100 == 5 {
-				return nil, o.fail(ProxyFailed, nil) // it does ask for this host, and can't now
+				return nil, o.fail(CauseProxyFailed, nil) // it does ask for this host, and can't now
 			}
 			conn := newBoundConn(ctx, &o, auth)
 			conn.target, conn.astray = requestTarget(o.req), free
@@ -53,7 +53,7 @@ func (p *proxy) dialBound(ctx context.Context) (net.Conn, error) {
 			return conn, nil
 		}
 	}
-	return nil, o.fail(HandshakeBroken, errClosedEarly)
+	return nil, o.fail(CauseHandshakeBroken, errClosedEarly)
 }
 
 type openingKey struct{}
@@ -101,8 +101,7 @@ func (o *opening) step(ctx context.Context) (final string, err error) {
 	if auth == "" {
 		return "", o.fail(o.verdict(), nil)
 	}
-	h, ok := o.session.(Handshaker)
-	last := !ok || h.Final()
+	last := !o.opens()
 	if last && !o.holdsBack() {
 		return auth, nil
 	}
@@ -120,8 +119,7 @@ func (o *opening) step(ctx context.Context) (final string, err error) {
 // oneLeg reports whether the exchange took a single authorization, which could be
 // expected to complete it.
 func (o *opening) oneLeg() bool {
-	h, ok := o.session.(Handshaker)
-	return o.turns <= 1 && (!ok || h.Final())
+	return o.turns <= 1 && !o.opens()
 }
 
 // holdsBack reports whether an authorization that could complete the exchange is

@@ -23,17 +23,17 @@ type BoundConn struct {
 
 // NewBoundConn returns what an opening with scheme leaves behind on conn: auth is
 // to go with the first request. If leading is set, it has the flight.
-func NewBoundConn(conn net.Conn, scheme Scheme, session Session, auth string, leading bool) *BoundConn {
+func NewBoundConn(conn net.Conn, scheme Scheme, s Session, auth string, leading bool) *BoundConn {
 	t := &Transport{Base: &http.Transport{}, Schemes: []Scheme{scheme}}
-	s, err := t.use()
+	state, err := t.use()
 	if err != nil {
 		panic(err)
 	}
-	p := newProxy(s, keyOf(&url.URL{Scheme: "http", Host: "proxy.example.com:3128"}))
+	p := newProxy(state, keyOf(&url.URL{Scheme: "http", Host: "proxy.example.com:3128"}))
 	m := &method{scheme: scheme, habit: &p.habits[0], creds: Credentials{Username: "ann", Password: NewSecret("s3cret")}}
-	m.print = s.refused.fingerprint(p.name, m.creds)
+	m.print = state.refused.fingerprint(p.name, m.creds)
 	p.choose(m)
-	o := opening{dialogue{attempt: attempt{p: p, op: opForward, onConn: true, single: true, method: m, session: session, sent: true}}}
+	o := opening{dialogue{attempt: attempt{p: p, op: opForward, onConn: true, single: true, method: m, session: &session{Session: s, scheme: scheme}, sent: true}}}
 	o.wire = &wire{Conn: conn, br: bufio.NewReader(conn)}
 	if leading {
 		o.flight, _ = p.takeOff(context.Background(), false)

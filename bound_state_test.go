@@ -65,7 +65,7 @@ func TestBoundConnFails(t *testing.T) {
 				proxy.Close()
 				return hearWhole(t, c, "")
 			},
-			cause: proxyauth.HandshakeBroken,
+			cause: proxyauth.CauseHandshakeBroken,
 		}, {
 			desc: "closed before the answer",
 			do: func(t *testing.T, c *proxyauth.BoundConn, proxy net.Conn) error {
@@ -73,7 +73,7 @@ func TestBoundConnFails(t *testing.T) {
 				proxy.Close()
 				return hearWhole(t, c, "")
 			},
-			cause: proxyauth.HandshakeBroken,
+			cause: proxyauth.CauseHandshakeBroken,
 		}, {
 			desc: "closed within the answer's head",
 			do: func(t *testing.T, c *proxyauth.BoundConn, proxy net.Conn) error {
@@ -83,7 +83,7 @@ func TestBoundConnFails(t *testing.T) {
 				proxy.Close()
 				return hearWhole(t, c, "")
 			},
-			cause: proxyauth.HandshakeBroken,
+			cause: proxyauth.CauseHandshakeBroken,
 		}, {
 			desc: "another challenge instead of an answer",
 			do: func(t *testing.T, c *proxyauth.BoundConn, proxy net.Conn) error {
@@ -91,7 +91,7 @@ func TestBoundConnFails(t *testing.T) {
 				say(t, proxy, strings.Replace(a407, ": One", ": One again", 1))
 				return hearWhole(t, c, "")
 			},
-			cause: proxyauth.HandshakeBroken,
+			cause: proxyauth.CauseHandshakeBroken,
 		}, {
 			desc: "closed before the request is written",
 			do: func(t *testing.T, c *proxyauth.BoundConn, proxy net.Conn) error {
@@ -99,7 +99,7 @@ func TestBoundConnFails(t *testing.T) {
 				_, err := io.WriteString(c, aGet)
 				return err
 			},
-			cause: proxyauth.HandshakeBroken,
+			cause: proxyauth.CauseHandshakeBroken,
 		}, {
 			desc: "refused on another connection meanwhile",
 			do: func(t *testing.T, c *proxyauth.BoundConn, proxy net.Conn) error {
@@ -108,7 +108,7 @@ func TestBoundConnFails(t *testing.T) {
 				hear(t, proxy, "")
 				return err
 			},
-			cause: proxyauth.SchemeFailed,
+			cause: proxyauth.CauseSchemeFailed,
 		}, {
 			desc: "refused while the body is written",
 			do: func(t *testing.T, c *proxyauth.BoundConn, proxy net.Conn) error {
@@ -119,7 +119,7 @@ func TestBoundConnFails(t *testing.T) {
 				_, err := c.Conn.(io.ReaderFrom).ReadFrom(strings.NewReader("body"))
 				return err
 			},
-			cause: proxyauth.CredentialsRejected,
+			cause: proxyauth.CauseCredentialsRejected,
 		}, {
 			desc: "token too old",
 			do: func(t *testing.T, c *proxyauth.BoundConn, proxy net.Conn) error {
@@ -129,7 +129,7 @@ func TestBoundConnFails(t *testing.T) {
 				_, err := io.WriteString(c, aGet)
 				return err
 			},
-			cause: proxyauth.HandshakeBroken,
+			cause: proxyauth.CauseHandshakeBroken,
 		},
 	} {
 		bubble(t, tt.desc, func(t *testing.T) {

@@ -21,16 +21,21 @@ import (
 // refuses by challenging without one.
 type oneLeg struct{ proxyauth.Scheme }
 
-func (oneLeg) Name() string          { return "One" }
-func (oneLeg) BindsConnection() bool { return true }
+func (oneLeg) Name() string { return "One" }
 
-func (oneLeg) Authorization(context.Context, proxyauth.Leg) (string, error) { return "One token", nil }
+func (oneLeg) Properties() proxyauth.SchemeProperties {
+	return proxyauth.SchemeProperties{BindsConnection: true}
+}
 
-func (oneLeg) Continue(_ context.Context, challenges []proxyauth.Challenge) error {
+func (oneLeg) Authorization(context.Context, proxyauth.Leg) (proxyauth.Authorization, error) {
+	return proxyauth.Authorization{Value: "One token"}, nil
+}
+
+func (oneLeg) Continue(_ context.Context, challenges []proxyauth.Challenge) (proxyauth.Next, error) {
 	if len(challenges) > 0 && challenges[0].Token68 != "" {
-		return proxyauth.ErrHandshakeBroken
+		return proxyauth.Broken, nil
 	}
-	return proxyauth.ErrRejected
+	return proxyauth.Refused, nil
 }
 
 const spliced = "Proxy-Authorization: One token\r\n"

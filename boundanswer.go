@@ -182,7 +182,7 @@ func (c *boundConn) judgeFirst(o *opening, resp *http.Response, refused bool) er
 	// What is to be done about a refusal is decided where the request is.
 	info := o.info(opForward)
 	err := o.challenged(ctx, resp)
-	if errors.Is(err, ErrComplete) {
+	if errors.Is(err, errComplete) {
 		c.held = withoutChallenges(c.held)
 		return nil
 	}
@@ -191,9 +191,9 @@ func (c *boundConn) judgeFirst(o *opening, resp *http.Response, refused bool) er
 	}
 	c.p.challenged(info, resp)
 	if o.method == nil {
-		return o.fail(SchemeFailed, nil)
+		return o.fail(CauseSchemeFailed, nil)
 	}
-	return o.fail(HandshakeBroken, errAskedAgain)
+	return o.fail(CauseHandshakeBroken, errAskedAgain)
 }
 
 // withoutChallenges returns data, which begins with the head of an answer, without what

@@ -31,13 +31,13 @@ const (
 // Reasons for which a connection is of no use before its first answer.
 var (
 	errMethodChanged = errors.New("proxyauth: another method has been chosen meanwhile")
-	errElsewhere     = fmt.Errorf("%w: the proxy had asked nothing for another host", ErrHandshakeBroken)
+	errElsewhere     = fmt.Errorf("%w: the proxy had asked nothing for another host", errHandshakeBroken)
 	errFree          = errors.New("proxyauth: the proxy asks nothing for this host")
-	errWithdrawn     = fmt.Errorf("%w: the proxy offers the scheme no longer", ErrHandshakeBroken)
-	errCutOff        = fmt.Errorf("%w: the connection was closed", ErrHandshakeBroken)
+	errWithdrawn     = fmt.Errorf("%w: the proxy offers the scheme no longer", errHandshakeBroken)
+	errCutOff        = fmt.Errorf("%w: the connection was closed", errHandshakeBroken)
 	errUnanswered    = fmt.Errorf("%w before the request was answered", errCutOff)
-	errAskedAgain    = fmt.Errorf("%w: the proxy does not finish it", ErrHandshakeBroken)
-	errClosedEarly   = fmt.Errorf("%w: the proxy lets what opens the connection pass, and closes it", ErrHandshakeBroken)
+	errAskedAgain    = fmt.Errorf("%w: the proxy does not finish it", errHandshakeBroken)
+	errClosedEarly   = fmt.Errorf("%w: the proxy lets what opens the connection pass, and closes it", errHandshakeBroken)
 )
 
 // A boundConn is a connection for forwarded requests that authenticates itself.
@@ -93,7 +93,7 @@ func newBoundConn(ctx context.Context, o *opening, auth string) *boundConn {
 		ctx:     context.WithoutCancel(ctx),
 		p:       o.p,
 		method:  o.method,
-		broken:  o.fail(HandshakeBroken, nil),
+		broken:  o.fail(CauseHandshakeBroken, nil),
 		flight:  o.flight,
 		proof:   auth != "" && o.proves(),
 		used:    o.wire.used,
@@ -234,7 +234,7 @@ func (c *boundConn) unfit() error {
 		return c.failure(errCutOff)
 	case current != c.method || c.method.lapsed() || !proved && c.flight == nil:
 		e := c.failure(errMethodChanged)
-		e.Cause = SchemeFailed
+		e.Cause = CauseSchemeFailed
 		return e
 	}
 	return nil
@@ -329,7 +329,7 @@ func (c *boundConn) unwritten(err error) error {
 		return *verdict
 	case c.p.refused.has(c.method.print):
 		e := c.failure(err)
-		e.Cause = CredentialsRejected
+		e.Cause = CauseCredentialsRejected
 		return e
 	case c.judged.Load():
 		return err

@@ -47,7 +47,7 @@ func (a *attempt) start(ctx context.Context, conn *tls.ConnectionState) error {
 	switch {
 	case a.single && len(a.tried) == 0:
 		// Which other one may be used is decided where the request is.
-		return a.fail(SchemeFailed, errMethodChanged)
+		return a.fail(CauseSchemeFailed, errMethodChanged)
 	case a.single:
 		return a.fail(a.verdict(), nil)
 	case len(a.challenges) == 0:
@@ -63,23 +63,21 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 	if len(own) == 0 {
 		if len(a.challenges) > 0 {
 			if a.single {
-				return false, a.fail(HandshakeBroken, errWithdrawn)
+				return false, a.fail(CauseHandshakeBroken, errWithdrawn)
 			}
 			a.method = nil // no longer offered
 			return false, nil
 		}
-		if a.session = a.p.checkOut(a.method); a.session != nil {
-			a.fresh = false
-			return true, nil
-		}
 	}
 	s, err := a.open(ctx, a.method, own, conn)
 	switch {
-	case err == nil && len(own) == 0 && a.p.lost.has(a.method.print) && !isHandshaker(s):
+	case err == nil && len(own) == 0 && a.p.lost.has(a.method.print) && !s.handshakes() && a.p.acceptedSession(a.method) == nil:
 		return true, nil // to ask costs nothing if there is no answer to that either
 	case err == nil:
 		a.session, a.fresh = s, len(own) > 0
-		a.p.count.handshakes.Add(1)
+		if len(own) > 0 || a.p.acceptedSession(a.method) == nil {
+			a.p.count.handshakes.Add(1)
+		}
 		return true, nil
 	case errors.Is(err, ErrChallengeRequired) && len(own) == 0:
 		return true, nil
@@ -89,8 +87,6 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 		return false, a.refused(ctx, err)
 	case errors.Is(err, ErrHeldBack):
 		return false, a.heldBack(a.method, err)
-	case errors.Is(err, errDowngrade):
-		return false, a.fail(PolicyForbids, err)
 	}
 	a.giveUp(a.method.index, err)
 	return false, nil
@@ -130,7 +126,7 @@ func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
 			continue
 		}
 		if a.downgraded(i) {
-			return a.fail(PolicyForbids, errDowngrade)
+			return a.fail(CausePolicyForbids, errDowngrade)
 		}
 		chosen, err := a.try(ctx, i, conn)
 		if chosen || err != nil {
@@ -158,7 +154,7 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 		realm = own[0].Params["realm"]
 	}
 	m, err := a.p.credentials(ctx, index, realm, len(own) == 0)
-	var s Session
+	var s *session
 	if err == nil {
 		s, err = a.open(ctx, m, own, conn)
 	}
@@ -175,8 +171,6 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 		return a.try(ctx, index, conn)
 	case m != nil && !m.ambient && errors.Is(err, ErrHeldBack):
 		return false, a.heldBack(m, err)
-	case errors.Is(err, errDowngrade):
-		return false, a.fail(PolicyForbids, err)
 	case m != nil || errors.Is(err, ErrNoCredentials):
 		a.giveUp(index, err)
 		return false, nil
@@ -197,27 +191,26 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 // in no scheme.
 func (a *attempt) heldBack(m *method, err error) error {
 	a.tried = append(a.tried, &SchemeError{m.scheme.Name(), err})
-	return a.fail(SchemeFailed, nil)
+	return a.fail(CauseSchemeFailed, nil)
 }
 
 // unsupplied ends the attempt for want of credentials that can be sent.
 func (a *attempt) unsupplied(scheme Scheme, err error) error {
 	a.tried = append(a.tried, &SchemeError{scheme.Name(), err})
 	if errors.Is(err, ErrRejected) {
-		return a.fail(CredentialsRejected, nil)
+		return a.fail(CauseCredentialsRejected, nil)
 	}
-	return a.fail(NoCredentials, nil)
+	return a.fail(CauseNoCredentials, nil)
 }
 
-func (a *attempt) open(ctx context.Context, m *method, own []Challenge, conn *tls.ConnectionState) (Session, error) {
-	s, err := m.scheme.NewSession(ctx, Exchange{Proxy: a.p.url, Credentials: m.creds, Challenges: own, TLS: conn})
-	if err == nil && len(own) > 0 && a.weakened(m, s) {
-		return nil, errDowngrade
+func (a *attempt) open(ctx context.Context, m *method, own []Challenge, conn *tls.ConnectionState) (*session, error) {
+	ex := Exchange{Proxy: a.p.url, Credentials: m.creds, Challenges: own, TLS: conn, Accepted: a.p.acceptedSession(m)}
+	s, err := m.scheme.NewSession(ctx, ex)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		a.turns = 0
-	}
-	return s, err
+	a.turns, a.stale = 0, false
+	return &session{Session: s, scheme: m.scheme}, nil
 }
 
 // own returns the challenges of the last 407 that are for scheme.
@@ -238,13 +231,13 @@ func (a *attempt) verdict() Cause {
 	}
 	switch {
 	case slices.ContainsFunc(a.tried, func(t *SchemeError) bool { return errors.Is(t, ErrForbidden) }):
-		return PolicyForbids
+		return CausePolicyForbids
 	case all(ErrUnsupportedChallenge): // or nothing in common at all
-		return NoCommonScheme
+		return CauseNoCommonScheme
 	case all(ErrNoCredentials):
-		return NoCredentials
-	case errors.Is(a.tried[len(a.tried)-1], ErrHandshakeBroken):
-		return HandshakeBroken
+		return CauseNoCredentials
+	case errors.Is(a.tried[len(a.tried)-1], errHandshakeBroken):
+		return CauseHandshakeBroken
 	}
-	return SchemeFailed
+	return CauseSchemeFailed
 }

@@ -7,34 +7,41 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"time"
 )
 
-// Credentials are what a user proves to a proxy.
+// Credentials are a user name and a secret.
 type Credentials struct {
-	// Username is the name of the user in the form that the proxy expects;
-	// for Active Directory this may be `DOMAIN\user` or user@realm.
+	// Username is the name of the user in the form that the proxy expects. For
+	// Active Directory this may be `DOMAIN\user` or user@realm.
 	Username string
 
-	// Password is the password or, for a scheme that says so, another secret
-	// such as a token.
+	// Password is the password or, for a scheme that documents it, another
+	// secret such as a token.
 	Password Secret
+
+	// Expires is the time, by the wall clock, from which on the credentials must
+	// not be sent. The zero time means that they don't expire.
+	Expires time.Time
 }
 
 // A CredentialsProvider supplies the credentials for a proxy. It must be safe for
-// concurrent use.
+// concurrent use. It may implement [CredentialsObserver] as well.
 //
 // A Transport asks when a proxy challenges it for the first time, and remembers
-// the answer for as long as the proxy accepts it or, of an [ExpiringProvider],
-// until its time has passed. After a refusal it asks again with the refused
-// credentials in [CredentialsRequest.Rejected]; an answer that has been refused
-// before is not sent a second time.
+// the answer for the proxy until it expires or is refused. All requests through
+// this proxy then use it, so different identities need a Transport each, or user
+// info in the proxy's URL. After a refusal the Transport asks again. An answer that
+// has been refused before is not sent a second time.
 type CredentialsProvider interface {
 	// Credentials returns the credentials for req, which it must not change.
-	// An error that wraps [ErrNoCredentials] says that it has none; any other
-	// error, that it could not find out.
+	// The error wraps [ErrNoCredentials] if the provider has none. Any other
+	// error means that the provider has failed. Credentials that have expired
+	// are an error.
 	//
-	// Requests that it makes itself must have ctx, or be made by another
-	// client: through the same proxy they are sent without credentials.
+	// Requests that the provider makes itself must use ctx or another client.
+	// With ctx, they are sent through the Transport without credentials and wait
+	// for no other request.
 	Credentials(ctx context.Context, req *CredentialsRequest) (Credentials, error)
 }
 
@@ -46,14 +53,12 @@ func (f CredentialsFunc) Credentials(ctx context.Context, req *CredentialsReques
 	return f(ctx, req)
 }
 
-// A CredentialsRequest says which credentials are asked for.
+// A CredentialsRequest describes the credentials that are needed.
 type CredentialsRequest struct {
-	// Proxy is the proxy's URL with nothing but scheme and host, the latter
-	// with a port.
+	// Proxy is the proxy's URL, reduced to scheme, host and port.
 	Proxy *url.URL
 
-	// UserInfo is what the user info of the proxy's URL said, nil if it had
-	// none.
+	// UserInfo is the user info of the proxy's URL, nil if it has none.
 	UserInfo *Credentials
 
 	// Scheme is the auth-scheme that the credentials are for, such as "Basic".
@@ -65,20 +70,45 @@ type CredentialsRequest struct {
 	Realm string
 
 	// Rejected holds the credentials that the proxy has refused, the last one
-	// last, as far as they are remembered.
+	// last. Old ones are forgotten.
 	Rejected []Credentials
+
+	// Doubted means that credentials which had worked were refused, though
+	// perhaps not for good: some proxies refuse a forbidden target in this way.
+	// The provider should return newer credentials if its source has them, and
+	// otherwise the same ones again. It must not ask a person.
+	Doubted bool
+}
+
+// A CredentialsObserver is a [CredentialsProvider] that is told what became of
+// its answers, so that it can store the ones that work and drop the others.
+//
+// A Transport calls each method once for each decision of a proxy on the
+// credentials, not for each request, with the request that the provider was
+// asked. Requests that the methods make themselves may use ctx, as in
+// [CredentialsProvider]. A provider that delegates to others passes the call on to
+// the one that supplied the credentials.
+type CredentialsObserver interface {
+	CredentialsProvider
+
+	// Accepted is called when the proxy has accepted c for the first time.
+	Accepted(ctx context.Context, req *CredentialsRequest, c Credentials)
+
+	// Rejected is called when the proxy has refused c, before the provider is
+	// asked again.
+	Rejected(ctx context.Context, req *CredentialsRequest, c Credentials)
 }
 
 // ErrNoCredentials is wrapped by the error of a [CredentialsProvider] that has
 // no credentials for a proxy.
 var ErrNoCredentials = errors.New("proxyauth: no credentials")
 
-// A Secret holds a text that must not be seen: it prints as "[redacted]"
-// whatever the verb, in JSON, in log/slog, and as part of another value. The
-// zero value is the empty secret. A Secret can't be compared with ==.
+// A Secret holds text that must not be printed. It appears as "[redacted]" for
+// every verb of package fmt, in JSON, in log/slog, and as part of another value.
+// The zero value is the empty secret. A Secret can't be compared with ==.
 type Secret struct {
-	// A func, since package fmt follows a pointer or a string in an unexported
-	// field without asking Format.
+	// A func, since package fmt prints a string or a pointer in an unexported
+	// field without calling Format.
 	reveal func() string
 }
 

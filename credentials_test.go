@@ -106,7 +106,7 @@ func TestSecretPrintsAsRedacted(t *testing.T) {
 		require.Equal(t, "[redacted]", fmt.Sprintf(verb, proxyauth.Secret{}), "the zero value must not tell that it is empty")
 	}
 	require.Equal(t, "[redacted]", s.String())
-	require.Equal(t, "{ann [redacted]}", fmt.Sprint(proxyauth.Credentials{Username: "ann", Password: s}))
+	require.Equal(t, "{ann [redacted] 0001-01-01 00:00:00 +0000 UTC}", fmt.Sprint(proxyauth.Credentials{Username: "ann", Password: s}))
 }
 
 func TestSecretIsNotEncoded(t *testing.T) {
@@ -192,5 +192,5 @@ func TestCredentialsFunc(t *testing.T) {
 func ExampleSecret() {
 	password := proxyauth.NewSecret("s3cret")
 	fmt.Printf("%v %q %+v\n", password, password, proxyauth.Credentials{Username: "ann", Password: password})
-	// Output: [redacted] [redacted] {Username:ann Password:[redacted]}
+	// Output: [redacted] [redacted] {Username:ann Password:[redacted] Expires:0001-01-01 00:00:00 +0000 UTC}
 }

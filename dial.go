@@ -38,7 +38,7 @@ func (p *proxy) dial(ctx context.Context) (net.Conn, *tls.ConnectionState, error
 	defer cancel()
 	conn, state, err := p.connect(ctx)
 	if err != nil {
-		return nil, nil, &Error{Cause: ProxyUnreachable, Op: opDial, Proxy: p.name, Err: err}
+		return nil, nil, &Error{Cause: CauseProxyUnreachable, Op: opDial, Proxy: p.name, Err: err}
 	}
 	if state != nil {
 		p.mu.Lock()

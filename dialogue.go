@@ -85,13 +85,13 @@ func (d *dialogue) broken(ctx context.Context, err error) error {
 	case d.handshakes() && !again:
 		return d.proofLost(err)
 	case d.handshakes():
-		return d.next(ctx, fmt.Errorf("%w: %w", ErrHandshakeBroken, err))
+		return d.next(ctx, fmt.Errorf("%w: %w", errHandshakeBroken, err))
 	case again && reused && d.redials < maxRedials && !errors.Is(err, context.DeadlineExceeded):
 		// Announced as kept alive, and closed all the same.
 		d.redials++
 		return nil
 	}
-	return d.fail(ProxyFailed, fmt.Errorf("proxyauth: no answer: %w", err))
+	return d.fail(CauseProxyFailed, fmt.Errorf("proxyauth: no answer: %w", err))
 }
 
 // answer407 takes a challenge.
@@ -104,7 +104,7 @@ func (d *dialogue) answer407(ctx context.Context, keep bool) error {
 	case bound && d.session == nil:
 		keep = false // squid's connection is of no use after a failed handshake
 	case !keep && d.session != nil && d.binds():
-		err = d.next(ctx, fmt.Errorf("%w: the proxy closed the connection", ErrHandshakeBroken))
+		err = d.next(ctx, fmt.Errorf("%w: the proxy closed the connection", errHandshakeBroken))
 	}
 	if !keep {
 		d.hangUp()

@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,19 +10,21 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 	"weak"
 )
 
-// An Error says why a request did not get through a proxy.
+// An Error says why a request did not get through a proxy. Use [errors.AsType] to
+// find it in the error of an [http.Client], and [ResponseError] for a 407.
 //
-// It prints as one line of text, whatever the verb, and holds no secret in a form
-// that can be printed.
+// It prints as one line of text, whatever the verb, and has no secret in any
+// exported field. It must not be changed.
 type Error struct {
-	// Cause is the reason, in one word.
+	// Cause is the reason.
 	Cause Cause
 
-	// Op is what was tried: "CONNECT" for a tunnel, "forward" for a forwarded
+	// Op is the operation: "CONNECT" for a tunnel, "forward" for a forwarded
 	// request, "dial" for the connection to the proxy.
 	Op string
 
@@ -49,6 +52,10 @@ type Error struct {
 	// Err is the error underneath, nil if there is none.
 	Err error
 
+	// Retry is when another try makes sense. The zero time means that it is
+	// not known.
+	Retry time.Time
+
 	// A func, since a proxy may echo credentials into its error page.
 	answer func() (header http.Header, body []byte)
 }
@@ -60,13 +67,23 @@ type SchemeError struct {
 }
 
 // Error returns the scheme and its error.
-func (e *SchemeError) Error() string { return e.Scheme + ": " + e.Err.Error() }
+func (e *SchemeError) Error() string {
+	if e == nil || e.Err == nil {
+		return "<nil>"
+	}
+	return printable(e.Scheme) + ": " + e.Err.Error()
+}
 
 // Unwrap returns e.Err.
-func (e *SchemeError) Unwrap() error { return e.Err }
+func (e *SchemeError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // Error returns one line that says what failed, why, and what is known of it.
-// That of a nil *Error, which [ResponseError] may return, is "<nil>".
+// That of a nil *Error is "<nil>".
 func (e *Error) Error() string {
 	if e == nil {
 		return "<nil>"
@@ -79,7 +96,7 @@ func (e *Error) Error() string {
 	if e.Proxy != "" {
 		fmt.Fprintf(&b, " via %s", printable(e.Proxy))
 	}
-	fmt.Fprintf(&b, ": %s", e.Cause)
+	fmt.Fprintf(&b, ": %s", e.Cause.words())
 	if e.Status != 0 {
 		fmt.Fprintf(&b, " (status %d)", e.Status)
 	}
@@ -117,23 +134,39 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// Hint says, in the words of somebody who has to fix it, what is likely to be
-// wrong and what to do.
+// Hint explains, for the person who has to fix it, what is likely to be wrong and
+// what to do. It is empty for a nil *Error and for an unknown cause.
 func (e *Error) Hint() string {
 	if e == nil {
 		return ""
 	}
+	if hint, ok := e.schemeHint(); ok {
+		return printable(hint)
+	}
 	hint := hints[e.Cause]
-	switch e.Cause {
-	case NoCommonScheme:
-		if len(e.Tried) > 0 {
-			return unknownForm
-		}
-		hint = fmt.Sprintf(hint, joined(e.Offered), joined(e.Enabled))
-	case PolicyForbids:
-		hint = fmt.Sprintf(hint, strings.Join(e.rules(), "; "))
+	switch {
+	case e.Cause == CauseNoCommonScheme && len(e.Tried) > 0:
+		return unknownForm
+	case e.Cause == CauseNoCommonScheme:
+		return fmt.Sprintf("The proxy offers %s; this program has enabled %s. ", joined(e.Offered), joined(e.Enabled)) + hint
+	case e.Cause == CausePolicyForbids:
+		return fmt.Sprintf("A rule of this program forbids to answer the proxy's challenge: %s. ", joined(e.rules())) + hint
 	}
 	return hint
+}
+
+// schemeHint returns the hint of the first error with one that determines the cause.
+func (e *Error) schemeHint() (hint string, ok bool) {
+	for _, err := range e.Unwrap() {
+		var h interface {
+			Cause() Cause
+			Hint() string
+		}
+		if errors.As(err, &h) && h.Cause() == e.Cause && h.Hint() != "" {
+			return h.Hint(), true
+		}
+	}
+	return "", false
 }
 
 func joined(names []string) string {
@@ -143,8 +176,9 @@ func joined(names []string) string {
 	return printable(strings.Join(slices.Compact(slices.Clone(names)), ", "))
 }
 
-// Header returns the header of the proxy's last answer, nil if there was none.
-// Nothing of it is meant for a log: a proxy may have put credentials into it.
+// Header returns the header of the proxy's last answer, nil if there was none. It
+// must not be changed, and does not belong in a log: a proxy may have put
+// credentials into it.
 func (e *Error) Header() http.Header {
 	if e == nil || e.answer == nil {
 		return nil
@@ -157,7 +191,7 @@ func (e *Error) Header() http.Header {
 const maxErrorBody = 1 << 10
 
 // Body returns the first KiB of the body of the proxy's last answer to a
-// CONNECT, nil if there was none. As with Header, it is not meant for a log.
+// CONNECT, nil if there was none. Like Header, it does not belong in a log.
 func (e *Error) Body() []byte {
 	if e == nil || e.answer == nil {
 		return nil
@@ -166,7 +200,7 @@ func (e *Error) Body() []byte {
 	return bytes.Clone(body[:min(len(body), maxErrorBody)])
 }
 
-// printable returns s without control characters, cut where it gets long.
+// printable returns s without control characters, cut after 1 KiB.
 func printable(s string) string {
 	const maxPrinted = 1 << 10
 	s = strings.ToValidUTF8(s, "?")
@@ -181,27 +215,34 @@ func printable(s string) string {
 	}, s)
 }
 
-// explained holds, for as long as a response lives, why its 407 was not
-// answered. The response's body would be the simpler place, but http.Client with
-// a Timeout wraps it.
-var explained sync.Map // weak.Pointer[http.Response] -> *Error
+// explained says why a 407 was not answered. The key is the request of the
+// response: a program, or http.Client with a Timeout, may copy the response or wrap
+// its body. An entry goes away with the request.
+var explained sync.Map // weak.Pointer[http.Request] -> *Error
 
 // ResponseError returns the *Error that says why resp, a 407 that a [Transport]
-// has returned for a forwarded request, could not be answered. It returns nil
-// for any other response, a 407 of an origin server included. A func that returns
-// an error must compare it with nil first: a nil *Error in an error is not nil.
-func ResponseError(resp *http.Response) *Error {
-	if resp == nil {
-		return nil
+// has returned for a forwarded request, could not be answered. It returns false for
+// any other response, such as a 407 of an origin server. A shallow copy of the
+// response, or one with another Body, has the same *Error.
+func ResponseError(resp *http.Response) (*Error, bool) {
+	if resp == nil || resp.Request == nil || resp.StatusCode != http.StatusProxyAuthRequired {
+		return nil, false
 	}
-	if e, ok := explained.Load(weak.Make(resp)); ok {
-		return e.(*Error)
+	if e, ok := explained.Load(weak.Make(resp.Request)); ok {
+		return e.(*Error), true
 	}
-	return nil
+	return nil, false
 }
 
-func explain(resp *http.Response, e *Error) {
-	key := weak.Make(resp)
-	explained.Store(key, e)
-	runtime.AddCleanup(resp, func(key weak.Pointer[http.Response]) { explained.Delete(key) }, key)
+// explain notes why req, whose last answer was a 407, could not be answered. Nil
+// means that there is nothing to explain: a program may send a request twice.
+func explain(req *http.Request, e *Error) {
+	key := weak.Make(req)
+	if e == nil {
+		explained.Delete(key)
+		return
+	}
+	if _, found := explained.Swap(key, e); !found {
+		runtime.AddCleanup(req, func(key weak.Pointer[http.Request]) { explained.Delete(key) }, key)
+	}
 }

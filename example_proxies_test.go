@@ -30,7 +30,7 @@ func ExampleProxyHosts() {
 		}
 		resp.Body.Close()
 		fmt.Println(resp.Status)
-		if e := proxyauth.ResponseError(resp); e != nil {
+		if e, ok := proxyauth.ResponseError(resp); ok {
 			fmt.Println(e.Cause)
 		}
 		client.CloseIdleConnections()
@@ -38,7 +38,7 @@ func ExampleProxyHosts() {
 	proxy.PrintLegs()
 	// Output:
 	// 407 Proxy Authentication Required
-	// forbidden by policy
+	// policy_forbids
 	// 200 OK
 	// GET http://origin.example.com/ -> 407
 	// GET http://origin.example.com/ -> 407
@@ -99,21 +99,5 @@ func ExampleError_Hint() {
 	}
 	// Output:
 	// proxyauth: CONNECT origin.example.com:443 via http://proxy.example.com:3128: credentials rejected (status 407): Digest: proxyauth: credentials rejected
-	// The proxy refused the user name or password: wrong or expired password, locked account, or the domain is missing from the user name (DOMAIN\user). They are not sent again, to spare the account, until the provider returns others or Transport.Reset is called.
-}
-
-// A func that returns what ResponseError does as an error returns one that is not
-// nil where the 407 is not the proxy's, but an origin server's in a tunnel: a nil
-// pointer is an error like any other.
-func ExampleResponseError_incorrect() {
-	wrong := func(resp *http.Response) error { return proxyauth.ResponseError(resp) }
-	right := func(resp *http.Response) error {
-		if e := proxyauth.ResponseError(resp); e != nil {
-			return e
-		}
-		return nil
-	}
-	resp := &http.Response{StatusCode: http.StatusProxyAuthRequired} // not of a Transport
-	fmt.Println(wrong(resp) == nil, right(resp) == nil)
-	// Output: false true
+	// The user name or password was refused: the password is wrong or has expired, the account is locked, or the domain is missing from the user name (DOMAIN\user) or is there though Basic or Digest wants none. They are not sent again, to spare the account, until the provider returns others or Transport.Reset is called.
 }

@@ -25,14 +25,15 @@ func (bearerScheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxya
 	return bearerSession{ex.Credentials.Password}, nil
 }
 
-// RevealsSecret lets Transport.ForbidCleartext see to it that the token is sent to
-// https:// proxies alone.
-func (bearerScheme) RevealsSecret() bool { return true }
+// Properties lets Transport.ForbidCleartext keep the token from http:// proxies.
+func (bearerScheme) Properties() proxyauth.SchemeProperties {
+	return proxyauth.SchemeProperties{RevealsSecret: true}
+}
 
 type bearerSession struct{ token proxyauth.Secret }
 
-func (s bearerSession) Authorization(context.Context, proxyauth.Leg) (string, error) {
-	return "Bearer " + s.token.Reveal(), nil
+func (s bearerSession) Authorization(context.Context, proxyauth.Leg) (proxyauth.Authorization, error) {
+	return proxyauth.Authorization{Value: "Bearer " + s.token.Reveal()}, nil
 }
 
 // A scheme of one's own takes its place among the others. It needs two methods,

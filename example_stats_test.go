@@ -93,5 +93,5 @@ func ExampleTransport_Stats_prometheus() {
 	// # TYPE proxyauth_challenges_total counter
 	// proxyauth_challenges_total{proxy="http://proxy.example.com:3128"} 3
 	// # TYPE proxyauth_failures_total counter
-	// proxyauth_failures_total{proxy="http://proxy.example.com:3128",cause="credentials rejected"} 2
+	// proxyauth_failures_total{proxy="http://proxy.example.com:3128",cause="credentials_rejected"} 2
 }

@@ -156,7 +156,7 @@ func ExampleResponseError() {
 		return
 	}
 	resp.Body.Close()
-	if e := proxyauth.ResponseError(resp); e != nil {
+	if e, ok := proxyauth.ResponseError(resp); ok {
 		fmt.Println(resp.StatusCode, e)
 	}
 
@@ -166,7 +166,7 @@ func ExampleResponseError() {
 	}
 	// Output:
 	// 407 proxyauth: forward origin.example.com via http://proxy.example.com:3128: credentials rejected (status 407): Digest: proxyauth: credentials rejected
-	// credentials rejected
+	// credentials_rejected
 }
 
 // A logger is what programs wrap around an http.Transport.

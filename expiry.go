@@ -13,20 +13,6 @@ var errLapsed = errors.New("proxyauth: the provider's credentials have expired")
 // lapsed reports whether the credentials may no longer be sent.
 func (m *method) lapsed() bool { return !m.until.IsZero() && !time.Now().Before(m.until) }
 
-// askUntil asks provider, and for how long its answer is good if it knows.
-func askUntil(ctx context.Context, provider CredentialsProvider, req *CredentialsRequest) (Credentials, time.Time, error) {
-	p, ok := provider.(ExpiringProvider)
-	if !ok {
-		creds, err := provider.Credentials(ctx, req)
-		return creds, time.Time{}, err
-	}
-	creds, until, err := p.CredentialsUntil(ctx, req)
-	if err == nil && !until.IsZero() && !time.Now().Before(until) {
-		err = errLapsed
-	}
-	return creds, until, err
-}
-
 // renew asks the provider for others in place of the method's credentials, whose
 // time has passed. Where it finds that they have been replaced, it takes those. It
 // leaves no method if there are none.

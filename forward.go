@@ -140,8 +140,7 @@ func (f *forwarding) next(ctx context.Context) (step, error) {
 // this one is not the last of its exchange, for which there must be a connection:
 // there is no ticket any more, say, and NTLM takes its place.
 func (f *forwarding) rebind() {
-	h, ok := f.session.(Handshaker)
-	if ok && !h.Final() && f.method.habit.perRequest.CompareAndSwap(true, false) {
+	if f.opens() && f.method.habit.perRequest.CompareAndSwap(true, false) {
 		f.session = nil
 	}
 }
@@ -204,7 +203,7 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 		return f.lost
 	case s.probe:
 		f.last = nil
-		return f.fail(ProxyFailed, fmt.Errorf("proxyauth: no answer: %w", err))
+		return f.fail(CauseProxyFailed, fmt.Errorf("proxyauth: no answer: %w", err))
 	case f.lost == nil && s.pool == requestPool && !f.sent && hasBody(f.req) && f.req.GetBody != nil && !f.p.isOpen():
 		// tinyproxy answers and closes while the body is on its way, which
 		// net/http may take for an error before it has read the answer.
@@ -221,8 +220,8 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 		f.held, f.bodySent = nil, false
 	}
 	switch m := f.method; {
-	case f.legs >= maxLegs, e.Cause == ProxyUnreachable, e.Cause == ProxyNotVerified, e.Cause == PolicyForbids, e.Cause == ProxyFailed,
-		e.Cause == NoCredentials && !errors.Is(e, ErrNoCredentials):
+	case f.legs >= maxLegs, e.Cause == CauseProxyUnreachable, e.Cause == CauseProxyNotVerified, e.Cause == CausePolicyForbids, e.Cause == CauseProxyFailed,
+		e.Cause == CauseNoCredentials && !errors.Is(e, ErrNoCredentials):
 		return e
 	case errors.Is(e, errProofLost), errors.Is(e, errSilence):
 		if len(e.Tried) == 0 {
@@ -231,7 +230,7 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 		return e
 	case !f.repeatable(e):
 		return f.unrepeatable(m, e)
-	case e.Cause == CredentialsRejected:
+	case e.Cause == CauseCredentialsRejected:
 		f.method = nil
 		return f.another(m)
 	case errors.Is(e.Err, errFree):
@@ -257,10 +256,10 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 		f.broken++
 		f.method, f.session, f.challenges = nil, nil, nil // the next leg asks what it offers now
 		return nil
-	case errors.Is(e.Err, ErrHandshakeBroken) && f.broken+1 < maxBroken:
+	case errors.Is(e.Err, errHandshakeBroken) && f.broken+1 < maxBroken:
 		f.broken++ // where the connection was made there has been no other try
 		return nil
-	case errors.Is(e.Err, errAccepted), e.Cause == HandshakeBroken && f.p.accepts(m):
+	case errors.Is(e.Err, errAccepted), e.Cause == CauseHandshakeBroken && f.p.accepts(m):
 		return e
 	default:
 		return f.fallBack(m, e)
@@ -269,7 +268,7 @@ func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
 
 // unrepeatable returns the error for a request that may not be sent again after e.
 func (f *forwarding) unrepeatable(m *method, e *Error) error {
-	if !f.bodySent || e.Cause == CredentialsRejected || errors.Is(e.Err, errUnanswered) {
+	if !f.bodySent || e.Cause == CauseCredentialsRejected || errors.Is(e.Err, errUnanswered) {
 		return e
 	}
 	m.habit.wary.Store(true)
@@ -277,7 +276,7 @@ func (f *forwarding) unrepeatable(m *method, e *Error) error {
 		return e
 	}
 	lost := *e
-	lost.Cause = BodyNotReplayable
+	lost.Cause = CauseBodyNotReplayable
 	return &lost
 }
 
@@ -360,7 +359,7 @@ func (f *forwarding) failed(err error) (*http.Response, error) {
 	}
 	resp := f.resp
 	resp.Request = f.req
-	explain(resp, e)
+	explain(f.req, e)
 	return resp, nil
 }
 
@@ -370,7 +369,7 @@ func (f *forwarding) inTerms(err error) error {
 	if _, ok := errors.AsType[*Error](err); ok || f.req.Context().Err() != nil {
 		return err
 	}
-	return &Error{Cause: ProxyFailed, Op: f.op, Proxy: f.p.name, Target: f.target, Err: err}
+	return &Error{Cause: CauseProxyFailed, Op: f.op, Proxy: f.p.name, Target: f.target, Err: err}
 }
 
 // discard gives the connection of the last 407 back, or up.

@@ -121,7 +121,7 @@ func FuzzErrorIsOneLine(f *testing.F) {
 	f.Add("\x1b[2J", "a\x00b", strings.Repeat("ü", 2000))
 	f.Fuzz(func(t *testing.T, scheme, target, text string) {
 		e := &proxyauth.Error{
-			Cause: proxyauth.NoCommonScheme, Op: "CONNECT", Proxy: "http://proxy.example.com:3128", Target: target,
+			Cause: proxyauth.CauseNoCommonScheme, Op: "CONNECT", Proxy: "http://proxy.example.com:3128", Target: target,
 			Status: http.StatusProxyAuthRequired, Offered: []string{scheme}, Err: fmt.Errorf("%s", text),
 			Tried: []*proxyauth.SchemeError{{Scheme: scheme, Err: fmt.Errorf("%s", text)}},
 		}

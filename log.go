@@ -64,5 +64,5 @@ func (l logger) failed(err error) {
 	}
 	l.LogAttrs(context.Background(), slog.LevelWarn, "proxyauth: failed",
 		slog.String("proxy", e.Proxy), slog.String("target", printable(e.Target)),
-		slog.String("cause", e.Cause.String()), slog.String("error", e.Error()), slog.String("hint", e.Hint()))
+		slog.String("cause", string(e.Cause)), slog.String("error", e.Error()), slog.String("hint", e.Hint()))
 }

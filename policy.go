@@ -45,7 +45,7 @@ func (p *proxy) permits(scheme Scheme) error {
 	if p.rules.allowProxy != nil && !p.rules.allowProxy(p.shownURL()) {
 		return errProxy
 	}
-	if r, ok := scheme.(Revealer); ok && p.rules.forbidClear && p.url.Scheme == "http" && r.RevealsSecret() {
+	if p.rules.forbidClear && p.url.Scheme == "http" && properties(scheme).RevealsSecret {
 		return errCleartext
 	}
 	return nil
@@ -83,20 +83,19 @@ func (a *attempt) noteOffered() {
 	a.p.floor = min(a.p.floor, strongest)
 }
 
-// weakened reports whether s, a session of m that has seen a challenge, is weaker
-// than what the proxy has been known to ask for.
-func (a *attempt) weakened(m *method, s Session) bool {
-	g, ok := s.(Grader)
-	if !ok {
+// weakened reports whether the last authorization is weaker than what the proxy has
+// been known to ask for.
+func (a *attempt) weakened() bool {
+	if a.handshakes() {
 		return false
 	}
-	grade := int64(g.Grade())
+	grade := int64(a.session.last.Strength)
 	for {
-		before := m.habit.grade.Load()
+		before := a.method.habit.grade.Load()
 		if grade < before {
 			return !a.p.rules.allowDowngrade
 		}
-		if m.habit.grade.CompareAndSwap(before, grade) {
+		if a.method.habit.grade.CompareAndSwap(before, grade) {
 			return false
 		}
 	}

@@ -133,7 +133,7 @@ func (p *proxy) newPool(kind poolKind) *http.Transport {
 				// The request that is behind this has let net/http keep
 				// idle connections again.
 				t.CloseIdleConnections()
-				return nil, &Error{Cause: SchemeFailed, Op: opForward, Proxy: p.name, Err: errMethodChanged}
+				return nil, &Error{Cause: CauseSchemeFailed, Op: opForward, Proxy: p.name, Err: errMethodChanged}
 			}
 			return p.dialBound(ctx)
 		}

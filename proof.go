@@ -12,8 +12,7 @@ import (
 // opens reports whether the last authorization can't complete the exchange: it is the
 // first of NTLM's messages, say, which proves nothing.
 func (a *attempt) opens() bool {
-	h, ok := a.session.(Handshaker)
-	return ok && !h.Final()
+	return a.handshakes() && a.session.last.More
 }
 
 // isProof reports whether an answer with status, which is not a 407, shows that the
@@ -39,7 +38,7 @@ func (a *attempt) proves() bool {
 	if !a.sent || a.session == nil || a.method.ambient || a.p.accepts(a.method) {
 		return false
 	}
-	if b, ok := a.session.(TicketBearer); ok && b.BearsTicket() {
+	if a.session.last.Ticket {
 		return false
 	}
 	return !a.opens()
@@ -81,7 +80,7 @@ func (a *attempt) awaitTurn(ctx context.Context) (err error) {
 	err = a.p.lost.wait(ctx, a.method.print, a.target)
 	if errors.Is(err, errSilence) {
 		a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
-		return a.fail(HandshakeBroken, nil)
+		return a.fail(CauseHandshakeBroken, nil)
 	}
 	return err
 }
@@ -102,7 +101,7 @@ func isTimeout(err error) bool {
 func (a *attempt) proofLost(err error) error {
 	err = fmt.Errorf("%w: %w", errProofLost, err)
 	a.tried = append(a.tried, &SchemeError{a.method.scheme.Name(), err})
-	return a.fail(HandshakeBroken, nil)
+	return a.fail(CauseHandshakeBroken, nil)
 }
 
 // countShown returns a context for a leg that proves credentials: net/http sends a

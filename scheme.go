@@ -4,70 +4,168 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 )
 
 // A Scheme is one way to authenticate to a proxy, such as Digest. It is
-// configuration: it holds no state of any exchange, is shared by all of them,
+// configuration: it holds no state of an exchange, is shared by all exchanges,
 // and must be safe for concurrent use.
 //
-// A scheme may implement [ConnectionBinder], [AmbientScheme], [Revealer] and
-// [Forgetter] as well.
+// A scheme may implement [Describer] and [Resetter] as well.
 type Scheme interface {
 	// Name returns the auth-scheme as registered, such as "Digest". It is
-	// compared without regard to case (RFC 9110, Section 11.1) with the ones
-	// that a proxy offers.
+	// compared with the ones that a proxy offers without regard to case
+	// (RFC 9110, Section 11.1).
 	Name() string
 
 	// NewSession begins an exchange. It must not keep ctx.
 	//
-	// An error that wraps [ErrChallengeRequired] says that the scheme can't
-	// open before the proxy has challenged, one that wraps
-	// [ErrUnsupportedChallenge] that none of ex.Challenges is one it can
-	// answer. Any other error is a local failure (no ticket, a user name that
-	// can't be sent): the next scheme is tried, and the error is reported in
-	// [Error.Tried].
+	// The error wraps
+	//
+	//   - [ErrChallengeRequired] if the scheme can't begin before the proxy
+	//     has sent a challenge;
+	//   - [ErrUnsupportedChallenge] if the scheme can answer none of
+	//     ex.Challenges;
+	//   - [ErrRejected] if a third party, such as a KDC, has refused the
+	//     credentials;
+	//   - [ErrHeldBack] if the credentials must not be sent for a while;
+	//   - [ErrForbidden] if a setting of the scheme forbids the answer.
+	//
+	// Any other error is a local failure, such as a missing ticket: the next
+	// scheme is tried, and the error is reported in [Error.Tried]. An error
+	// with a method Cause() Cause determines [Error.Cause], and one with a
+	// method Hint() string the result of [Error.Hint].
 	NewSession(ctx context.Context, ex Exchange) (Session, error)
 }
 
-// An Exchange says what a [Session] is about to authenticate, and to whom. It
-// is read-only.
+// SchemeProperties are what a [Transport] must know of a [Scheme].
+type SchemeProperties struct {
+	// BindsConnection means that the scheme authenticates the connection and
+	// not the request, as NTLM and Negotiate do (RFC 4559, Section 6). All legs
+	// of its exchange use one connection. Later requests on this connection
+	// carry no authorization.
+	BindsConnection bool
+
+	// RevealsSecret means that whoever reads the authorization can read the
+	// secret, as in Basic. See [Transport.ForbidCleartext].
+	RevealsSecret bool
+
+	// Ambient means that the scheme may have credentials of its own, such as
+	// the tickets of the user who is logged in. If the [CredentialsProvider]
+	// has no credentials, NewSession is called with the zero [Credentials].
+	Ambient bool
+}
+
+// A Describer is a [Scheme] with properties. Those of a Scheme that is not a
+// Describer are zero.
+type Describer interface {
+	Scheme
+
+	// Properties returns the properties. They must not change after the
+	// scheme's first use.
+	Properties() SchemeProperties
+}
+
+// properties returns the properties of a scheme.
+func properties(s Scheme) SchemeProperties {
+	if d, ok := s.(Describer); ok {
+		return d.Properties()
+	}
+	return SchemeProperties{}
+}
+
+// A Resetter is a [Scheme] with a memory, for example of tickets.
+type Resetter interface {
+	Scheme
+
+	// Reset empties the memory. [Transport.Reset] calls it.
+	Reset()
+}
+
+// An Exchange describes what a [Session] authenticates, and to which proxy. A
+// scheme must not change it.
 type Exchange struct {
-	// Proxy is the proxy's URL with nothing but scheme and host, the latter
-	// with a port.
+	// Proxy is the proxy's URL, reduced to scheme, host and port.
 	Proxy *url.URL
 
-	// Credentials are the ones to prove.
+	// Credentials are the credentials to use.
 	Credentials Credentials
 
-	// Challenges holds the proxy's challenges for the scheme, at least one, in
-	// the order in which they came. It is empty if the proxy has not been
-	// asked yet.
+	// Challenges holds the proxy's challenges for the scheme in the order in
+	// which they came. It is empty if the proxy has not been asked yet.
 	Challenges []Challenge
 
 	// TLS is the state of the connection to an https:// proxy, for channel
 	// bindings. It is nil for an http:// proxy, and for a scheme that does not
 	// bind the connection.
 	TLS *tls.ConnectionState
+
+	// Accepted is a session of the same scheme and credentials that the proxy
+	// has accepted, nil if there is none. Other goroutines may be using it. A
+	// scheme may share what that session has learned, such as Digest's nonce.
+	Accepted Session
+
+	// AcceptedHere reports whether Accepted was the last session on the
+	// connection that the new one is for. A proxy may accept a nonce only on
+	// the connection that it came on.
+	AcceptedHere bool
 }
 
-// A Session is one exchange of a [Scheme] with a proxy.
+// A Session is one exchange of a [Scheme] with a proxy: the authentication of
+// one request or, if the scheme binds it, of one connection. It is used by one
+// goroutine at a time. A session that implements [io.Closer] is closed once,
+// when it is no longer used.
 //
-// It serves one request at a time. Of a scheme that does not bind the
-// connection, a session that the proxy has accepted is used again for later
-// requests, on any connection, so that what it has learned (a nonce, say) is not
-// learned anew.
-//
-// A session may implement [Continuer], [Handshaker], [Verifier], [Grader] and
-// [TicketBearer] as well.
+// A session may implement [Continuer] and [Verifier] as well.
 type Session interface {
-	// Authorization returns the value of Proxy-Authorization for the leg:
-	// the auth-scheme, a space, and credentials. It is called once for each
-	// leg.
-	Authorization(ctx context.Context, leg Leg) (string, error)
+	// Authorization returns the authorization for the next leg. It is called
+	// once for each leg. Its errors are those of [Scheme.NewSession]; one that
+	// wraps [ErrBodyNotReplayable] ends the exchange.
+	Authorization(ctx context.Context, leg Leg) (Authorization, error)
 }
+
+// An Authorization is what a [Session] sends in one leg. It prints as
+// "[redacted]", whatever the verb.
+type Authorization struct {
+	// Value is the value of the Proxy-Authorization field: the auth-scheme, a
+	// space, and the rest. It must not be empty.
+	Value string
+
+	// More means that another leg must follow, as after NTLM's first message.
+	// If it is false, this authorization should complete the exchange.
+	More bool
+
+	// Ticket means that the authorization puts no secret at stake: it carries
+	// a ticket, as that of Kerberos does. The proxy's refusal is not counted
+	// against an account.
+	Ticket bool
+
+	// Strength compares what the proxy may ask for within the scheme, such as
+	// Digest's algorithms. More is stronger. A proxy that has asked for more is
+	// not sent less: see [Transport.InsecureAllowDowngrade].
+	Strength int
+
+	// Fallback is the local failure of something stronger within the scheme,
+	// such as that of Kerberos where NTLM took its place. It is reported if the
+	// proxy refuses the authorization. Nil means that nothing failed.
+	Fallback error
+}
+
+// String returns "[redacted]".
+func (Authorization) String() string { return redacted }
+
+// Format writes "[redacted]", whatever the verb and flags.
+func (Authorization) Format(f fmt.State, verb rune) { io.WriteString(f, redacted) }
+
+// MarshalText returns "[redacted]".
+func (Authorization) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue returns "[redacted]".
+func (Authorization) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // A Leg is one request to the proxy, as far as an authorization may depend on
 // it.
@@ -81,142 +179,110 @@ type Leg struct {
 	Target string
 
 	// GetBody returns a new copy of the request's body. It is nil if the body
-	// can't be had twice, and for a request without a body, of which HasBody
-	// is false.
+	// can be read only once, and if there is none, in which case HasBody is
+	// false.
 	GetBody func() (io.ReadCloser, error)
 	HasBody bool
 }
 
-// A ConnectionBinder is a [Scheme] that may authenticate the connection rather
-// than the request, as NTLM and Negotiate do (RFC 4559, Section 6). Every leg of
-// its exchange goes over one connection; afterwards the requests on this
-// connection carry no authorization.
-type ConnectionBinder interface {
-	Scheme
-	BindsConnection() bool
+// Next says how an exchange proceeds after a 407. The zero value is GoOn.
+type Next int
+
+const (
+	// GoOn means that the exchange continues with another leg, for which
+	// Authorization is called.
+	GoOn Next = iota
+
+	// Refused means that the proxy has refused the credentials or, if the
+	// authorization had Ticket set, the ticket. A session drops a ticket that
+	// was refused.
+	Refused
+
+	// Stale means that the authorization was out of date, which says nothing
+	// of the credentials. The session has taken over the challenges, and
+	// Authorization is called once more.
+	Stale
+
+	// Broken means that the exchange has ended before the proxy decided on the
+	// credentials. A new session may succeed.
+	Broken
+
+	// Complete means that the proxy has accepted the authorization. The 407 is
+	// the origin server's, and is returned to the program.
+	Complete
+)
+
+// String returns the constant's name, such as "GoOn".
+func (n Next) String() string {
+	switch n {
+	case GoOn:
+		return "GoOn"
+	case Refused:
+		return "Refused"
+	case Stale:
+		return "Stale"
+	case Broken:
+		return "Broken"
+	case Complete:
+		return "Complete"
+	default:
+		return fmt.Sprintf("Next(%d)", int(n))
+	}
 }
 
-// A Revealer is a [Scheme] whose authorization may reveal the secret to whoever
-// reads it, as that of Basic does.
-type Revealer interface {
-	Scheme
-	RevealsSecret() bool
-}
-
-// A Forgetter is a [Scheme] that remembers tickets, say, or what was refused.
-// Forget is called by [Transport.Reset].
-type Forgetter interface {
-	Scheme
-	Forget()
-}
-
-// A Continuer is a [Session] that can go on when its authorization is answered
-// with another 407. Without it such an answer is a refusal of the credentials.
+// A Continuer is a [Session] that examines a 407 to its authorization. For a
+// session that is not a Continuer, such a 407 means Refused.
 type Continuer interface {
 	Session
 
-	// Continue takes the challenges for the scheme of a 407 that answered the
-	// session's last authorization; there may be none. If it returns nil,
-	// Authorization is called for the next leg. An error that wraps
+	// Continue is given the challenges for the scheme in the 407 that answers
+	// the last authorization. There may be none.
 	//
-	//   - [ErrRejected] says that the proxy has refused a complete attempt: the
-	//     credentials are not sent again;
-	//   - [ErrSessionExpired] says that what the session knew is out of date,
-	//     which says nothing of the credentials: a new session is tried, unless
-	//     this one was made for the proxy's last challenge;
-	//   - [ErrHandshakeBroken] says that the proxy, or something before it, lost
-	//     the thread before the credentials were proved;
-	//   - [ErrComplete] says that the proxy has accepted the credentials: the
-	//     407 is the origin server's, and the caller's business;
-	//   - [ErrUnsupportedChallenge], or anything else, is a failure of the
-	//     scheme.
-	Continue(ctx context.Context, challenges []Challenge) error
+	//   - A nil error: the exchange proceeds as Next says.
+	//   - An error with Refused, Stale, Broken or Complete: the same, and the
+	//     error is reported as the reason.
+	//   - An error with GoOn: the scheme has failed, as in
+	//     [Scheme.NewSession]. It may wrap [ErrUnsupportedChallenge].
+	Continue(ctx context.Context, challenges []Challenge) (Next, error)
 }
 
-// A Handshaker is a [Session] of a [ConnectionBinder] whose exchange may take
-// several legs. Without it the first authorization is taken for the last.
-type Handshaker interface {
-	Continuer
-
-	// Final reports whether the last authorization that Authorization
-	// returned is expected to complete the exchange. On a connection for
-	// forwarded requests, the ones before it are sent without the caller's
-	// request, so that the request is sent once, with the final one.
-	Final() bool
-}
-
-// A TicketBearer is a [Session] whose authorization may carry a ticket, as that of
-// Kerberos does, which was got with the secret from somebody else.
-type TicketBearer interface {
-	Session
-
-	// BearsTicket reports whether the last authorization carries a ticket.
-	// Whoever gets no answer to one may try again, or another scheme, at
-	// once: the proxy counts no failure against the account.
-	BearsTicket() bool
-}
-
-// A Verifier is a [Session] that examines the answer of a proxy that has let the
-// request pass.
+// A Verifier is a [Session] that examines an answer other than 407.
 type Verifier interface {
 	Session
 
-	// Verify examines resp, the answer to the session's last authorization,
-	// which is not a 407. For CONNECT, only status and header may be looked
-	// at. An error means that the peer is not the proxy it should be; resp is
-	// then not used. Verify may replace resp.Body with a reader that fails.
+	// Verify examines resp, the answer to the last authorization. For CONNECT,
+	// it may look only at status and header. An error means that the peer has
+	// not proved to be the proxy; resp is then not used. Verify may replace
+	// resp.Body with a reader that fails.
 	Verify(resp *http.Response) error
 }
 
-// A Grader is a [Session] of a scheme that is stronger or weaker depending on
-// what the proxy asks for, as Digest is with its algorithms. A proxy that has once
-// asked for more is not given less by the same scheme: see
-// [Transport.InsecureAllowDowngrade].
-type Grader interface {
-	Session
-
-	// Grade returns how strong what the session sends is; more is stronger.
-	// It is called after NewSession was given a challenge, and after Continue.
-	Grade() int
-}
-
-// Errors that a [Scheme] or [Session] wraps to say how to go on.
+// Errors that a [Scheme] or [Session] wraps.
 var (
-	// ErrChallengeRequired means that a scheme can't open an exchange before
+	// ErrChallengeRequired means that a scheme can't begin an exchange before
 	// the proxy has sent a challenge.
 	ErrChallengeRequired = errors.New("proxyauth: scheme needs a challenge first")
 
-	// ErrUnsupportedChallenge means that there is no challenge that the scheme
-	// can answer: all name an unknown algorithm, for example.
+	// ErrUnsupportedChallenge means that the scheme can answer none of the
+	// challenges: all name an unknown algorithm, for example.
 	ErrUnsupportedChallenge = errors.New("proxyauth: unsupported challenge")
 
-	// ErrForbidden means that a rule of the program, which the text names,
-	// forbids to answer: an algorithm is too weak, for example.
+	// ErrForbidden means that a setting of the program, which the text names,
+	// forbids the answer: an algorithm is too weak, for example.
 	ErrForbidden = errors.New("proxyauth: forbidden")
 
-	// ErrBodyNotReplayable means that a session needs the request's body, which
-	// can't be had twice. It ends the request and says nothing of the scheme.
-	ErrBodyNotReplayable = errors.New("proxyauth: the request has a body but no GetBody")
-
-	// ErrRejected means that the proxy refused the credentials in a complete
-	// attempt.
+	// ErrRejected means that the credentials were refused. A scheme wraps it
+	// if a third party, such as a KDC, refuses them.
 	ErrRejected = errors.New("proxyauth: credentials rejected")
 
-	// ErrHeldBack means that the credentials are not to be sent for a while, in
-	// no scheme, though nobody has refused them: whoever was asked, such as a
-	// KDC, has not said whether they are right, or says that the account is
-	// locked.
+	// ErrHeldBack means that the credentials must not be sent for a while, in
+	// any scheme, though they were not refused: a KDC has not answered whether
+	// they are right, for example, or reports that the account is locked. An
+	// error that wraps it may have a method Retry() time.Time, which returns
+	// when they may be sent again.
 	ErrHeldBack = errors.New("proxyauth: credentials held back")
 
-	// ErrSessionExpired means that a session used again is out of date.
-	ErrSessionExpired = errors.New("proxyauth: session expired")
-
-	// ErrComplete means that a 407 came with what completes the exchange. It
-	// is an origin server's that the proxy has passed on.
-	ErrComplete = errors.New("proxyauth: exchange complete")
-
-	// ErrHandshakeBroken means that an exchange of several legs was broken off
-	// before the credentials were proved: the proxy answered with a challenge
-	// that does not continue it, or closed the connection.
-	ErrHandshakeBroken = errors.New("proxyauth: handshake broken off")
+	// ErrBodyNotReplayable means that a session needs to read the request's
+	// body, which can be read only once.
+	ErrBodyNotReplayable = errors.New("proxyauth: the request has a body but no GetBody")
 )

@@ -36,7 +36,7 @@ type proxy struct {
 	method    *method              // nil while none is known
 	proved    bool                 // the proxy has accepted method
 	told      *method              // the last one that was accepted, as the provider knows
-	idle      []Session            // accepted sessions that serve the next requests
+	accepted  Session              // the last one of method, nil if there is none
 	refusals  []Credentials        // the last ones
 	floor     int                  // index of the scheme last chosen of those offered: what is weaker is a downgrade
 	held      bool                 // the proxy has accepted the scheme of the floor
@@ -74,15 +74,10 @@ type method struct {
 
 // binds reports whether the scheme authenticates connections of this proxy.
 func (m *method) binds() bool {
-	b, ok := m.scheme.(ConnectionBinder)
-	return ok && b.BindsConnection() && !m.habit.perRequest.Load()
+	return properties(m.scheme).BindsConnection && !m.habit.perRequest.Load()
 }
 
 const (
-	// maxIdleSessions bounds the sessions kept for later requests, of which
-	// each may hold a nonce.
-	maxIdleSessions = 256
-
 	// maxRefused bounds the refused credentials that a provider is shown.
 	maxRefused = 8
 )
@@ -124,26 +119,22 @@ func (p *proxy) noteHost(host string) {
 	p.lastHost = host
 }
 
-// checkOut returns an idle session of m, or nil.
-func (p *proxy) checkOut(m *method) Session {
+// acceptedSession returns a session of m that the proxy has accepted, or nil.
+func (p *proxy) acceptedSession(m *method) Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := len(p.idle)
-	if p.method != m || n == 0 {
+	if p.method != m {
 		return nil
 	}
-	s := p.idle[n-1]
-	p.idle[n-1] = nil
-	p.idle = p.idle[:n-1]
-	return s
+	return p.accepted
 }
 
-// checkIn keeps an accepted session of m for a later request.
-func (p *proxy) checkIn(m *method, s Session) {
+// checkIn keeps an accepted session of m for later requests.
+func (p *proxy) checkIn(m *method, s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.method == m && len(p.idle) < maxIdleSessions {
-		p.idle = append(p.idle, s)
+	if p.method == m {
+		p.accepted = s.Session
 	}
 }
 
@@ -152,7 +143,7 @@ func (p *proxy) choose(m *method) {
 	p.mu.Lock()
 	before := p.told
 	p.contacted, p.open = true, false
-	p.method, p.proved, p.idle = m, false, nil
+	p.method, p.proved, p.accepted = m, false, nil
 	if !m.guess {
 		p.held = p.held && p.floor == m.index
 		p.floor = m.index
@@ -199,7 +190,7 @@ func (p *proxy) doubt(m *method) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.method == m {
-		p.proved, p.idle = false, nil
+		p.proved, p.accepted = false, nil
 	}
 }
 
@@ -208,7 +199,7 @@ func (p *proxy) abandon(m *method) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.method == m {
-		p.method, p.proved, p.idle = nil, false, nil
+		p.method, p.proved, p.accepted = nil, false, nil
 	}
 }
 
@@ -218,7 +209,7 @@ func (p *proxy) refuse(ctx context.Context, m *method) {
 	p.lost.forget(m.print)
 	p.mu.Lock()
 	if p.method == m {
-		p.method, p.proved, p.idle = nil, false, nil
+		p.method, p.proved, p.accepted = nil, false, nil
 	}
 	p.showRefusal(m.creds)
 	p.mu.Unlock()
@@ -332,7 +323,10 @@ func (p *proxy) ask(ctx context.Context, index int, realm string, guess bool) (*
 	p.mu.Unlock()
 	start := time.Now()
 	ctx, end := untilCaller(ctx)
-	creds, until, err := askUntil(askFor(ctx, p), p.provider, req)
+	creds, err := p.provider.Credentials(askFor(ctx, p), req)
+	if err == nil && !creds.Expires.IsZero() && !time.Now().Before(creds.Expires) {
+		err = errLapsed
+	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx) // whatever the provider makes of it
 	}
@@ -352,18 +346,17 @@ func (p *proxy) ask(ctx context.Context, index int, realm string, guess bool) (*
 		req:     req,
 		ambient: ambient,
 		guess:   guess,
-		until:   until,
+		until:   creds.Expires,
 		habit:   &p.habits[index],
 	}, nil
 }
 
 func isAmbient(scheme Scheme) bool {
-	a, ok := scheme.(AmbientScheme)
-	return ok && a.Ambient()
+	return properties(scheme).Ambient
 }
 
 // ended notes that a request ended with err.
 func (p *proxy) ended(err error) {
-	p.count.failed(err)
+	p.count.fail(err)
 	p.log.failed(err)
 }

@@ -72,12 +72,3 @@ func Free(n int) int {
 	}
 	return len(h.known)
 }
-
-// Idle puts n sessions aside and returns how many are kept.
-func Idle(n int) int {
-	p := &proxy{method: new(method)}
-	for range n {
-		p.checkIn(p.method, nil)
-	}
-	return len(p.idle)
-}

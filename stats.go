@@ -3,6 +3,7 @@ package proxyauth
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,9 +31,8 @@ type ProxyStats struct {
 	Handshakes uint64 `json:"handshakes"`
 	Rejections uint64 `json:"rejections"`
 
-	// Failures counts the requests that did not get through, by cause; one that
-	// the proxy did not answer counts as ProxyFailed, and one that its caller
-	// ended does not count.
+	// Failures counts the requests that did not get through, by [Error.Cause].
+	// One that its caller ended does not count.
 	Failures map[Cause]uint64 `json:"failures"`
 }
 
@@ -52,14 +52,32 @@ const maxStats = 4 * maxProxies
 // counters are those of one proxy. They outlive its entry in the table.
 type counters struct {
 	requests, legs, challenges, handshakes, rejections atomic.Uint64
-	failures                                           [len(causes)]atomic.Uint64
+
+	mu       sync.Mutex
+	failures map[Cause]uint64
 }
 
-// failed counts a request that ended with err.
-func (c *counters) failed(err error) {
-	if e, ok := errors.AsType[*Error](err); ok && e.Cause > 0 && int(e.Cause) < len(c.failures) {
-		c.failures[e.Cause].Add(1)
+// fail counts a request that ended with err.
+func (c *counters) fail(err error) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || hints[e.Cause] == "" { // a scheme may name a cause that is not known
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failures == nil {
+		c.failures = make(map[Cause]uint64)
+	}
+	c.failures[e.Cause]++
+}
+
+// failed returns a copy of the failures, which is not nil.
+func (c *counters) failed() map[Cause]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	failures := make(map[Cause]uint64, len(c.failures))
+	maps.Copy(failures, c.failures)
+	return failures
 }
 
 // statistics holds the counters by the proxy's name. The zero value is empty.
@@ -88,21 +106,15 @@ func (s *statistics) snapshot() []ProxyStats {
 	defer s.mu.Unlock()
 	all := make([]ProxyStats, 0, len(s.byName))
 	for name, c := range s.byName {
-		p := ProxyStats{
+		all = append(all, ProxyStats{
 			Proxy:      name,
 			Requests:   c.requests.Load(),
 			Legs:       c.legs.Load(),
 			Challenges: c.challenges.Load(),
 			Handshakes: c.handshakes.Load(),
 			Rejections: c.rejections.Load(),
-			Failures:   make(map[Cause]uint64),
-		}
-		for cause := range c.failures {
-			if n := c.failures[cause].Load(); n > 0 {
-				p.Failures[Cause(cause)] = n
-			}
-		}
-		all = append(all, p)
+			Failures:   c.failed(),
+		})
 	}
 	slices.SortFunc(all, func(a, b ProxyStats) int { return cmp.Compare(a.Proxy, b.Proxy) })
 	return all

@@ -282,7 +282,7 @@ func (t *Transport) CloseIdleConnections() {
 
 // Reset forgets everything that has been learned about proxies, the refused
 // credentials included, and closes idle connections to them; schemes that are a
-// [Forgetter] forget as well. Requests under way are not affected.
+// [Resetter] are reset as well. Requests under way are not affected.
 func (t *Transport) Reset() {
 	s, err := t.use()
 	if err != nil {
@@ -291,8 +291,8 @@ func (t *Transport) Reset() {
 	s.refused.clear()
 	s.lost.clear()
 	for _, scheme := range s.schemes {
-		if f, ok := scheme.(Forgetter); ok {
-			f.Forget()
+		if f, ok := scheme.(Resetter); ok {
+			f.Reset()
 		}
 	}
 	for _, p := range s.proxies.clear() {

@@ -27,7 +27,7 @@ func (p *proxy) openTunnel(ctx context.Context, addr string) (net.Conn, error) {
 	addr, err := connectTarget(addr)
 	t := tunnel{dialogue{attempt: attempt{p: p, op: opConnect, target: addr, onConn: true}}}
 	if err != nil {
-		return nil, t.fail(ProxyFailed, err)
+		return nil, t.fail(CauseProxyFailed, err)
 	}
 	start := time.Now()
 	if err := t.begin(ctx); err != nil {
@@ -123,7 +123,7 @@ func (t *tunnel) header(ctx context.Context) (http.Header, error) {
 	}
 	for name, values := range header {
 		if hasControls(name) || slices.ContainsFunc(values, hasControls) {
-			return nil, t.fail(ProxyFailed, fmt.Errorf("proxyauth: control characters in Base's CONNECT header, field %q", name))
+			return nil, t.fail(CauseProxyFailed, fmt.Errorf("proxyauth: control characters in Base's CONNECT header, field %q", name))
 		}
 	}
 	return header.Clone(), nil
@@ -141,11 +141,11 @@ func (t *tunnel) answered(ctx context.Context) error {
 	case status/100 == 2:
 		return nil
 	case status == http.StatusForbidden && complete:
-		return t.fail(Denied, nil)
+		return t.fail(CauseDenied, nil)
 	case status == http.StatusProxyAuthRequired:
-		return t.fail(CredentialsRejected, errCallersOwn)
+		return t.fail(CauseCredentialsRejected, errCallersOwn)
 	}
-	return t.fail(ProxyFailed, nil)
+	return t.fail(CauseProxyFailed, nil)
 }
 
 var errCallersOwn = errors.New("proxyauth: the Proxy-Authorization that the program itself put into the CONNECT was refused")

@@ -16,10 +16,11 @@ import (
 //
 // While it knows nothing, one request asks the source, and those that want the
 // same wait for it, each no longer than its own context; the last one that gives up
-// leaves the source a second to end. An answer is forgotten when it expires, if the
-// source is a [proxyauth.ExpiringProvider]; when MaxAge has passed; and when it has
-// been refused: then the source is asked again, once for all that wait, and a
-// different answer is tried at once. Errors are not remembered. The source, if it is
+// leaves the source a second to end. An answer is forgotten when it expires, when
+// MaxAge has passed, and when it has been refused: then the source is asked again,
+// once for all that wait, and a different answer is tried at once. The source is
+// asked as well if the answer is in doubt ([proxyauth.CredentialsRequest.Doubted]).
+// Errors are not remembered. The source, if it is
 // a [proxyauth.CredentialsObserver], is told what became of its answers.
 //
 // The auth-scheme makes no difference: a source whose answer depends on it must
@@ -38,39 +39,31 @@ type Cached struct {
 
 type cachedAnswer struct {
 	credentials proxyauth.Credentials
-
-	// expires is when the source says that the answer ends, forget when the
-	// cache must ask again.
-	expires, forget time.Time
+	forget      time.Time // when the cache must ask again, zero if never
 }
 
 func (a cachedAnswer) fresh(now time.Time) bool {
-	return (a.expires.IsZero() || now.Before(a.expires)) && (a.forget.IsZero() || now.Before(a.forget))
+	before := func(t time.Time) bool { return t.IsZero() || now.Before(t) }
+	return before(a.credentials.Expires) && before(a.forget)
 }
 
 // Credentials implements [proxyauth.CredentialsProvider].
 func (c *Cached) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	answer, _, err := c.CredentialsUntil(ctx, req)
-	return answer, err
-}
-
-// CredentialsUntil implements [proxyauth.ExpiringProvider].
-func (c *Cached) CredentialsUntil(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
 	if err := ended(ctx); err != nil {
-		return proxyauth.Credentials{}, time.Time{}, err
+		return proxyauth.Credentials{}, err
 	}
 	if a, found := c.remembered(req); found {
-		return a.credentials, a.expires, nil
+		return a.credentials, nil
 	}
 	a, err := c.flights.Do(ctx, memo.Attempt(req), func(ctx context.Context) (cachedAnswer, error) {
 		return c.ask(ctx, req)
 	})
-	return a.credentials, a.expires, err
+	return a.credentials, err
 }
 
 func (c *Cached) remembered(req *proxyauth.CredentialsRequest) (cachedAnswer, bool) {
 	a, found := c.answers.Get(memo.Question(req))
-	return a, found && a.fresh(time.Now()) && !memo.Contains(req.Rejected, a.credentials)
+	return a, found && !req.Doubted && a.fresh(time.Now()) && !memo.Contains(req.Rejected, a.credentials)
 }
 
 func (c *Cached) ask(ctx context.Context, req *proxyauth.CredentialsRequest) (cachedAnswer, error) {
@@ -81,11 +74,11 @@ func (c *Cached) ask(ctx context.Context, req *proxyauth.CredentialsRequest) (ca
 	if a, found := c.remembered(req); found {
 		return a, nil
 	}
-	answer, expires, err := askUntil(ctx, c.Source, req)
+	answer, err := c.Source.Credentials(ctx, req)
 	if err != nil {
 		return cachedAnswer{}, err
 	}
-	a := cachedAnswer{credentials: answer, expires: expires}
+	a := cachedAnswer{credentials: answer}
 	if c.MaxAge > 0 {
 		a.forget = time.Now().Add(c.MaxAge)
 	}

@@ -23,23 +23,18 @@ type counter struct {
 	err      error
 }
 
-func (c *counter) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	answer, _, err := c.CredentialsUntil(ctx, req)
-	return answer, err
-}
-
-func (c *counter) CredentialsUntil(ctx context.Context, _ *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+func (c *counter) Credentials(ctx context.Context, _ *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 	n := c.asked.Add(1)
 	select {
 	case <-time.After(time.Second):
 	case <-ctx.Done():
-		return proxyauth.Credentials{}, time.Time{}, context.Cause(ctx)
+		return proxyauth.Credentials{}, context.Cause(ctx)
 	}
-	var expires time.Time
+	answer := pair("ann", string('0'+rune(n)))
 	if c.lifetime > 0 {
-		expires = time.Now().Add(c.lifetime)
+		answer.Expires = time.Now().Add(c.lifetime)
 	}
-	return pair("ann", string('0'+rune(n))), expires, c.err
+	return answer, c.err
 }
 
 func TestCachedAsksOnce(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/credentials/internal/memo"
@@ -37,28 +36,22 @@ func Chain(providers ...proxyauth.CredentialsProvider) proxyauth.CredentialsProv
 
 // Credentials implements [proxyauth.CredentialsProvider].
 func (c *chain) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	answer, _, err := c.CredentialsUntil(ctx, req)
-	return answer, err
-}
-
-// CredentialsUntil implements [proxyauth.ExpiringProvider].
-func (c *chain) CredentialsUntil(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
 	nobody := &noneError{}
 	for i, provider := range c.providers {
 		if provider == nil {
-			return proxyauth.Credentials{}, time.Time{}, fmt.Errorf("proxyauth: provider %d of a chain of credentials is nil", i+1)
+			return proxyauth.Credentials{}, fmt.Errorf("proxyauth: provider %d of a chain of credentials is nil", i+1)
 		}
-		answer, expires, err := askUntil(ctx, provider, req)
+		answer, err := provider.Credentials(ctx, req)
 		if err == nil {
 			c.givers.Put(memo.Answer(req, answer), provider)
-			return answer, expires, nil
+			return answer, nil
 		}
 		if !errors.Is(err, proxyauth.ErrNoCredentials) {
-			return proxyauth.Credentials{}, time.Time{}, &failure{name: nameOf(provider), err: err}
+			return proxyauth.Credentials{}, &failure{name: nameOf(provider), err: err}
 		}
 		nobody.looked = append(nobody.looked, looked(provider, err)...)
 	}
-	return proxyauth.Credentials{}, time.Time{}, nobody
+	return proxyauth.Credentials{}, nobody
 }
 
 // Accepted implements [proxyauth.CredentialsObserver].
@@ -80,16 +73,6 @@ func (c *chain) String() string {
 		names = append(names, nameOf(provider))
 	}
 	return strings.Join(names, ", ")
-}
-
-// askUntil asks provider for credentials and their expiry, zero if it knows
-// none.
-func askUntil(ctx context.Context, provider proxyauth.CredentialsProvider, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
-	if p, ok := provider.(proxyauth.ExpiringProvider); ok {
-		return p.CredentialsUntil(ctx, req)
-	}
-	c, err := provider.Credentials(ctx, req)
-	return c, time.Time{}, err
 }
 
 // accepted tells provider, if it wants to know; it may be nil.

@@ -147,15 +147,17 @@ func TestChainTellsNobodyElse(t *testing.T) {
 
 func TestWrappersHandOnTheExpiry(t *testing.T) {
 	want := time.Now().Add(time.Hour)
-	source := credentials.Func("vault", func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
-		return pair("ann", "s3cret"), want, nil
+	source := proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+		c := pair("ann", "s3cret")
+		c.Expires = want
+		return c, nil
 	})
 	for desc, provider := range wrappers(source) {
 		t.Run(desc, func(t *testing.T) {
 			for range 2 {
-				_, expires, err := provider.(proxyauth.ExpiringProvider).CredentialsUntil(t.Context(), request(t, proxyText))
+				c, err := provider.Credentials(t.Context(), request(t, proxyText))
 				require.NoError(t, err)
-				require.Equal(t, want, expires)
+				require.Equal(t, want, c.Expires)
 			}
 		})
 	}

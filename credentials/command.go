@@ -71,12 +71,6 @@ type Command struct {
 
 // Credentials implements [proxyauth.CredentialsProvider].
 func (c *Command) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	answer, _, err := c.CredentialsUntil(ctx, req)
-	return answer, err
-}
-
-// CredentialsUntil implements [proxyauth.ExpiringProvider].
-func (c *Command) CredentialsUntil(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
 	a, err := c.ask(ctx, req)
 	if err == nil && !a.found {
 		err = none(c, "no credentials for "+req.Proxy.Host)
@@ -85,10 +79,10 @@ func (c *Command) CredentialsUntil(ctx context.Context, req *proxyauth.Credentia
 		err = none(c, "its credentials for "+req.Proxy.Host+" have expired")
 	}
 	if err != nil {
-		return proxyauth.Credentials{}, time.Time{}, err
+		return proxyauth.Credentials{}, err
 	}
 	c.answers.Put(memo.Answer(req, a.credentials), a.extra)
-	return a.credentials, a.expires, nil
+	return a.credentials, nil
 }
 
 func (c *Command) ask(ctx context.Context, req *proxyauth.CredentialsRequest) (*answer, error) {
@@ -192,12 +186,11 @@ func (c *Command) logger() *slog.Logger {
 type answer struct {
 	found       bool
 	credentials proxyauth.Credentials
-	expires     time.Time
 	extra       []field
 }
 
 func (a *answer) expired(now time.Time) bool {
-	return !a.expires.IsZero() && !now.Before(a.expires)
+	return !a.credentials.Expires.IsZero() && !now.Before(a.credentials.Expires)
 }
 
 // complete fills in the user name, and sees whether there is enough.
@@ -212,6 +205,6 @@ func (a *answer) complete(user, password string, req *proxyauth.CredentialsReque
 		return errors.New("it printed a password without a user name")
 	}
 	a.found = true
-	a.credentials = proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}
+	a.credentials.Username, a.credentials.Password = user, proxyauth.NewSecret(password)
 	return nil
 }

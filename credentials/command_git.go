@@ -90,7 +90,7 @@ func parseGitAnswer(output []byte, question []field, req *proxyauth.CredentialsR
 		}
 	}
 	a := &answer{extra: extra}
-	if a.expires, err = parseExpiry(values["password_expiry_utc"]); err != nil {
+	if a.credentials.Expires, err = parseExpiry(values["password_expiry_utc"]); err != nil {
 		return nil, err
 	}
 	return a, a.complete(values["username"], values["password"], req)

@@ -46,7 +46,7 @@ func parseJSONAnswer(output []byte, req *proxyauth.CredentialsRequest) (*answer,
 	a := &answer{}
 	if decoded.Expires != "" {
 		var err error
-		if a.expires, err = time.Parse(time.RFC3339, decoded.Expires); err != nil {
+		if a.credentials.Expires, err = time.Parse(time.RFC3339, decoded.Expires); err != nil {
 			return nil, errors.New(`"expires" in its output is not a time as in RFC 3339`)
 		}
 	}

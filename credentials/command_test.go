@@ -118,9 +118,9 @@ func TestCommandIsToldWhatBecameOfTheAnswer(t *testing.T) {
 	const stored = "protocol=http\nhost=proxy.example.com:3128\nusername=ann\npassword=s3cret\n"
 	command := helper(t, "print", "STDOUT=username=ann\n"+kept+"password=s3cret\nx=y\n")
 	req := request(t, proxyText)
-	c, expires, err := command.CredentialsUntil(t.Context(), req)
+	c, err := command.Credentials(t.Context(), req)
 	requireCredentials(t, "ann", "s3cret", c, err)
-	require.Equal(t, time.Unix(99999999999, 0), expires)
+	require.Equal(t, time.Unix(99999999999, 0), c.Expires)
 	command.Accepted(t.Context(), req, c)
 	command.Rejected(t.Context(), req, c)
 	command.Accepted(t.Context(), req, pair("bob", "other"))
@@ -141,9 +141,9 @@ func TestCommandDoesNotEraseWhatHasReplacedTheRefused(t *testing.T) {
 
 func TestCommandWithJSONIsNotTold(t *testing.T) {
 	command := helper(t, "json", `STDOUT={"username": "ann", "password": "s3cret", "expires": "2999-01-01T00:00:00+01:00"}`)
-	c, expires, err := command.CredentialsUntil(t.Context(), request(t, proxyText))
+	c, err := command.Credentials(t.Context(), request(t, proxyText))
 	requireCredentials(t, "ann", "s3cret", c, err)
-	require.True(t, time.Date(2998, 12, 31, 23, 0, 0, 0, time.UTC).Equal(expires))
+	require.True(t, time.Date(2998, 12, 31, 23, 0, 0, 0, time.UTC).Equal(c.Expires))
 	command.Accepted(t.Context(), request(t, proxyText), c)
 	command.Rejected(t.Context(), request(t, proxyText), c)
 	require.Equal(t, "[\"an argument\"]\n", logged(command))

@@ -67,21 +67,21 @@ func sources(t *testing.T) map[string]source {
 				store.Accepted(t.Context(), request(t, proxyText), pair("ann", "new"))
 			},
 		},
-		"func":   {provider: credentials.Func("vault", vault.ask), change: vault.change},
-		"chain":  {provider: credentials.Chain(credentials.ProxyURL(), credentials.Func("vault", vault.ask)), change: vault.change},
-		"cached": {provider: &credentials.Cached{Source: credentials.Func("vault", vault.ask)}, change: vault.change},
+		"named":  {provider: credentials.Named("vault", proxyauth.CredentialsFunc(vault.ask)), change: vault.change},
+		"chain":  {provider: credentials.Chain(credentials.ProxyURL(), credentials.Named("vault", proxyauth.CredentialsFunc(vault.ask))), change: vault.change},
+		"cached": {provider: &credentials.Cached{Source: credentials.Named("vault", proxyauth.CredentialsFunc(vault.ask))}, change: vault.change},
 		"cached file": {
 			provider: &credentials.Cached{Source: file, MaxAge: time.Hour},
 			change:   fileChange,
 		},
 		"saved": {
-			provider: credentials.Saved(failing("store", proxyauth.ErrNoCredentials), credentials.Func("vault", vault.ask)),
+			provider: credentials.Saved(failing("store", proxyauth.ErrNoCredentials), credentials.Named("vault", proxyauth.CredentialsFunc(vault.ask))),
 			change:   vault.change,
 		},
 		"keyring":         keyringSource(t, &keyring.Provider{Service: "read", Username: "ann"}),
 		"managed keyring": keyringSource(t, managed),
 		"saved in the keyring": {
-			provider: credentials.Saved(managed, credentials.Func("vault", vault.ask)),
+			provider: credentials.Saved(managed, credentials.Named("vault", proxyauth.CredentialsFunc(vault.ask))),
 			change:   vault.change,
 		},
 	}
@@ -103,10 +103,10 @@ type vault struct {
 	password string
 }
 
-func (v *vault) ask(ctx context.Context, _ *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+func (v *vault) ask(ctx context.Context, _ *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return pair("ann", v.password), time.Time{}, ctx.Err()
+	return pair("ann", v.password), ctx.Err()
 }
 
 func (v *vault) change(*testing.T) {

@@ -133,20 +133,23 @@ func ExampleCached() {
 
 // A vault leases a password for some time. Cached asks for a new one when the
 // lease has ended, or when the proxy refuses the password.
-func ExampleFunc() {
+func ExampleNamed() {
 	lease := func(ctx context.Context, proxy string) (user, password string, lifetime time.Duration, err error) {
 		return "ann", "lease-of-" + proxy, time.Hour, ctx.Err()
 	}
-	vault := credentials.Func("vault", func(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+	ask := func(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 		asked := time.Now()
 		user, password, lifetime, err := lease(ctx, req.Proxy.Hostname())
 		if err != nil {
-			return proxyauth.Credentials{}, time.Time{}, fmt.Errorf("leasing a password: %w", err)
+			return proxyauth.Credentials{}, fmt.Errorf("leasing a password: %w", err)
 		}
-		c := proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}
-		// A little earlier, so that it does not end on its way.
-		return c, asked.Add(lifetime - time.Minute), nil
-	})
+		return proxyauth.Credentials{
+			Username: user,
+			Password: proxyauth.NewSecret(password),
+			Expires:  asked.Add(lifetime - time.Minute), // early enough to reach the proxy
+		}, nil
+	}
+	vault := credentials.Named("vault", proxyauth.CredentialsFunc(ask))
 	show(&credentials.Cached{Source: vault}, nil)
 	// Output: ann [redacted] 26
 }

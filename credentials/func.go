@@ -2,36 +2,31 @@ package credentials
 
 import (
 	"context"
-	"time"
 
 	"github.com/go-proxyauth/proxyauth"
 )
 
-type namedFunc struct {
+type named struct {
+	proxyauth.CredentialsProvider
 	name string
-	ask  func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error)
 }
 
-// Func returns a provider that calls ask, which must be safe for concurrent use.
-// The name stands for it in errors. The time is the one from which on the answer
-// must not be used any more, zero if none is known. Without name and time a
-// [proxyauth.CredentialsFunc] does.
-//
-// After a refusal ask is called again, with what was refused in
-// [proxyauth.CredentialsRequest.Rejected], and a different answer is tried at
-// once.
-func Func(name string, ask func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error)) proxyauth.ExpiringProvider {
-	return namedFunc{name: name, ask: ask}
+// Named returns a provider that stands under another name in errors, such as that of
+// a [Chain], and is otherwise provider. It gives a [proxyauth.CredentialsFunc] a
+// name.
+func Named(name string, provider proxyauth.CredentialsProvider) proxyauth.CredentialsProvider {
+	return named{provider, name}
 }
 
-func (f namedFunc) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	c, _, err := f.ask(ctx, req)
-	return c, err
+// Accepted implements [proxyauth.CredentialsObserver].
+func (n named) Accepted(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
+	accepted(ctx, n.CredentialsProvider, req, c)
 }
 
-func (f namedFunc) CredentialsUntil(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
-	return f.ask(ctx, req)
+// Rejected implements [proxyauth.CredentialsObserver].
+func (n named) Rejected(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
+	rejected(ctx, n.CredentialsProvider, req, c)
 }
 
-// String returns the provider's name.
-func (f namedFunc) String() string { return f.name }
+// String returns the name.
+func (n named) String() string { return n.name }

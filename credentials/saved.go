@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/credentials/internal/memo"
@@ -32,37 +31,31 @@ func Saved(store proxyauth.CredentialsObserver, source proxyauth.CredentialsProv
 
 // Credentials implements [proxyauth.CredentialsProvider].
 func (s *saved) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	c, _, err := s.CredentialsUntil(ctx, req)
-	return c, err
-}
-
-// CredentialsUntil implements [proxyauth.ExpiringProvider].
-func (s *saved) CredentialsUntil(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
-	c, expires, err := askUntil(ctx, s.store, req)
+	c, err := s.store.Credentials(ctx, req)
 	if err == nil && !memo.Contains(req.Rejected, c) {
 		s.fromStore.Put(memo.Answer(req, c), true)
-		return c, expires, nil
+		return c, nil
 	}
 	nobody := &noneError{looked: []string{nameOf(s.store) + ": what it has was refused"}}
 	if err != nil && !errors.Is(err, proxyauth.ErrNoCredentials) {
-		return proxyauth.Credentials{}, time.Time{}, &failure{name: nameOf(s.store), err: err}
+		return proxyauth.Credentials{}, &failure{name: nameOf(s.store), err: err}
 	} else if err != nil {
 		nobody.looked = looked(s.store, err)
 	}
 	return s.askSource(ctx, req, nobody)
 }
 
-func (s *saved) askSource(ctx context.Context, req *proxyauth.CredentialsRequest, nobody *noneError) (proxyauth.Credentials, time.Time, error) {
-	c, expires, err := askUntil(ctx, s.source, req)
+func (s *saved) askSource(ctx context.Context, req *proxyauth.CredentialsRequest, nobody *noneError) (proxyauth.Credentials, error) {
+	c, err := s.source.Credentials(ctx, req)
 	switch {
 	case err == nil:
 		s.fromStore.Put(memo.Answer(req, c), false)
-		return c, expires, nil
+		return c, nil
 	case errors.Is(err, proxyauth.ErrNoCredentials):
 		nobody.looked = append(nobody.looked, looked(s.source, err)...)
-		return proxyauth.Credentials{}, time.Time{}, nobody
+		return proxyauth.Credentials{}, nobody
 	}
-	return proxyauth.Credentials{}, time.Time{}, &failure{name: nameOf(s.source), err: err}
+	return proxyauth.Credentials{}, &failure{name: nameOf(s.source), err: err}
 }
 
 // Accepted implements [proxyauth.CredentialsObserver].

@@ -32,7 +32,8 @@ var ErrCancelled = errors.New("proxyauth: prompt: cancelled by the user")
 // refusal it says so and asks again, at most MaxAttempts times until credentials
 // have been accepted; then it has none. One that has been refused is not taken a
 // second time. Put it into a [github.com/go-proxyauth/proxyauth/credentials.Cached]
-// to share answers between Transports, since it keeps none.
+// to share answers between Transports. If the proxy refuses credentials that have
+// worked, the last answer is given once more before anybody is asked.
 //
 // When the context ends, and no other request waits for the same answer, the
 // terminal is put back as it was before Credentials returns, unless that takes more
@@ -65,6 +66,7 @@ type Provider struct {
 type round struct {
 	given   []memo.Key
 	refused int
+	last    proxyauth.Credentials // given
 }
 
 // Credentials implements [proxyauth.CredentialsProvider].
@@ -72,14 +74,27 @@ func (p *Provider) Credentials(ctx context.Context, req *proxyauth.CredentialsRe
 	if ctx.Err() != nil {
 		return proxyauth.Credentials{}, p.failed(context.Cause(ctx))
 	}
+	if req.Doubted {
+		return p.doubted(req)
+	}
 	return p.flights.Do(ctx, memo.Attempt(req), func(ctx context.Context) (proxyauth.Credentials, error) {
 		return p.ask(ctx, req)
 	})
 }
 
+// doubted returns the last answer again: the proxy may have refused no more than the
+// target of a request, which is no reason to ask a person.
+func (p *Provider) doubted(req *proxyauth.CredentialsRequest) (c proxyauth.Credentials, err error) {
+	p.update(req, func(r *round) { c = r.last })
+	if c.Username == "" && c.Password.Reveal() == "" {
+		return c, p.none("nobody has answered yet")
+	}
+	return c, nil
+}
+
 // Accepted implements [proxyauth.CredentialsObserver].
 func (p *Provider) Accepted(_ context.Context, req *proxyauth.CredentialsRequest, _ proxyauth.Credentials) {
-	p.Reset(req)
+	p.update(req, func(r *round) { *r = round{last: r.last} })
 }
 
 // Rejected implements [proxyauth.CredentialsObserver].
@@ -145,7 +160,10 @@ func (p *Provider) ask(ctx context.Context, req *proxyauth.CredentialsRequest) (
 			return c, p.failed(err)
 		}
 		if !memo.Contains(req.Rejected, c) {
-			p.update(req, func(r *round) { r.remember(memo.Answer(req, c)) })
+			p.update(req, func(r *round) {
+				r.remember(memo.Answer(req, c))
+				r.last = c
+			})
 			return c, nil
 		}
 		p.update(req, func(r *round) { r.refused = refusals + 1 })

@@ -66,7 +66,7 @@ func fetch(ctx context.Context, client *http.Client, url string, w io.Writer) er
 		return err
 	}
 	defer resp.Body.Close()
-	if e := proxyauth.ResponseError(resp); e != nil {
+	if e, ok := proxyauth.ResponseError(resp); ok {
 		return e
 	}
 	_, err = io.Copy(w, resp.Body)

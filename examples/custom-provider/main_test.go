@@ -99,9 +99,9 @@ func TestLeasesAnewAfterARefusal(t *testing.T) {
 
 func TestLeasesAnewWhenTheLeaseEnds(t *testing.T) {
 	l := newLab(t)
-	_, expires, err := l.vault.CredentialsUntil(t.Context(), nil)
+	leased, err := l.vault.Credentials(t.Context(), nil)
 	require.NoError(t, err)
-	require.True(t, expires.Before(time.Now().Add(time.Hour)))
+	require.True(t, leased.Expires.Before(time.Now().Add(time.Hour)))
 	l.answer = func() string {
 		return strings.Replace(l.newLease(), "3600", "1", 1)
 	}
@@ -120,7 +120,7 @@ func TestRefusedPasswordIsAnError(t *testing.T) {
 	_, err := l.fetch(l.client())
 	e, ok := errors.AsType[*proxyauth.Error](err)
 	require.True(t, ok)
-	require.Equal(t, proxyauth.CredentialsRejected, e.Cause)
+	require.Equal(t, proxyauth.CauseCredentialsRejected, e.Cause)
 }
 
 // A page of the origin server is one whatever its status, also a 407, which has no

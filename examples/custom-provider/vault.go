@@ -20,9 +20,8 @@ const maxAnswer = 64 << 10
 const leaseMargin = 10 * time.Second
 
 // vault leases credentials from a server with the API of HashiCorp Vault's
-// secrets engines. It is a [proxyauth.ExpiringProvider]; put it into a
-// credentials.Cached, which asks again when the lease has ended or the proxy has
-// refused the password.
+// secrets engines. Put it into a credentials.Cached, which asks again when the lease
+// has ended or the proxy has refused the password.
 type vault struct {
 	// URL is that of the credentials, such as
 	// https://vault.example.com/v1/ldap/creds/proxy.
@@ -49,23 +48,17 @@ type lease struct {
 func (v *vault) String() string { return "vault" }
 
 // Credentials implements [proxyauth.CredentialsProvider].
-func (v *vault) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	c, _, err := v.CredentialsUntil(ctx, req)
-	return c, err
-}
-
-// CredentialsUntil implements [proxyauth.ExpiringProvider].
-func (v *vault) CredentialsUntil(ctx context.Context, _ *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+func (v *vault) Credentials(ctx context.Context, _ *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 	asked := time.Now()
 	l, err := v.lease(ctx)
 	if err != nil {
-		return proxyauth.Credentials{}, time.Time{}, err
+		return proxyauth.Credentials{}, err
 	}
 	c := proxyauth.Credentials{Username: l.Data.Username, Password: proxyauth.NewSecret(l.Data.Password)}
-	if l.Seconds <= 0 {
-		return c, time.Time{}, nil
+	if l.Seconds > 0 {
+		c.Expires = asked.Add(time.Duration(l.Seconds)*time.Second - leaseMargin)
 	}
-	return c, asked.Add(time.Duration(l.Seconds)*time.Second - leaseMargin), nil
+	return c, nil
 }
 
 func (v *vault) lease(ctx context.Context) (*lease, error) {

@@ -110,7 +110,7 @@ func visit(ctx context.Context, client *http.Client, url string) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if e := proxyauth.ResponseError(resp); e != nil {
+	if e, ok := proxyauth.ResponseError(resp); ok {
 		return e
 	}
 	_, err = io.Copy(io.Discard, resp.Body)

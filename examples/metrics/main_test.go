@@ -118,8 +118,8 @@ func TestBurst(t *testing.T) {
 			l.digest = &testproxy.Digest{Accounts: l.users, Realm: "lab", NonceUses: 1}
 			l.proxy.SetAuth(l.digest)
 		}, true, ""},
-		{"password changed", func(l *lab) { l.users.SetPassword("ann", "changed") }, false, "credentials rejected"},
-		{"scheme changed", func(l *lab) { l.proxy.SetAuth(&testproxy.Basic{Accounts: l.users, Realm: "lab"}) }, false, "forbidden by policy"},
+		{"password changed", func(l *lab) { l.users.SetPassword("ann", "changed") }, false, "credentials_rejected"},
+		{"scheme changed", func(l *lab) { l.proxy.SetAuth(&testproxy.Basic{Accounts: l.users, Realm: "lab"}) }, false, "policy_forbids"},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestExpvar(t *testing.T) {
 func TestPrometheusFormat(t *testing.T) {
 	text := prometheus([]proxyauth.ProxyStats{
 		{Proxy: "http://a:80", Requests: 1, Legs: 2, Challenges: 3, Handshakes: 4, Rejections: 5, Failures: map[proxyauth.Cause]uint64{
-			proxyauth.Denied: 7, proxyauth.NoCredentials: 6,
+			proxyauth.CauseDenied: 7, proxyauth.CauseNoCredentials: 6,
 		}},
 		{Proxy: "a \"quoted\\\n name", Requests: 1<<64 - 1},
 	})
@@ -188,8 +188,8 @@ proxyauth_rejections_total{proxy="http://a:80"} 5
 proxyauth_rejections_total{proxy="a \"quoted\\\n name"} 0
 # HELP proxyauth_failures_total Requests that did not get through, by cause.
 # TYPE proxyauth_failures_total counter
-proxyauth_failures_total{proxy="http://a:80",cause="no credentials"} 6
-proxyauth_failures_total{proxy="http://a:80",cause="denied by the proxy"} 7
+proxyauth_failures_total{proxy="http://a:80",cause="denied"} 7
+proxyauth_failures_total{proxy="http://a:80",cause="no_credentials"} 6
 `, text)
 }
 

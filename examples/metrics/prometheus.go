@@ -38,7 +38,7 @@ func prometheus(stats []proxyauth.ProxyStats) string {
 	for _, s := range stats {
 		for _, cause := range slices.Sorted(maps.Keys(s.Failures)) {
 			fmt.Fprintf(&b, "proxyauth_failures_total{proxy=\"%s\",cause=\"%s\"} %d\n",
-				label.Replace(s.Proxy), label.Replace(cause.String()), s.Failures[cause])
+				label.Replace(s.Proxy), label.Replace(string(cause)), s.Failures[cause])
 		}
 	}
 	return b.String()

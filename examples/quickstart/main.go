@@ -117,7 +117,7 @@ func fetch(ctx context.Context, out *table, rt http.RoundTripper, target string)
 		return explain(err)
 	}
 	defer resp.Body.Close()
-	if e := proxyauth.ResponseError(resp); e != nil {
+	if e, ok := proxyauth.ResponseError(resp); ok {
 		return explain(e)
 	}
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {

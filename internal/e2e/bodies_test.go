@@ -330,7 +330,7 @@ func TestChallengedMidway(t *testing.T) {
 				require.Equal(t, "testproxy: 407 Proxy Authentication Required\n", body)
 				e := proxyauth.ResponseError(resp)
 				require.NotNil(t, e)
-				require.Equal(t, proxyauth.BodyNotReplayable, e.Cause)
+				require.Equal(t, proxyauth.CauseBodyNotReplayable, e.Cause)
 				require.Contains(t, e.Hint(), "GetBody")
 				require.Empty(t, l.origin.Requests(), "a truncated body was sent")
 				u.requireClosed(t)
@@ -368,7 +368,7 @@ func TestRefusedWithBodyIntact(t *testing.T) {
 					require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
 					require.Equal(t, []string{`Basic realm="lab"`}, resp.Header["Proxy-Authenticate"])
 					require.Equal(t, want, body)
-					require.Equal(t, proxyauth.CredentialsRejected, proxyauth.ResponseError(resp).Cause)
+					require.Equal(t, proxyauth.CauseCredentialsRejected, proxyauth.ResponseError(resp).Cause)
 				})
 			})
 		}

@@ -236,7 +236,7 @@ func TestNTLMBodyWithWrongPassword(t *testing.T) {
 							require.Equal(t, 407, resp.StatusCode)
 							err = proxyauth.ResponseError(resp)
 						}
-						requireCause(t, proxyauth.CredentialsRejected, err)
+						requireCause(t, proxyauth.CauseCredentialsRejected, err)
 						u.requireClosed(t)
 					}
 					require.Equal(t, 1, m.Server.Failures(user))

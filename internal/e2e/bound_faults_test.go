@@ -58,7 +58,7 @@ func (f ntlmFault) requireHandshakes(t *testing.T, w way, m *testproxy.NTLM) {
 	}
 }
 
-const broken, failed, uncommon = proxyauth.HandshakeBroken, proxyauth.SchemeFailed, proxyauth.NoCommonScheme
+const broken, failed, uncommon = proxyauth.CauseHandshakeBroken, proxyauth.CauseSchemeFailed, proxyauth.CauseNoCommonScheme
 
 func ntlmFaults() []ntlmFault {
 	return []ntlmFault{
@@ -204,7 +204,7 @@ func TestNTLMChallengeForgotten(t *testing.T) {
 		bubble(t, way.desc, func(t *testing.T) {
 			l, m := newNTLMLab(t, &ntlmserver.Server{Faults: ntlmserver.Always(ntlmserver.Forget)}, testproxy.Config{})
 			for _, err := range together(10, func(int) error { return way.reach(t.Context(), l.rt, originHost) }) {
-				requireCause(t, proxyauth.CredentialsRejected, err)
+				requireCause(t, proxyauth.CauseCredentialsRejected, err)
 			}
 			require.Equal(t, 1, m.Server.Handshakes())
 		})

@@ -97,7 +97,7 @@ func TestOverloadedProxy(t *testing.T) {
 		l.proxy.SetFault(onToken(negotiateToken, &testproxy.Action{Status: http.StatusServiceUnavailable}))
 		for range 3 {
 			l.proxy.Reset()
-			e := requireCause(t, proxyauth.ProxyFailed, fetch(t.Context(), l.rt, originHost))
+			e := requireCause(t, proxyauth.CauseProxyFailed, fetch(t.Context(), l.rt, originHost))
 			require.Equal(t, http.StatusServiceUnavailable, e.Status)
 			require.LessOrEqual(t, len(l.proxy.Legs()), 3)
 		}

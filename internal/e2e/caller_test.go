@@ -112,8 +112,8 @@ func TestProviderGoesThroughTheProxy(t *testing.T) {
 			v.url = w.target("/")
 			err := w.reach(t.Context(), l.rt, originHost)
 			require.Zero(t, time.Since(start))
-			requireCause(t, proxyauth.NoCredentials, err)
-			requireCause(t, proxyauth.NoCredentials, v.err)
+			requireCause(t, proxyauth.CauseNoCredentials, err)
+			requireCause(t, proxyauth.CauseNoCredentials, v.err)
 		})
 	}
 }
@@ -153,7 +153,7 @@ func TestObserverGoesThroughTheProxy(t *testing.T) {
 			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 			require.Zero(t, time.Since(start))
 			require.NoError(t, n.accepted)
-			requireCause(t, proxyauth.NoCredentials, n.rejected)
+			requireCause(t, proxyauth.CauseNoCredentials, n.rejected)
 		})
 	}
 }

@@ -161,7 +161,7 @@ func TestCallersAuthorizationInConnect(t *testing.T) {
 				}
 				var e *proxyauth.Error
 				require.ErrorAs(t, err, &e)
-				require.Equal(t, proxyauth.CredentialsRejected, e.Cause)
+				require.Equal(t, proxyauth.CauseCredentialsRejected, e.Cause)
 				l.legs("c2 CONNECT Basic -> 407")
 			})
 		})
@@ -187,7 +187,7 @@ func TestOrigins407Forwarded(t *testing.T) {
 				resp, _, err := l.do(l.request(http.MethodGet, origin.URL(), nil))
 				require.NoError(t, err)
 				require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
-				require.Equal(t, proxyauth.NoChallenge, proxyauth.ResponseError(resp).Cause)
+				require.Equal(t, proxyauth.CauseNoChallenge, proxyauth.ResponseError(resp).Cause)
 				require.Len(t, l.proxy.Legs(), 1)
 				l.proxy.Reset()
 				l.get(httpOrigin + "/")

@@ -27,7 +27,7 @@ func TestProxyChangesScheme(t *testing.T) {
 		l.proxy.SetAuth(&testproxy.Basic{Realm: "lab", Accounts: l.users})
 		resp, _, err := l.do(l.request(http.MethodGet, httpOrigin+"/d", nil))
 		require.NoError(t, err)
-		require.Equal(t, proxyauth.PolicyForbids, proxyauth.ResponseError(resp).Cause)
+		require.Equal(t, proxyauth.CausePolicyForbids, proxyauth.ResponseError(resp).Cause)
 		l.legs("c1 GET /d Digest -> 407")
 	})
 }

@@ -115,7 +115,7 @@ func TestDigestUnknownAlgorithm(t *testing.T) {
 		l.proxy.SetFault(testproxy.On(407, testproxy.Offer(md6)))
 		resp, _, err := l.do(l.request(http.MethodGet, httpOrigin, nil))
 		require.NoError(t, err)
-		require.Equal(t, proxyauth.NoCommonScheme, proxyauth.ResponseError(resp).Cause)
+		require.Equal(t, proxyauth.CauseNoCommonScheme, proxyauth.ResponseError(resp).Cause)
 		require.Len(t, l.proxy.Legs(), 1)
 		l.proxy.SetFault(testproxy.On(407, testproxy.Offer(md6, `Basic realm="lab"`)))
 		l.get(httpOrigin + "/")
@@ -153,7 +153,7 @@ func TestDigestAuthInt(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
 				require.ErrorIs(t, proxyauth.ResponseError(resp), digest.ErrBodyNeeded)
-				require.Equal(t, proxyauth.BodyNotReplayable, proxyauth.ResponseError(resp).Cause)
+				require.Equal(t, proxyauth.CauseBodyNotReplayable, proxyauth.ResponseError(resp).Cause)
 				u.requireClosed(t)
 				require.Zero(t, l.bodySent())
 				l.get(httpOrigin + "/")
@@ -176,7 +176,7 @@ func TestProxyNotVerified(t *testing.T) {
 					require.Nil(t, resp)
 					var e *proxyauth.Error
 					require.ErrorAs(t, err, &e)
-					require.Equal(t, proxyauth.ProxyNotVerified, e.Cause)
+					require.Equal(t, proxyauth.CauseProxyNotVerified, e.Cause)
 					require.ErrorIs(t, err, digest.ErrNotVerified)
 				}
 				require.Empty(t, l.secure.Requests())

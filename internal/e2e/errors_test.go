@@ -75,94 +75,94 @@ func failures() []failure {
 		{
 			desc: "provider has none", config: basicProxy,
 			change: failing(fmt.Errorf("%w: no entry", proxyauth.ErrNoCredentials)),
-			cause:  proxyauth.NoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			cause:  proxyauth.CauseNoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
 			is: proxyauth.ErrNoCredentials, hint: "Transport.Credentials",
 		}, {
 			desc: "no provider and no user info", config: basicProxy,
 			change: func(l *lab) { l.rt.Credentials = nil },
-			cause:  proxyauth.NoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			cause:  proxyauth.CauseNoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
 			is: proxyauth.ErrNoCredentials, hint: "HTTPS_PROXY",
 		}, {
 			desc: "provider fails", config: basicProxy,
 			change: failing(fmt.Errorf("asking: %w", errVault)),
-			cause:  proxyauth.NoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"}, is: errVault,
+			cause:  proxyauth.CauseNoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"}, is: errVault,
 		}, {
 			desc: "wrong password", config: basicProxy, change: answer(always(wrongPassword)),
-			cause: proxyauth.CredentialsRejected, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			cause: proxyauth.CauseCredentialsRejected, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
 			is: proxyauth.ErrRejected, hint: "expired",
 		}, {
 			desc:   "wrong password, Digest before Basic",
 			config: testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}, &testproxy.Digest{Realm: "lab"}}},
 			change: answer(always(wrongPassword)),
-			cause:  proxyauth.CredentialsRejected, status: 407, offered: []string{"Basic", "Digest"}, tried: []string{"Digest"},
+			cause:  proxyauth.CauseCredentialsRejected, status: 407, offered: []string{"Basic", "Digest"}, tried: []string{"Digest"},
 			is: proxyauth.ErrRejected, hint: `DOMAIN\user`,
 		}, {
 			desc: "refused without a challenge", change: answer(always(wrongPassword)),
 			config: faulty(testproxy.OnScheme("Basic", testproxy.Offer()), &testproxy.Basic{Realm: "lab"}),
-			cause:  proxyauth.CredentialsRejected, status: 407, tried: []string{"Basic"}, is: proxyauth.ErrRejected,
+			cause:  proxyauth.CauseCredentialsRejected, status: 407, tried: []string{"Basic"}, is: proxyauth.ErrRejected,
 		}, {
 			desc: "refused with 401", change: answer(always(wrongPassword)), only: http.MethodConnect,
 			config: testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab", Refuse401: true}}},
-			cause:  proxyauth.CredentialsRejected, status: 401, offered: []string{"Basic"}, tried: []string{"Basic"},
+			cause:  proxyauth.CauseCredentialsRejected, status: 401, offered: []string{"Basic"}, tried: []string{"Basic"},
 			is: proxyauth.ErrRejected,
 		}, {
 			desc: "strange schemes", config: offer(`Foo realm="lab"`, "Bar"),
-			cause: proxyauth.NoCommonScheme, status: 407, offered: []string{"Foo", "Bar"},
+			cause: proxyauth.CauseNoCommonScheme, status: 407, offered: []string{"Foo", "Bar"},
 			hint: "Foo, Bar; this program has enabled NTLM, Digest, Basic",
 		}, {
 			desc: "strange algorithm", config: offer(`Digest realm="lab", nonce="n", algorithm=ROT13`),
-			cause: proxyauth.NoCommonScheme, status: 407, offered: []string{"Digest"}, tried: []string{"Digest"},
+			cause: proxyauth.CauseNoCommonScheme, status: 407, offered: []string{"Digest"}, tried: []string{"Digest"},
 			is: proxyauth.ErrUnsupportedChallenge, hint: "such as an algorithm of Digest",
 		}, {
 			desc: "no challenge", config: offer(),
-			cause: proxyauth.NoChallenge, status: 407, hint: "Ask whoever runs the proxy",
+			cause: proxyauth.CauseNoChallenge, status: 407, hint: "Ask whoever runs the proxy",
 		}, {
 			desc: "malformed challenge", config: offer(`="lab`),
-			cause: proxyauth.MalformedChallenge, status: 407, hint: "RFC 9110",
+			cause: proxyauth.CauseMalformedChallenge, status: 407, hint: "RFC 9110",
 		}, {
 			desc: "user name that Basic can't send", config: basicProxy,
 			change: func(l *lab) { l.rt = l.transport("CORP:"+user, password) },
-			cause:  proxyauth.SchemeFailed, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			cause:  proxyauth.CauseSchemeFailed, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
 			is: basic.ErrColon, hint: "listed",
 		}, {
 			desc: "broken off in mid-handshake", lost: true, forward: 407,
 			config: faulty(testproxy.OnScheme("NTLM", testproxy.DropAt(testproxy.BeforeAnswer)), &testproxy.NTLM{}),
-			cause:  proxyauth.HandshakeBroken, offered: []string{"NTLM"}, tried: []string{"NTLM"},
+			cause:  proxyauth.CauseHandshakeBroken, offered: []string{"NTLM"}, tried: []string{"NTLM"},
 			is: proxyauth.ErrHandshakeBroken, hint: "keep-alive",
 		}, {
 			desc: "proxy does not know the password", lost: true,
 			config: testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Digest{Realm: "lab", RspAuth: testproxy.RspAuthWrong}}},
-			cause:  proxyauth.ProxyNotVerified, status: 200, offered: []string{"Digest"}, is: digest.ErrNotVerified, hint: "not be your proxy",
+			cause:  proxyauth.CauseProxyNotVerified, status: 200, offered: []string{"Digest"}, is: digest.ErrNotVerified, hint: "not be your proxy",
 		}, {
 			desc: "403 to CONNECT", only: http.MethodConnect,
 			config: faulty(testproxy.OnScheme("Basic", testproxy.Refuse(403, "not you")), &testproxy.Basic{Realm: "lab"}),
-			cause:  proxyauth.Denied, status: 403, offered: []string{"Basic"}, hint: "permission",
+			cause:  proxyauth.CauseDenied, status: 403, offered: []string{"Basic"}, hint: "permission",
 		}, {
 			desc: "403 to CONNECT, nobody asked who", only: http.MethodConnect,
 			config: testproxy.Config{Fault: testproxy.Always(testproxy.Refuse(403, "not there"))},
-			cause:  proxyauth.ProxyFailed, status: 403, hint: "status",
+			cause:  proxyauth.CauseProxyFailed, status: 403, hint: "status",
 		}, {
 			desc: "unknown host", change: proxyURL("http://nowhere.example.com:3128"), lost: true,
-			cause: proxyauth.ProxyUnreachable, is: syscall.Errno(0), hint: "HTTPS_PROXY",
+			cause: proxyauth.CauseProxyUnreachable, is: syscall.Errno(0), hint: "HTTPS_PROXY",
 		}, {
 			desc: "closed port", change: proxyURL("http://proxy.example.com:1"), lost: true,
-			cause: proxyauth.ProxyUnreachable, is: syscall.ECONNREFUSED, hint: "host and port",
+			cause: proxyauth.CauseProxyUnreachable, is: syscall.ECONNREFUSED, hint: "host and port",
 		}, {
 			desc: "certificate of somebody else", lost: true,
 			config: testproxy.Config{TLS: testproxy.NewCA().ServerConfig("proxy.example.com")},
-			cause:  proxyauth.ProxyUnreachable, hint: "certificate",
+			cause:  proxyauth.CauseProxyUnreachable, hint: "certificate",
 		}, {
 			desc: "503 to CONNECT", only: http.MethodConnect,
 			config: faulty(testproxy.OnScheme("Basic", testproxy.Refuse(503, "no route")), &testproxy.Basic{Realm: "lab"}),
-			cause:  proxyauth.ProxyFailed, status: 503, offered: []string{"Basic"}, hint: "status",
+			cause:  proxyauth.CauseProxyFailed, status: 503, offered: []string{"Basic"}, hint: "status",
 		}, {
 			desc: "not HTTP", only: http.MethodConnect,
 			config: testproxy.Config{Fault: testproxy.Always(testproxy.Garbage("SSH-2.0-OpenSSH\r\n"))},
-			cause:  proxyauth.ProxyFailed,
+			cause:  proxyauth.CauseProxyFailed,
 		}, {
 			desc: "rule of the program", config: basicProxy,
 			change: func(l *lab) { l.rt.AllowProxy = func(*url.URL) bool { return false } },
-			cause:  proxyauth.PolicyForbids, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"}, hint: "rule",
+			cause:  proxyauth.CausePolicyForbids, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"}, hint: "rule",
 		},
 	}
 }
@@ -216,7 +216,7 @@ func TestErrors(t *testing.T) {
 						}
 						require.Equal(t, status, e.Status)
 						require.Equal(t, tt.offered, e.Offered)
-						if tt.cause != proxyauth.ProxyUnreachable {
+						if tt.cause != proxyauth.CauseProxyUnreachable {
 							require.Equal(t, []string{"NTLM", "Digest", "Basic"}, e.Enabled)
 						}
 						var tried []string
@@ -268,7 +268,7 @@ func TestBodyNotReplayable(t *testing.T) {
 		defer resp.Body.Close()
 		e := proxyauth.ResponseError(resp)
 		require.NotNil(t, e)
-		require.Equal(t, proxyauth.BodyNotReplayable, e.Cause)
+		require.Equal(t, proxyauth.CauseBodyNotReplayable, e.Cause)
 		require.Contains(t, e.Hint(), "GetBody")
 		require.Equal(t, 407, e.Status)
 	})
@@ -282,7 +282,7 @@ func TestErrorHasTheAnswer(t *testing.T) {
 			Status: 403, Body: page, Header: http.Header{"X-Squid-Error": {"ERR_ACCESS_DENIED 0"}},
 		})})
 		_, err := l.rt.DialContext(t.Context(), "tcp", "origin.example.com:443")
-		e := requireCause(t, proxyauth.ProxyFailed, err)
+		e := requireCause(t, proxyauth.CauseProxyFailed, err)
 		require.Equal(t, page[:1<<10], string(e.Body()))
 		require.Equal(t, "ERR_ACCESS_DENIED 0", e.Header().Get("X-Squid-Error"))
 		require.NotContains(t, e.Error(), "denied denied")

@@ -87,7 +87,7 @@ func TestLeaseThatCanNotBeUsed(t *testing.T) {
 			return leased(n), time.Now().Add(time.Nanosecond), nil
 		}
 		l.rt.Schemes = []proxyauth.Scheme{slowScheme{basic.Scheme{}}}
-		requireCause(t, proxyauth.NoCredentials, w.reach(t.Context(), l.rt, originHost))
+		requireCause(t, proxyauth.CauseNoCredentials, w.reach(t.Context(), l.rt, originHost))
 		require.LessOrEqual(t, p.n, 3*maxLegs)
 		for _, leg := range l.proxy.Legs() {
 			require.Empty(t, leg.Scheme)

@@ -260,10 +260,10 @@ func TestLeaseEnds(t *testing.T) {
 		cause proxyauth.Cause // 0 if the request passes
 		is    error
 	}{
-		{"fails", func() (string, time.Time, error) { return "", time.Time{}, errVault }, proxyauth.NoCredentials, errVault},
-		{"has none", func() (string, time.Time, error) { return "", time.Time{}, proxyauth.ErrNoCredentials }, proxyauth.NoCredentials, proxyauth.ErrNoCredentials},
-		{"has an old one", func() (string, time.Time, error) { return leased(1), time.Now(), nil }, proxyauth.NoCredentials, nil},
-		{"has a wrong one", func() (string, time.Time, error) { return "wrong", later(), nil }, proxyauth.CredentialsRejected, proxyauth.ErrRejected},
+		{"fails", func() (string, time.Time, error) { return "", time.Time{}, errVault }, proxyauth.CauseNoCredentials, errVault},
+		{"has none", func() (string, time.Time, error) { return "", time.Time{}, proxyauth.ErrNoCredentials }, proxyauth.CauseNoCredentials, proxyauth.ErrNoCredentials},
+		{"has an old one", func() (string, time.Time, error) { return leased(1), time.Now(), nil }, proxyauth.CauseNoCredentials, nil},
+		{"has a wrong one", func() (string, time.Time, error) { return "wrong", later(), nil }, proxyauth.CauseCredentialsRejected, proxyauth.ErrRejected},
 		{"has the same, for longer", func() (string, time.Time, error) { return leased(1), later(), nil }, 0, nil},
 		{"has the same, for ever", func() (string, time.Time, error) { return leased(1), time.Time{}, nil }, 0, nil},
 	} {
@@ -297,7 +297,7 @@ func TestLeaseEnds(t *testing.T) {
 				if tt.is != nil {
 					require.ErrorIs(t, e, tt.is)
 				}
-				if tt.cause == proxyauth.NoCredentials {
+				if tt.cause == proxyauth.CauseNoCredentials {
 					require.Empty(t, l.schemesSent())
 					l.requireUnrefused()
 				}

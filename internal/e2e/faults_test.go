@@ -86,7 +86,7 @@ func TestStalls(t *testing.T) {
 					switch {
 					case pt < testproxy.AfterHeader:
 						require.Equal(t, limit, took)
-						requireStalled(t, proxyauth.ProxyFailed, err)
+						requireStalled(t, proxyauth.CauseProxyFailed, err)
 					case op.on != "":
 						// The tunnel is open, and the silence the target's.
 						require.Zero(t, took)
@@ -98,7 +98,7 @@ func TestStalls(t *testing.T) {
 					case op.desc == "CONNECT":
 						// The next leg is the one that stalls.
 						require.Equal(t, limit, took)
-						requireStalled(t, proxyauth.ProxyFailed, err)
+						requireStalled(t, proxyauth.CauseProxyFailed, err)
 					default:
 						// So it is the request itself, which only the caller limits.
 						require.Equal(t, time.Hour, took)
@@ -155,7 +155,7 @@ func TestStalledDial(t *testing.T) {
 					_, _, err := l.do(l.request(http.MethodGet, target, nil).WithContext(ctx))
 					require.Equal(t, tt.want, time.Since(start))
 					if tt.limit >= 0 {
-						requireStalled(t, proxyauth.ProxyUnreachable, err)
+						requireStalled(t, proxyauth.CauseProxyUnreachable, err)
 					} else {
 						require.ErrorIs(t, err, context.DeadlineExceeded)
 					}
@@ -248,14 +248,14 @@ func TestExcess(t *testing.T) {
 		action *testproxy.Action
 		cause  proxyauth.Cause // zero if the request gets through
 	}{
-		{"endless header", testproxy.EndlessHeader(), proxyauth.ProxyFailed},
-		{"endless interim answers", testproxy.Interim(-1, "103 Early Hints"), proxyauth.ProxyFailed},
+		{"endless header", testproxy.EndlessHeader(), proxyauth.CauseProxyFailed},
+		{"endless interim answers", testproxy.Interim(-1, "103 Early Hints"), proxyauth.CauseProxyFailed},
 		{"endless body", testproxy.EndlessBody(), 0},
 		{"1 GiB of body", testproxy.LargeBody(1 << 30), 0},
 		{"10,000 challenges", testproxy.ManyChallenges(10_000, challenge), 0},
-		{"challenges beyond the header's limit", testproxy.ManyChallenges(300_000, challenge), proxyauth.ProxyFailed},
-		{"a long challenge", testproxy.Offer("Basic realm=\"" + strings.Repeat("x", 1<<20) + "\""), proxyauth.MalformedChallenge},
-		{"a challenge for ever", testproxy.Offer(`Digest realm="lab", nonce="n", qop="auth", stale=true`), proxyauth.HandshakeBroken},
+		{"challenges beyond the header's limit", testproxy.ManyChallenges(300_000, challenge), proxyauth.CauseProxyFailed},
+		{"a long challenge", testproxy.Offer("Basic realm=\"" + strings.Repeat("x", 1<<20) + "\""), proxyauth.CauseMalformedChallenge},
+		{"a challenge for ever", testproxy.Offer(`Digest realm="lab", nonce="n", qop="auth", stale=true`), proxyauth.CauseHandshakeBroken},
 	} {
 		for _, op := range []string{http.MethodGet, http.MethodPost, http.MethodConnect} {
 			t.Run(tt.desc+" to "+op, func(t *testing.T) {
@@ -287,13 +287,13 @@ func TestExcess(t *testing.T) {
 					case tt.cause == 0:
 						require.NoError(t, err)
 						require.Equal(t, http.StatusOK, resp.StatusCode)
-					case e == nil && op == http.MethodGet && tt.cause == proxyauth.ProxyFailed:
+					case e == nil && op == http.MethodGet && tt.cause == proxyauth.CauseProxyFailed:
 						require.ErrorContains(t, err, "exceeded") // net/http's own words
 					case e == nil:
 						require.ErrorAs(t, err, &e)
 						require.Equal(t, tt.cause, e.Cause, e)
-					case op == http.MethodPost && tt.cause == proxyauth.HandshakeBroken:
-						require.Equal(t, proxyauth.BodyNotReplayable, e.Cause, e)
+					case op == http.MethodPost && tt.cause == proxyauth.CauseHandshakeBroken:
+						require.Equal(t, proxyauth.CauseBodyNotReplayable, e.Cause, e)
 					default:
 						require.Equal(t, tt.cause, e.Cause, e)
 					}

@@ -111,7 +111,7 @@ func TestDialHookFails(t *testing.T) {
 				_, _, err := l.do(l.request(http.MethodGet, target, nil))
 				var e *proxyauth.Error
 				require.ErrorAs(t, err, &e)
-				require.Equal(t, proxyauth.ProxyUnreachable, e.Cause)
+				require.Equal(t, proxyauth.CauseProxyUnreachable, e.Cause)
 				if want != nil {
 					require.ErrorIs(t, err, want)
 				} else {

@@ -136,10 +136,10 @@ func TestControlsInCredentials(t *testing.T) {
 							err := w.reach(t.Context(), l.rt, originHost)
 							if mechanism.Scheme() == "NTLM" && c.Username == user {
 								// Of the password a hash is sent.
-								requireCause(t, proxyauth.CredentialsRejected, err)
+								requireCause(t, proxyauth.CauseCredentialsRejected, err)
 								return
 							}
-							requireCause(t, proxyauth.SchemeFailed, err)
+							requireCause(t, proxyauth.CauseSchemeFailed, err)
 							for _, leg := range l.proxy.Legs() {
 								require.Empty(t, leg.Scheme)
 							}

@@ -189,7 +189,7 @@ func originsOwn407(t *testing.T, l *lab, w way) {
 		if w.method == http.MethodConnect {
 			require.Nil(t, proxyauth.ResponseError(resp))
 		} else {
-			require.Equal(t, proxyauth.NoChallenge, proxyauth.ResponseError(resp).Cause, "%v", proxyauth.ResponseError(resp))
+			require.Equal(t, proxyauth.CauseNoChallenge, proxyauth.ResponseError(resp).Cause, "%v", proxyauth.ResponseError(resp))
 		}
 	}
 	requireNoAuthorization(t, odd)
@@ -247,7 +247,7 @@ func refusedOnce(t *testing.T, l *lab, w way) {
 	l.rt = l.transport("bob", "wrong")
 	for range 3 {
 		for _, err := range together(20, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
-			requireCause(t, proxyauth.CredentialsRejected, err)
+			requireCause(t, proxyauth.CauseCredentialsRejected, err)
 		}
 	}
 	if l.tickets != nil { // which the KDC does not give out for it
@@ -281,7 +281,7 @@ func noDowngrade(t *testing.T, l *lab, w way) {
 	}
 	e, ok := errors.AsType[*proxyauth.Error](err)
 	require.True(t, ok, "%v", err)
-	require.Contains(t, []proxyauth.Cause{proxyauth.PolicyForbids, proxyauth.HandshakeBroken}, e.Cause)
+	require.Contains(t, []proxyauth.Cause{proxyauth.CausePolicyForbids, proxyauth.CauseHandshakeBroken}, e.Cause)
 	for _, leg := range l.proxy.Legs() {
 		require.NotEqual(t, "Basic", leg.Scheme)
 	}

@@ -46,7 +46,7 @@ func TestRefusedWithBodyKept(t *testing.T) {
 					require.NoError(t, err)
 				}
 				require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
-				require.Equal(t, proxyauth.NoCredentials, proxyauth.ResponseError(resp).Cause)
+				require.Equal(t, proxyauth.CauseNoCredentials, proxyauth.ResponseError(resp).Cause)
 				if tt.length < 0 {
 					require.Less(t, len(body), 3<<10)
 				} else {
@@ -87,7 +87,7 @@ func TestConnectResponseBody(t *testing.T) {
 				_, _, err := l.do(l.request(http.MethodGet, httpsOrigin, nil))
 				var e *proxyauth.Error
 				require.ErrorAs(t, err, &e)
-				require.Equal(t, proxyauth.Denied, e.Cause)
+				require.Equal(t, proxyauth.CauseDenied, e.Cause)
 				require.Len(t, e.Body(), 1<<10)
 				if tt.length == 0 {
 					require.Less(t, len(body), 16<<10)

@@ -86,12 +86,12 @@ func TestNegotiatePasswordRefusedByTheKDC(t *testing.T) {
 					for _, err := range together(requests, func(i int) error {
 						return mixed(path.ways, i).reach(t.Context(), l.rt, originHost)
 					}) {
-						cause := proxyauth.SchemeFailed
+						cause := proxyauth.CauseSchemeFailed
 						if tt.want == negotiate.ErrPasswordWrong {
-							cause = proxyauth.CredentialsRejected
+							cause = proxyauth.CauseCredentialsRejected
 						}
 						e := requireCause(t, cause, err)
-						require.Equal(t, cause == proxyauth.CredentialsRejected, errors.Is(e, proxyauth.ErrRejected))
+						require.Equal(t, cause == proxyauth.CauseCredentialsRejected, errors.Is(e, proxyauth.ErrRejected))
 						require.ErrorIs(t, e, tt.want, "what the KDC said")
 					}
 				}
@@ -138,20 +138,20 @@ func TestNegotiateSilentKDC(t *testing.T) {
 			l.scheme.DisableNTLM, l.scheme.DialKDC = true, silentKDC
 			start := time.Now()
 			for _, err := range together(100, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
-				require.ErrorIs(t, requireCause(t, proxyauth.SchemeFailed, err), negotiate.ErrKDCUnreachable)
+				require.ErrorIs(t, requireCause(t, proxyauth.CauseSchemeFailed, err), negotiate.ErrKDCUnreachable)
 			}
 			require.LessOrEqual(t, time.Since(start), 2*kdcTimeout)
 
 			for range 2 {
 				err := w.reach(t.Context(), l.rt, originHost)
-				require.ErrorIs(t, requireCause(t, proxyauth.SchemeFailed, err), negotiate.ErrKDCUnreachable)
+				require.ErrorIs(t, requireCause(t, proxyauth.CauseSchemeFailed, err), negotiate.ErrKDCUnreachable)
 			}
 			require.LessOrEqual(t, time.Since(start), 2*kdcTimeout, "nobody waits again at once")
 
 			time.Sleep(time.Minute)
 			start = time.Now()
 			err := w.reach(t.Context(), l.rt, originHost)
-			require.ErrorIs(t, requireCause(t, proxyauth.SchemeFailed, err), negotiate.ErrKDCUnreachable)
+			require.ErrorIs(t, requireCause(t, proxyauth.CauseSchemeFailed, err), negotiate.ErrKDCUnreachable)
 			require.Equal(t, kdcTimeout, time.Since(start), "who comes later tries again")
 		})
 	}

@@ -63,10 +63,10 @@ func TestNegotiateVerifiesTheProxy(t *testing.T) {
 				req := l.request(http.MethodGet, w.target("/a"), nil)
 				resp, err := l.rt.RoundTrip(req)
 				require.Nil(t, resp)
-				require.ErrorIs(t, requireCause(t, proxyauth.ProxyNotVerified, err), tt.want)
+				require.ErrorIs(t, requireCause(t, proxyauth.CauseProxyNotVerified, err), tt.want)
 				l.legs(kerberosLegs[w.desc].cold...)
 				for _, err := range together(10, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
-					requireCause(t, proxyauth.ProxyNotVerified, err)
+					requireCause(t, proxyauth.CauseProxyNotVerified, err)
 				}
 				require.NotContains(t, l.tally(), w.method+" Basic 200")
 				synctest.Wait()
@@ -125,7 +125,7 @@ func TestNegotiateLocalFailures(t *testing.T) {
 				l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, testproxy.Config{})
 				l.scheme.DisableNTLM = true
 				tt.upset(l)
-				e := requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
+				e := requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
 				require.ErrorIs(t, e, tt.want)
 				require.NotErrorIs(t, e, proxyauth.ErrRejected)
 				require.Len(t, e.Tried, 1)
@@ -179,7 +179,7 @@ func TestNegotiateFailuresAreListed(t *testing.T) {
 			l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, basicToo(testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.NTLM{}}}))
 			l.scheme.Sources = nil
 			l.rt.Credentials = nil
-			e := requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
+			e := requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
 			var tried []string
 			for _, s := range e.Tried {
 				tried = append(tried, s.Scheme)
@@ -222,7 +222,7 @@ func TestNegotiateHeldBack(t *testing.T) {
 				}
 				return err
 			}
-			requireCause(t, proxyauth.BodyNotReplayable, post())
+			requireCause(t, proxyauth.CauseBodyNotReplayable, post())
 			l.proxy.Reset()
 			require.NoError(t, post())
 			require.Equal(t, []string{"c3 GET / Negotiate -> 200", "c4 POST / Negotiate -> 200"}, l.path())
@@ -241,7 +241,7 @@ func TestNegotiateOpeningAnswered(t *testing.T) {
 			l := newNegotiateLab(t, r, spnegoserver.Mechanism{Server: withNTLM(nil, spnegoserver.Faults{})}, testproxy.Config{
 				Fault: testproxy.OnScheme("Negotiate", &testproxy.Action{Status: status, SayClose: true}),
 			})
-			e := requireCause(t, proxyauth.HandshakeBroken, fetch(t.Context(), l.rt, originHost))
+			e := requireCause(t, proxyauth.CauseHandshakeBroken, fetch(t.Context(), l.rt, originHost))
 			require.ErrorContains(t, e, fmt.Sprintf("(status %d)", status))
 			require.Equal(t, map[string]int{"GET 407": 1, fmt.Sprint("GET Negotiate ", status): maxBroken}, l.tally())
 		})

@@ -128,7 +128,7 @@ func TestNegotiateSurprisesWithBody(t *testing.T) {
 				l := newNegotiateLab(t, r, tt.mechanism(r), config)
 				u := newUpload(size)
 				_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
-				e := requireCause(t, proxyauth.BodyNotReplayable, err)
+				e := requireCause(t, proxyauth.CauseBodyNotReplayable, err)
 				require.Equal(t, 407, e.Status)
 				require.Empty(t, l.origin.Requests())
 				u.requireClosed(t)

@@ -60,7 +60,7 @@ func TestNegotiateRefusedTicketIsForgotten(t *testing.T) {
 				server := &spnegoserver.Server{Faults: spnegoserver.First(1, tt.faults)}
 				l := newNegotiateLab(t, r, spnegoserver.Mechanism{Server: server, Final: tt.final}, testproxy.Config{})
 				l.ambient(kdc.CCache{Client: user})
-				e := requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
+				e := requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
 				require.ErrorIs(t, e, negotiate.ErrTicketRefused)
 				require.NotErrorIs(t, e, proxyauth.ErrRejected)
 				require.Zero(t, l.rt.Stats()[0].Rejections)
@@ -97,7 +97,7 @@ func TestNegotiateRefusedTicketFallsBack(t *testing.T) {
 		l := broken(t)
 		u := newUpload(longBody)
 		_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
-		require.ErrorIs(t, requireCause(t, proxyauth.BodyNotReplayable, err), negotiate.ErrTicketRefused)
+		require.ErrorIs(t, requireCause(t, proxyauth.CauseBodyNotReplayable, err), negotiate.ErrTicketRefused)
 		u.requireClosed(t)
 		for range 2 {
 			u = newUpload(longBody)
@@ -150,7 +150,7 @@ func TestNegotiateKdestroy(t *testing.T) {
 			}
 			l.hangUp()
 			for range 2 {
-				e := requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
+				e := requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
 				require.ErrorIs(t, e, negotiate.ErrNoTicket)
 				require.Contains(t, e.Error(), "kinit")
 			}
@@ -172,7 +172,7 @@ func TestNegotiateReset(t *testing.T) {
 				l.rt.Reset()
 			}
 			r.SetPassword(user, "new")
-			requireCause(t, proxyauth.CredentialsRejected, w.reach(t.Context(), l.rt, originHost))
+			requireCause(t, proxyauth.CauseCredentialsRejected, w.reach(t.Context(), l.rt, originHost))
 			require.Equal(t, 1, r.Total().PreauthFailed)
 		})
 	}
@@ -210,8 +210,8 @@ func TestNegotiatePasswordChanges(t *testing.T) {
 					if next {
 						require.NoError(t, err)
 					} else {
-						requireCause(t, proxyauth.CredentialsRejected, err)
-						requireCause(t, proxyauth.CredentialsRejected, w.reach(t.Context(), l.rt, originHost))
+						requireCause(t, proxyauth.CauseCredentialsRejected, err)
+						requireCause(t, proxyauth.CauseCredentialsRejected, w.reach(t.Context(), l.rt, originHost))
 						require.Equal(t, []string{w.method + " 407"}, keys(l.tally()))
 					}
 					require.Equal(t, 1, r.Total().PreauthFailed)

@@ -132,9 +132,9 @@ func TestNTLMPasswordChanges(t *testing.T) {
 			require.NoError(t, errors.Join(together(workers, reach)...))
 
 			m := l.newPasswords(map[string]string{user: "new"})
-			requireCause(t, proxyauth.CredentialsRejected, reach(0))
+			requireCause(t, proxyauth.CauseCredentialsRejected, reach(0))
 			for _, err := range together(workers, reach) {
-				requireCause(t, proxyauth.CredentialsRejected, err)
+				requireCause(t, proxyauth.CauseCredentialsRejected, err)
 			}
 			require.Equal(t, 1, m.Server.Failures(user))
 
@@ -145,12 +145,12 @@ func TestNTLMPasswordChanges(t *testing.T) {
 			// With all of them at once, those under way are refused too.
 			m = l.newPasswords(map[string]string{user: "newer"})
 			for _, err := range together(workers, reach) {
-				requireCause(t, proxyauth.CredentialsRejected, err)
+				requireCause(t, proxyauth.CauseCredentialsRejected, err)
 			}
 			require.LessOrEqual(t, m.Server.Failures(user), workers)
 			failures := m.Server.Failures(user)
 			for _, err := range together(workers, reach) {
-				requireCause(t, proxyauth.CredentialsRejected, err)
+				requireCause(t, proxyauth.CauseCredentialsRejected, err)
 			}
 			require.Equal(t, failures, m.Server.Failures(user))
 			require.Empty(t, l.proxy.Violations())

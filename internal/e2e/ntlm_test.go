@@ -336,7 +336,7 @@ func TestNTLMForgottenConnection(t *testing.T) {
 		u := newUpload(shortBody)
 		resp, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
 		require.NoError(t, err)
-		require.Equal(t, proxyauth.BodyNotReplayable, proxyauth.ResponseError(resp).Cause)
+		require.Equal(t, proxyauth.CauseBodyNotReplayable, proxyauth.ResponseError(resp).Cause)
 		u.requireClosed(t)
 		u = newUpload(shortBody)
 		_, _, err = l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), true))

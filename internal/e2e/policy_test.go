@@ -29,7 +29,7 @@ func (l *lab) strength() (ntlm, digest, basic testproxy.Mechanism) {
 // the name of its field.
 func requireForbidden(t *testing.T, field string, err error) *proxyauth.Error {
 	t.Helper()
-	e := requireCause(t, proxyauth.PolicyForbids, err)
+	e := requireCause(t, proxyauth.CausePolicyForbids, err)
 	require.ErrorIs(t, e, proxyauth.ErrForbidden)
 	require.Contains(t, e.Error(), field)
 	require.Contains(t, e.Hint(), field)

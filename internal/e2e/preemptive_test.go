@@ -154,7 +154,7 @@ func TestPreemptiveRefused(t *testing.T) {
 			witness := &witness{answer: always(wrongPassword)}
 			l.rt.Credentials = witness
 			for range 3 {
-				requireCause(t, proxyauth.CredentialsRejected, w.reach(t.Context(), l.rt, originHost))
+				requireCause(t, proxyauth.CauseCredentialsRejected, w.reach(t.Context(), l.rt, originHost))
 			}
 			sent := make(map[string]int)
 			for _, leg := range l.proxy.Legs() {

@@ -47,7 +47,7 @@ func requireOneFailure(t *testing.T, l *lab, w way, failures func() int) {
 	t.Helper()
 	before := failures()
 	for _, err := range together(100, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
-		requireCause(t, proxyauth.CredentialsRejected, err)
+		requireCause(t, proxyauth.CauseCredentialsRejected, err)
 	}
 	require.Equal(t, 1, failures()-before)
 }
@@ -146,7 +146,7 @@ func TestUnauthorizedTunnel(t *testing.T) {
 			l.proxy.Reset()
 			l.proxy.SetFault(unauthorized("Basic"))
 			for range 3 {
-				requireCause(t, proxyauth.CredentialsRejected, tunnel(t.Context(), l.rt, originHost))
+				requireCause(t, proxyauth.CauseCredentialsRejected, tunnel(t.Context(), l.rt, originHost))
 			}
 			proofs := 0
 			for _, leg := range l.proxy.Legs() {

@@ -156,7 +156,7 @@ func TestProxyTLS(t *testing.T) {
 				}
 				var e *proxyauth.Error
 				require.ErrorAs(t, err, &e)
-				require.Equal(t, proxyauth.ProxyUnreachable, e.Cause)
+				require.Equal(t, proxyauth.CauseProxyUnreachable, e.Cause)
 				var unverified *tls.CertificateVerificationError
 				require.ErrorAs(t, err, &unverified)
 			})

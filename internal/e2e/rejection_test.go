@@ -116,7 +116,7 @@ func TestWrongPasswordReachesTheProxyOnce(t *testing.T) {
 					before := l.failures(mechanism)
 					attempt := func(i int) error { return mixed(tt.ways, i).reach(t.Context(), l.rt, originHost) }
 					for _, err := range together(100, attempt) {
-						e := requireCause(t, proxyauth.CredentialsRejected, err)
+						e := requireCause(t, proxyauth.CauseCredentialsRejected, err)
 						require.ErrorIs(t, e, proxyauth.ErrRejected)
 						require.Equal(t, 407, e.Status)
 					}
@@ -127,7 +127,7 @@ func TestWrongPasswordReachesTheProxyOnce(t *testing.T) {
 					l.tally()
 					w.asked = nil
 					for _, err := range together(10, attempt) {
-						requireCause(t, proxyauth.CredentialsRejected, err)
+						requireCause(t, proxyauth.CauseCredentialsRejected, err)
 					}
 					for leg := range l.tally() {
 						require.Contains(t, []string{"GET 407", "CONNECT 407"}, leg, "nothing is sent but the question")
@@ -183,7 +183,7 @@ func TestAnswersAreBounded(t *testing.T) {
 						return fmt.Sprint("wrong", n), nil
 					})
 					before := l.failures(mechanism)
-					requireCause(t, proxyauth.CredentialsRejected, way.reach(t.Context(), l.rt, originHost))
+					requireCause(t, proxyauth.CauseCredentialsRejected, way.reach(t.Context(), l.rt, originHost))
 					require.Equal(t, before+maxAnswers, l.failures(mechanism))
 					require.Len(t, w.rejected, maxAnswers)
 					for range 5 {
@@ -205,9 +205,9 @@ func TestResetForgetsRefusals(t *testing.T) {
 			t.Run(mechanism.Scheme()+" "+way.desc, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					l, w := newWitnessedLab(t, mechanism, always("new"))
-					requireCause(t, proxyauth.CredentialsRejected, way.reach(t.Context(), l.rt, originHost))
+					requireCause(t, proxyauth.CauseCredentialsRejected, way.reach(t.Context(), l.rt, originHost))
 					l.users.SetPassword(user, "new")
-					requireCause(t, proxyauth.CredentialsRejected, way.reach(t.Context(), l.rt, originHost))
+					requireCause(t, proxyauth.CauseCredentialsRejected, way.reach(t.Context(), l.rt, originHost))
 					l.rt.Reset()
 					require.NoError(t, way.reach(t.Context(), l.rt, originHost))
 					require.Equal(t, []string{"new"}, w.rejected)
@@ -249,7 +249,7 @@ func TestPasswordChangesUnderLoad(t *testing.T) {
 					for range 20 {
 						for _, err := range together(workers, request) {
 							if err != nil {
-								requireCause(t, proxyauth.CredentialsRejected, err)
+								requireCause(t, proxyauth.CauseCredentialsRejected, err)
 							}
 						}
 					}

@@ -143,17 +143,17 @@ func TestFallback(t *testing.T) {
 			desc:  "refused, whatever Basic would have had",
 			fake:  &fake{},
 			legs:  []string{"Fake"},
-			cause: proxyauth.CredentialsRejected,
+			cause: proxyauth.CauseCredentialsRejected,
 		}, {
 			desc:  "refused by name",
 			fake:  &fake{proceed: proceed(proxyauth.ErrRejected)},
 			legs:  []string{"Fake"},
-			cause: proxyauth.CredentialsRejected,
+			cause: proxyauth.CauseCredentialsRejected,
 		}, {
 			desc:   "provider fails",
 			fake:   &fake{},
 			answer: func(*proxyauth.CredentialsRequest) (string, error) { return "", errVault },
-			cause:  proxyauth.NoCredentials,
+			cause:  proxyauth.CauseNoCredentials,
 		},
 	} {
 		for _, way := range ways {
@@ -196,7 +196,7 @@ func TestEverythingFailed(t *testing.T) {
 		l.rt.Credentials = proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 			return credentialsOf("CORP:ann", password), nil
 		})
-		e := requireCause(t, proxyauth.SchemeFailed, fetch(t.Context(), l.rt, originHost))
+		e := requireCause(t, proxyauth.CauseSchemeFailed, fetch(t.Context(), l.rt, originHost))
 		require.ErrorIs(t, e, errTicket)
 		require.ErrorIs(t, e, basic.ErrColon)
 		require.Len(t, e.Tried, 2)
@@ -210,7 +210,7 @@ func TestLegsAreBounded(t *testing.T) {
 		t.Run(way.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newFakeLab(t, "", &fake{proceed: func([]proxyauth.Challenge) error { return nil }})
-				requireCause(t, proxyauth.HandshakeBroken, way.reach(t.Context(), l.rt, originHost))
+				requireCause(t, proxyauth.CauseHandshakeBroken, way.reach(t.Context(), l.rt, originHost))
 				require.Len(t, l.proxy.Legs(), maxLegs)
 			})
 		})

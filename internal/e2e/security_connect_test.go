@@ -110,7 +110,7 @@ func connect401GetsNothing(t *testing.T) {
 		for range 3 {
 			resp, _, err := l.do(l.withSecrets())
 			require.Nil(t, resp)
-			requireCause(t, proxyauth.ProxyFailed, err)
+			requireCause(t, proxyauth.CauseProxyFailed, err)
 		}
 		l.requireNothingOfTheOrigins()
 		for _, leg := range l.proxy.Legs() {

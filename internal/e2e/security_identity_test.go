@@ -103,9 +103,9 @@ func (l *lab) requireIdentitiesApart(w way, addrs []string, mechanism func() tes
 	}) {
 		switch i % len(users) {
 		case 2:
-			requireCause(t, proxyauth.NoCredentials, err)
+			requireCause(t, proxyauth.CauseNoCredentials, err)
 		case 3:
-			requireCause(t, proxyauth.CredentialsRejected, err)
+			requireCause(t, proxyauth.CauseCredentialsRejected, err)
 		default:
 			require.NoError(t, err)
 		}
@@ -148,7 +148,7 @@ func anonymousSharesNothing(t *testing.T) {
 			l.proxy.Reset()
 			next = l.proxy.URL()
 			l.get(httpOrigin + "/open")
-			requireCause(t, proxyauth.NoCredentials, fetch(t.Context(), l.rt, originHost))
+			requireCause(t, proxyauth.CauseNoCredentials, fetch(t.Context(), l.rt, originHost))
 			for _, leg := range l.proxy.Legs() {
 				require.Empty(t, leg.User)
 				require.Empty(t, leg.Scheme)
@@ -208,7 +208,7 @@ func clearedIsGone(t *testing.T) {
 		gone = proxyauth.ErrNoCredentials
 		l.rt.Reset()
 		for range 3 {
-			requireCause(t, proxyauth.NoCredentials, w.reach(t.Context(), l.rt, originHost))
+			requireCause(t, proxyauth.CauseNoCredentials, w.reach(t.Context(), l.rt, originHost))
 		}
 		for _, leg := range l.proxy.Legs() {
 			require.Empty(t, leg.Header["Proxy-Authorization"])
@@ -290,7 +290,7 @@ func netrcIsForItsHost(t *testing.T) {
 		m := &testproxy.Basic{Realm: "lab", Accounts: l.users}
 		second := testproxy.Start(t, testproxy.Config{Network: l.network, Addr: "second.example.com:3128", Auth: []testproxy.Mechanism{m}})
 		l.base.Proxy = http.ProxyURL(second.URL())
-		requireCause(t, proxyauth.NoCredentials, w.reach(t.Context(), l.rt, originHost))
+		requireCause(t, proxyauth.CauseNoCredentials, w.reach(t.Context(), l.rt, originHost))
 		for _, leg := range second.Legs() {
 			require.Empty(t, leg.Header["Proxy-Authorization"])
 		}

@@ -55,7 +55,7 @@ func lengthsAreNotBelieved(t *testing.T) {
 		for _, w := range ways {
 			bubble(t, fmt.Sprint(fault, " ", w.desc), func(t *testing.T) {
 				l, _ := newNTLMLab(t, &ntlmserver.Server{Faults: ntlmserver.Always(fault)}, testproxy.Config{})
-				requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
+				requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
 				for _, leg := range l.proxy.Legs() {
 					require.False(t, strings.HasPrefix(leg.Header.Get("Proxy-Authorization"), authenticateToken))
 				}
@@ -68,7 +68,7 @@ func lengthsAreNotBelieved(t *testing.T) {
 func onlyToAllowedProxies(t *testing.T) {
 	everyWay(func(t *testing.T, l *lab, w way) {
 		l.rt.AllowProxy = proxyauth.ProxyHosts("other.example.com", ".proxy.example.com", "proxy.example.com:8080")
-		requireCause(t, proxyauth.PolicyForbids, w.reach(t.Context(), l.rt, originHost))
+		requireCause(t, proxyauth.CausePolicyForbids, w.reach(t.Context(), l.rt, originHost))
 		require.Zero(t, l.asked.Load())
 		for _, leg := range l.proxy.Legs() {
 			require.Empty(t, leg.Scheme)
@@ -84,7 +84,7 @@ func weakerAlgorithm(t *testing.T) {
 			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 			l.proxy.SetAuth(&testproxy.Digest{Realm: "lab", Accounts: l.users})
 			l.proxy.Reset()
-			requireCause(t, proxyauth.PolicyForbids, w.reach(t.Context(), l.rt, originHost))
+			requireCause(t, proxyauth.CausePolicyForbids, w.reach(t.Context(), l.rt, originHost))
 			for _, leg := range l.proxy.Legs() {
 				require.NotContains(t, leg.Header.Get("Proxy-Authorization"), "algorithm=MD5")
 			}
@@ -107,7 +107,7 @@ func basicInCleartext(t *testing.T) {
 					require.NoError(t, err)
 					return
 				}
-				requireCause(t, proxyauth.PolicyForbids, err)
+				requireCause(t, proxyauth.CausePolicyForbids, err)
 				for _, leg := range l.proxy.Legs() {
 					require.Empty(t, leg.Scheme)
 				}
@@ -133,7 +133,7 @@ func controlsInUserInfo(t *testing.T) {
 			u, err := url.Parse("http://ann" + url.PathEscape(evil) + ":s3cret@" + l.proxy.Addr())
 			require.NoError(t, err)
 			l.base.Proxy = http.ProxyURL(u)
-			requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
+			requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
 		}
 		l.requireNoEvil()
 	})(t)
@@ -152,7 +152,7 @@ func controlsInConnectHeader(t *testing.T) {
 						l.base.ProxyConnectHeader = header
 					}
 					err := tunnel(t.Context(), l.rt, originHost)
-					requireCause(t, proxyauth.ProxyFailed, err)
+					requireCause(t, proxyauth.CauseProxyFailed, err)
 					require.NotContains(t, err.Error(), evil)
 					require.Empty(t, l.proxy.Legs())
 					l.requireNoEvil()
@@ -181,7 +181,7 @@ func controlsInAuthorization(t *testing.T) {
 			bubble(t, fmt.Sprintf("%q %s", evil, w.desc), func(t *testing.T) {
 				l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 				l.rt.Schemes = []proxyauth.Scheme{verbatim("Basic YTpi" + evil)}
-				requireCause(t, proxyauth.SchemeFailed, w.reach(t.Context(), l.rt, originHost))
+				requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
 				l.requireNoEvil()
 				for _, leg := range l.proxy.Legs() {
 					require.Empty(t, leg.Scheme)

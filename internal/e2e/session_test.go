@@ -305,7 +305,7 @@ func TestUnreachableProxyFailsAllTogether(t *testing.T) {
 				for _, err := range together(50, func(int) error { return way.reach(t.Context(), l.rt, originHost) }) {
 					e, ok := errors.AsType[*proxyauth.Error](err)
 					require.True(t, ok, "%v", err)
-					require.Equal(t, proxyauth.ProxyUnreachable, e.Cause)
+					require.Equal(t, proxyauth.CauseProxyUnreachable, e.Cause)
 				}
 				require.LessOrEqual(t, time.Since(start), time.Minute+patience)
 			})

@@ -43,7 +43,7 @@ func TestSchemeWithdrawnMidway(t *testing.T) {
 			resp, _, err := l.do(l.request(http.MethodGet, httpOrigin+"/a", nil))
 			require.NoError(t, err)
 			if !downgrade {
-				require.Equal(t, proxyauth.PolicyForbids, proxyauth.ResponseError(resp).Cause)
+				require.Equal(t, proxyauth.CausePolicyForbids, proxyauth.ResponseError(resp).Cause)
 				l.legs("c1 GET /a -> 407", "c2 GET / NTLM -> 407", "c1 GET /a -> 407")
 				return
 			}
@@ -62,7 +62,7 @@ func TestSchemeWithdrawnMidway(t *testing.T) {
 			_, _, err := l.do(l.request(http.MethodGet, httpOrigin+"/a", nil))
 			e, ok := errors.AsType[*proxyauth.Error](err)
 			require.True(t, ok, "%v", err)
-			require.Equal(t, proxyauth.HandshakeBroken, e.Cause)
+			require.Equal(t, proxyauth.CauseHandshakeBroken, e.Cause)
 			require.Equal(t, map[string]int{"GET 407": maxBroken, "GET NTLM 407": maxBroken}, l.tally())
 		})
 	})

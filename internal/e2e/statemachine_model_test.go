@@ -297,17 +297,17 @@ func (m *model) unexplained(c *call) string {
 	}
 	explained := false
 	switch e.Cause {
-	case proxyauth.CredentialsRejected:
+	case proxyauth.CauseCredentialsRejected:
 		for s, h := range m.histories {
 			explained = explained || s.proxy == c.proxy && s.user == c.who.user && len(h.refused) > 0
 		}
-	case proxyauth.NoCredentials:
+	case proxyauth.CauseNoCredentials:
 		explained = c.who.user == "" && c.proxy != open
-	case proxyauth.BodyNotReplayable:
+	case proxyauth.CauseBodyNotReplayable:
 		explained = c.body != "" && !c.replayable
-	case proxyauth.PolicyForbids:
+	case proxyauth.CausePolicyForbids:
 		explained = c.proxy == turncoat && !c.who.program.rt.InsecureAllowDowngrade
-	case proxyauth.HandshakeBroken, proxyauth.ProxyFailed, proxyauth.ProxyUnreachable:
+	case proxyauth.CauseHandshakeBroken, proxyauth.CauseProxyFailed, proxyauth.CauseProxyUnreachable:
 		explained = m.disturbed(c, c.proxy) || errors.Is(e, proxyauth.ErrSessionExpired) && m.disturbed(c, nonces) ||
 			strings.Contains(e.Error(), "lost more than once") && m.lost(c) > 1 ||
 			c.proxy == turncoat && m.disturbances(c, turns) >= maxBroken

@@ -174,7 +174,7 @@ func (w *world) calm() {
 			if proxy == open {
 				require.NoError(w.t, c.err, "%v, when all is calm", c)
 			} else {
-				requireCause(w.t, proxyauth.NoCredentials, c.err)
+				requireCause(w.t, proxyauth.CauseNoCredentials, c.err)
 			}
 		}
 	}

@@ -100,7 +100,7 @@ func TestStatsOfFailures(t *testing.T) {
 				require.EqualValues(t, 1, stats[0].Requests)
 				require.Equal(t, causes{e.Cause: 1}, stats[0].Failures)
 				require.Equal(t, e.Proxy, stats[0].Proxy)
-				if e.Cause != proxyauth.ProxyUnreachable {
+				if e.Cause != proxyauth.CauseProxyUnreachable {
 					require.EqualValues(t, len(l.proxy.Legs()), stats[0].Legs)
 				} else {
 					require.Zero(t, stats[0].Legs)
@@ -118,13 +118,13 @@ func TestStatsOfRejections(t *testing.T) {
 			l := newLab(t, testproxy.Config{Auth: allMechanisms()[i : i+1]})
 			l.rt = l.transport(user, "wrong")
 			for _, err := range together(20, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
-				requireCause(t, proxyauth.CredentialsRejected, err)
+				requireCause(t, proxyauth.CauseCredentialsRejected, err)
 			}
 			s := l.counted()
 			require.EqualValues(t, 20, s.Requests)
 			require.EqualValues(t, 1, s.Rejections)
 			require.EqualValues(t, 1, s.Handshakes)
-			require.Equal(t, causes{proxyauth.CredentialsRejected: 20}, s.Failures)
+			require.Equal(t, causes{proxyauth.CauseCredentialsRejected: 20}, s.Failures)
 			require.EqualValues(t, len(l.proxy.Legs()), s.Legs)
 			challenged := 0
 			for _, leg := range l.proxy.Legs() {
@@ -205,7 +205,7 @@ func TestStatsPerProxy(t *testing.T) {
 		requireNoSecret(t, stats)
 
 		// A snapshot is the caller's.
-		stats[0].Failures[proxyauth.Denied] = 7
+		stats[0].Failures[proxyauth.CauseDenied] = 7
 		require.Empty(t, l.rt.Stats()[0].Failures)
 	})
 }
@@ -222,12 +222,12 @@ func TestStatsAreBounded(t *testing.T) {
 			return &url.URL{Scheme: "http", Host: fmt.Sprintf("p%d.example.com:3128", n)}, nil
 		}
 		for range maxStats + more {
-			requireCause(t, proxyauth.ProxyUnreachable, tunnel(t.Context(), l.rt, originHost))
+			requireCause(t, proxyauth.CauseProxyUnreachable, tunnel(t.Context(), l.rt, originHost))
 		}
 		stats := l.rt.Stats()
 		require.Len(t, stats, maxStats+1)
 		i := slices.IndexFunc(stats, func(s proxyauth.ProxyStats) bool { return s.Proxy == "other" })
-		require.Equal(t, proxyauth.ProxyStats{Proxy: "other", Requests: more, Failures: causes{proxyauth.ProxyUnreachable: more}}, stats[i])
+		require.Equal(t, proxyauth.ProxyStats{Proxy: "other", Requests: more, Failures: causes{proxyauth.CauseProxyUnreachable: more}}, stats[i])
 		require.True(t, slices.IsSortedFunc(stats, func(a, b proxyauth.ProxyStats) int { return strings.Compare(a.Proxy, b.Proxy) }))
 	})
 }

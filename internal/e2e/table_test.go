@@ -98,9 +98,9 @@ func TestUserInfosAreIdentities(t *testing.T) {
 							cause          proxyauth.Cause
 						}{
 							{user, password, 0},
-							{user, "wrong", proxyauth.CredentialsRejected},
+							{user, "wrong", proxyauth.CauseCredentialsRejected},
 							{"bob", "hunter2", 0},
-							{"", "", proxyauth.NoCredentials},
+							{"", "", proxyauth.CauseNoCredentials},
 						} {
 							target = l.proxy.URL()
 							if tt.user != "" {
@@ -164,7 +164,7 @@ func TestTableIsBounded(t *testing.T) {
 		crawl := func(n int) {
 			for i := range n {
 				target = &url.URL{Scheme: "http", Host: fmt.Sprintf("proxy%d.example.com:3128", i)}
-				requireCause(t, proxyauth.ProxyUnreachable, fetch(t.Context(), l.rt, originHost))
+				requireCause(t, proxyauth.CauseProxyUnreachable, fetch(t.Context(), l.rt, originHost))
 			}
 			target = l.proxy.URL()
 		}
@@ -192,13 +192,13 @@ func TestRefusalsOutliveTheTable(t *testing.T) {
 		l, w := newWitnessedLab(t, &testproxy.Basic{Realm: "lab"}, always("wrong"))
 		target := l.proxy.URL()
 		l.base.Proxy = func(*http.Request) (*url.URL, error) { return target, nil }
-		requireCause(t, proxyauth.CredentialsRejected, fetch(t.Context(), l.rt, originHost))
+		requireCause(t, proxyauth.CauseCredentialsRejected, fetch(t.Context(), l.rt, originHost))
 		for i := range maxProxies {
 			target = &url.URL{Scheme: "http", Host: fmt.Sprintf("proxy%d.example.com:3128", i)}
-			requireCause(t, proxyauth.ProxyUnreachable, fetch(t.Context(), l.rt, originHost))
+			requireCause(t, proxyauth.CauseProxyUnreachable, fetch(t.Context(), l.rt, originHost))
 		}
 		target = l.proxy.URL()
-		requireCause(t, proxyauth.CredentialsRejected, fetch(t.Context(), l.rt, originHost))
+		requireCause(t, proxyauth.CauseCredentialsRejected, fetch(t.Context(), l.rt, originHost))
 		require.Equal(t, 1, l.users.Failures(user))
 
 		w.answer = untilRejected("wrong", password)
@@ -244,7 +244,7 @@ func TestProxyInUseIsKept(t *testing.T) {
 				}
 				for i := range maxProxies + 10 {
 					target = &url.URL{Scheme: "http", Host: fmt.Sprintf("proxy%d.example.com:3128", i)}
-					requireCause(t, proxyauth.ProxyUnreachable, fetch(t.Context(), l.rt, originHost))
+					requireCause(t, proxyauth.CauseProxyUnreachable, fetch(t.Context(), l.rt, originHost))
 				}
 				close(gate)
 				require.NoError(t, <-done)

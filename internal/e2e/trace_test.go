@@ -287,7 +287,7 @@ func TestTraceRefusal(t *testing.T) {
 			}
 			l, r := newTracedLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanismOf(tt.scheme)}})
 			l.rt.Credentials = &witness{answer: untilRejected(wrongPassword)}
-			requireCause(t, proxyauth.CredentialsRejected, tt.way.reach(t.Context(), l.rt, originHost))
+			requireCause(t, proxyauth.CauseCredentialsRejected, tt.way.reach(t.Context(), l.rt, originHost))
 			// The provider is asked again, and has nothing new to say.
 			r.requireLines(t, append(append(begin, tt.first...), tt.then...)...)
 		})

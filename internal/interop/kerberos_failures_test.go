@@ -73,7 +73,7 @@ func TestKdestroyInMidRun(t *testing.T) {
 				client.CloseIdleConnections()
 				for range 2 {
 					why := requireFailure(t, client, target)
-					require.Equal(t, proxyauth.SchemeFailed, why.Cause)
+					require.Equal(t, proxyauth.CauseSchemeFailed, why.Cause)
 					requireTried(t, why, negotiate.ErrNoTicket)
 					require.ErrorContains(t, why.Tried[0], "kinit")
 				}
@@ -134,7 +134,7 @@ func TestNoTicketFallsBackToBasic(t *testing.T) {
 
 		u.change = func(rt *proxyauth.Transport) { rt.ForbidCleartext = true }
 		why := requireFailure(t, u.client(t), target)
-		require.Equal(t, proxyauth.PolicyForbids, why.Cause, way)
+		require.Equal(t, proxyauth.CausePolicyForbids, why.Cause, way)
 		requireTried(t, why, negotiate.ErrNoTicket)
 		require.Len(t, why.Tried, 2, way)
 	}
@@ -154,7 +154,7 @@ func TestExpiredTicket(t *testing.T) {
 	}.client(t)
 	for way, target := range origin.targets() {
 		why := requireFailure(t, client, target)
-		require.Equal(t, proxyauth.SchemeFailed, why.Cause, way)
+		require.Equal(t, proxyauth.CauseSchemeFailed, why.Cause, way)
 		requireTried(t, why, negotiate.ErrTicketExpired)
 		require.ErrorContains(t, why.Tried[0], "kinit", way)
 	}
@@ -173,7 +173,7 @@ func TestUnknownProxyService(t *testing.T) {
 	}.client(t)
 	for way, target := range origin.targets() {
 		why := requireFailure(t, client, target)
-		require.Equal(t, proxyauth.SchemeFailed, why.Cause, way)
+		require.Equal(t, proxyauth.CauseSchemeFailed, why.Cause, way)
 		requireTried(t, why, negotiate.ErrServiceUnknown)
 		require.ErrorContains(t, why.Tried[0], "HTTP/"+interop.ProxyHost, way)
 		require.ErrorContains(t, why.Tried[0], "setspn", way)
@@ -189,7 +189,7 @@ func TestKDCDown(t *testing.T) {
 	kdc.Stop()
 	for way, target := range origin.targets() {
 		why := requireFailure(t, client, target)
-		require.Equal(t, proxyauth.SchemeFailed, why.Cause, way)
+		require.Equal(t, proxyauth.CauseSchemeFailed, why.Cause, way)
 		requireTried(t, why, negotiate.ErrKDCUnreachable)
 	}
 }

@@ -34,7 +34,7 @@ func TestRequireMutual(t *testing.T) {
 					_, err := client.Get(target)
 					require.ErrorIs(t, err, negotiate.ErrNoMutual, "%s proxy, %s", via.Scheme, way)
 					why := requireFailure(t, client, target)
-					require.Equal(t, proxyauth.ProxyNotVerified, why.Cause)
+					require.Equal(t, proxyauth.CauseProxyNotVerified, why.Cause)
 				}
 			}
 		})

@@ -81,14 +81,14 @@ func changing(username string, password *atomic.Value) proxyauth.CredentialsFunc
 func refusal(client *http.Client, target string) error {
 	resp, err := client.Get(target)
 	if err != nil {
-		if why, ok := errors.AsType[*proxyauth.Error](err); ok && why.Cause == proxyauth.CredentialsRejected {
+		if why, ok := errors.AsType[*proxyauth.Error](err); ok && why.Cause == proxyauth.CauseCredentialsRejected {
 			return nil
 		}
 		return err
 	}
 	defer resp.Body.Close()
 	why := proxyauth.ResponseError(resp)
-	if why == nil || why.Cause != proxyauth.CredentialsRejected {
+	if why == nil || why.Cause != proxyauth.CauseCredentialsRejected {
 		return fmt.Errorf("%s, because of %v", resp.Status, why)
 	}
 	return nil

@@ -92,7 +92,7 @@ func requireForwardRefused(t *testing.T, client *http.Client, origin *origin, st
 	}
 	why := proxyauth.ResponseError(resp)
 	require.NotNil(t, why)
-	require.Equal(t, proxyauth.CredentialsRejected, why.Cause)
+	require.Equal(t, proxyauth.CauseCredentialsRejected, why.Cause)
 }
 
 func requireTunnelRefused(t *testing.T, client *http.Client, origin *origin) {
@@ -100,7 +100,7 @@ func requireTunnelRefused(t *testing.T, client *http.Client, origin *origin) {
 	_, err := client.Get(origin.tlsURL)
 	why, ok := errors.AsType[*proxyauth.Error](err)
 	require.True(t, ok, "%v", err)
-	require.Equal(t, proxyauth.CredentialsRejected, why.Cause)
+	require.Equal(t, proxyauth.CauseCredentialsRejected, why.Cause)
 }
 
 // authorized returns how many legs carried credentials.
@@ -133,7 +133,7 @@ func TestDeniedTarget(t *testing.T) {
 				_, err := client.Get("https://" + interop.DeniedHost)
 				why, ok := errors.AsType[*proxyauth.Error](err)
 				require.True(t, ok, "%v", err)
-				require.Equal(t, proxyauth.Denied, why.Cause)
+				require.Equal(t, proxyauth.CauseDenied, why.Cause)
 			}
 		})
 	}

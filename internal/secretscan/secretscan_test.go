@@ -40,12 +40,12 @@ func TestScanner(t *testing.T) {
 
 	s = New([]string{"ann"}, password)
 	rule := fmt.Errorf("%w: "+password, proxyauth.ErrForbidden)
-	inner := &proxyauth.Error{Cause: proxyauth.PolicyForbids, Err: rule}
+	inner := &proxyauth.Error{Cause: proxyauth.CausePolicyForbids, Err: rule}
 	for _, err := range []error{inner, fmt.Errorf("wrapped: %w", inner), &proxyauth.Error{Err: inner}, errors.Join(errors.New("one"), inner)} {
 		before := len(s.Found())
 		s.hints("here", err)
 		require.Len(t, s.Found(), before+1)
 	}
-	s.hints("here", &proxyauth.Error{Cause: proxyauth.ProxyFailed})
+	s.hints("here", &proxyauth.Error{Cause: proxyauth.CauseProxyFailed})
 	require.Len(t, s.Found(), 4)
 }

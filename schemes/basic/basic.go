@@ -13,14 +13,14 @@ import (
 	"github.com/go-proxyauth/proxyauth"
 )
 
-// Scheme is the Basic scheme. It opens an exchange without having been asked,
-// and needs one leg. The zero value is ready to use.
+// Scheme is the Basic scheme. It needs no challenge, and one leg. The zero value is
+// ready to use.
 //
-// User name and password are sent in UTF-8, or whatever bytes they consist of,
-// if the proxy asks for this (charset) or not.
+// User name and password are sent as the bytes that they consist of, usually UTF-8,
+// whether the proxy asks for that (charset) or not.
 type Scheme struct{}
 
-var _ proxyauth.Scheme = Scheme{}
+var _ proxyauth.Describer = Scheme{}
 
 // Errors of NewSession. Neither the user name nor the password is in them.
 var (
@@ -36,8 +36,10 @@ var (
 // Name returns "Basic".
 func (Scheme) Name() string { return "Basic" }
 
-// RevealsSecret returns true: the password can be read from the authorization.
-func (Scheme) RevealsSecret() bool { return true }
+// Properties returns that the authorization reveals the password.
+func (Scheme) Properties() proxyauth.SchemeProperties {
+	return proxyauth.SchemeProperties{RevealsSecret: true}
+}
 
 // NewSession returns a session for ex.Credentials, or [ErrColon] or
 // [ErrControl]. The password may be empty.
@@ -58,8 +60,8 @@ func (Scheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth.Se
 type session struct{ authorization proxyauth.Secret }
 
 // Authorization implements [proxyauth.Session].
-func (s session) Authorization(context.Context, proxyauth.Leg) (string, error) {
-	return s.authorization.Reveal(), nil
+func (s session) Authorization(context.Context, proxyauth.Leg) (proxyauth.Authorization, error) {
+	return proxyauth.Authorization{Value: s.authorization.Reveal()}, nil
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

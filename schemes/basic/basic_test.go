@@ -36,7 +36,7 @@ func TestAuthorization(t *testing.T) {
 			for range 2 {
 				got, err := s.Authorization(t.Context(), proxyauth.Leg{Method: "GET"})
 				require.NoError(t, err)
-				require.Equal(t, tc.want, got)
+				require.Equal(t, proxyauth.Authorization{Value: tc.want}, got)
 			}
 		})
 	}
@@ -70,7 +70,7 @@ func TestSessionIsOneLeg(t *testing.T) {
 	require.Equal(t, "Basic", basic.Scheme{}.Name())
 	require.NotImplements(t, (*proxyauth.Continuer)(nil), s)
 	require.NotImplements(t, (*proxyauth.Verifier)(nil), s)
-	require.NotImplements(t, (*proxyauth.ConnectionBinder)(nil), basic.Scheme{})
+	require.Equal(t, proxyauth.SchemeProperties{RevealsSecret: true}, basic.Scheme{}.Properties())
 }
 
 func TestSessionDoesNotPrintItsSecret(t *testing.T) {
@@ -104,7 +104,7 @@ func FuzzAuthorizationDecodes(f *testing.F) {
 		}
 		authorization, err := s.Authorization(t.Context(), proxyauth.Leg{})
 		require.NoError(t, err)
-		encoded, ok := strings.CutPrefix(authorization, "Basic ")
+		encoded, ok := strings.CutPrefix(authorization.Value, "Basic ")
 		require.True(t, ok)
 		text, err := base64.StdEncoding.DecodeString(encoded)
 		require.NoError(t, err)
@@ -124,8 +124,11 @@ func ExampleScheme() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(session.Authorization(context.Background(), proxyauth.Leg{Method: "CONNECT"}))
+	authorization, err := session.Authorization(context.Background(), proxyauth.Leg{Method: "CONNECT"})
+	fmt.Println(authorization.Value, err)
+	fmt.Println(authorization)
 
 	// Output:
 	// Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== <nil>
+	// [redacted]
 }

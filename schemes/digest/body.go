@@ -77,6 +77,7 @@ func (b *verifiedBody) Read(p []byte) (int, error) {
 // verifyBody puts a verifiedBody into resp. The proof is a copy, since the body
 // may be read when the session is already at its next request.
 func (s *session) verifyBody(resp *http.Response, p proof, info map[string]string) {
+	used := s.used
 	resp.Body = &verifiedBody{
 		ReadCloser: resp.Body,
 		hash:       p.algorithm.new(),
@@ -85,9 +86,7 @@ func (s *session) verifyBody(resp *http.Response, p proof, info map[string]strin
 			if err := p.check(merge(info, late), bodyHash); err != nil {
 				return err
 			}
-			if next := late["nextnonce"]; next != "" {
-				s.trailing.Store(&next)
-			}
+			s.follow(used, late["nextnonce"])
 			return nil
 		},
 	}

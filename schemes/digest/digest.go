@@ -10,7 +10,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/go-proxyauth/proxyauth"
@@ -54,19 +53,30 @@ var (
 // Name returns "Digest".
 func (Scheme) Name() string { return "Digest" }
 
-// NewSession returns a session that answers the strongest of ex.Challenges. The
-// session implements [proxyauth.Continuer], [proxyauth.Verifier] and, by the
-// algorithm, [proxyauth.Grader].
+// NewSession returns a session that answers the strongest of ex.Challenges. It
+// implements [proxyauth.Continuer] and [proxyauth.Verifier]. The strength of its
+// authorizations is the [Algorithm].
 //
-// Besides [ErrControl], its error wraps [proxyauth.ErrChallengeRequired] if there
-// is no challenge, or [proxyauth.ErrUnsupportedChallenge] if there is none with a
-// known and permitted algorithm, a known qop, a realm and a nonce;
-// [proxyauth.ErrForbidden] as well if an algorithm was known and not permitted.
+// Sessions that are made from one another, by ex.Accepted, share their nonces. So
+// without challenges, the session uses the last nonce that is known. If the proxy
+// has called two young nonces stale within a minute, then for ten minutes it uses
+// only one that came on its own connection: see ex.AcceptedHere.
+//
+// Besides [ErrControl], the error wraps
+//
+//   - [proxyauth.ErrChallengeRequired] if there is neither a challenge nor a nonce;
+//   - [proxyauth.ErrUnsupportedChallenge] if no challenge has a known and permitted
+//     algorithm, a known qop, a realm and a nonce;
+//   - [proxyauth.ErrForbidden] as well if an algorithm is known and not permitted.
 func (s Scheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {
 	return s.newSession(ex, rand.Text)
 }
 
 func (s Scheme) newSession(ex proxyauth.Exchange, cnonce func() string) (proxyauth.Session, error) {
+	before, ok := ex.Accepted.(*session)
+	if ok = ok && before.shared.serves(s, ex.Credentials); ok && len(ex.Challenges) == 0 {
+		return before.successor(ex.AcceptedHere)
+	}
 	c := ex.Credentials
 	if strings.ContainsFunc(c.Username+c.Password.Reveal(), isControl) {
 		return nil, ErrControl
@@ -78,32 +88,29 @@ func (s Scheme) newSession(ex proxyauth.Exchange, cnonce func() string) (proxyau
 	if err != nil {
 		return nil, err
 	}
-	state := &session{scheme: s, credentials: c, newCnonce: cnonce}
-	state.adopt(o)
-	return hidden{func() *session { return state }}, nil
+	n := &session{}
+	if ok {
+		n.shared = before.shared
+	} else {
+		n.shared = newShared(s, c, cnonce)
+	}
+	n.nonce.Store(n.shared.receive(o))
+	return n, nil
 }
 
-// hidden is a session behind a func, so that printing it, or a value that holds
-// it, shows neither the user name nor the hash of the password: package fmt does
-// not ask a Format method in an unexported field.
-type hidden struct{ reveal func() *session }
-
-var (
-	_ proxyauth.Continuer = hidden{}
-	_ proxyauth.Verifier  = hidden{}
-	_ proxyauth.Grader    = hidden{}
-)
-
-func (h hidden) Authorization(ctx context.Context, leg proxyauth.Leg) (string, error) {
-	return h.reveal().authorization(ctx, leg)
+// successor returns a session that uses a remembered nonce.
+func (s *session) successor(here bool) (proxyauth.Session, error) {
+	var own *nonce
+	if here {
+		own = s.nonce.Load()
+	}
+	n := s.shared.next(own)
+	if n == nil {
+		return nil, proxyauth.ErrChallengeRequired
+	}
+	next := &session{shared: s.shared, remembered: true}
+	next.nonce.Store(n)
+	return next, nil
 }
-
-func (h hidden) Continue(_ context.Context, challenges []proxyauth.Challenge) error {
-	return h.reveal().proceed(challenges)
-}
-
-func (h hidden) Verify(resp *http.Response) error { return h.reveal().verify(resp) }
-
-func (h hidden) Grade() int { return int(h.reveal().offer.algorithm) }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -53,7 +53,7 @@ func TestResponseVectors(t *testing.T) {
 			require.NoError(t, err)
 			got, err := s.Authorization(t.Context(), proxyauth.Leg{Method: "GET", Target: "/dir/index.html"})
 			require.NoError(t, err)
-			require.Equal(t, tc.want, fields(t, got)["response"])
+			require.Equal(t, tc.want, fields(t, got.Value)["response"])
 		})
 	}
 }
@@ -74,7 +74,7 @@ func TestUserhashVector(t *testing.T) {
 		`, realm="api@example.org", nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK"`+
 		`, algorithm=SHA-512-256, opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS"`+
 		`, cnonce="NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v", qop=auth, nc=00000001, uri="/doe.json"`+
-		`, response="3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"`, got)
+		`, response="3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"`, got.Value)
 }
 
 func TestAuthorizationForm(t *testing.T) {
@@ -144,10 +144,10 @@ func TestAuthorizationForm(t *testing.T) {
 			require.NoError(t, err)
 			got, err := s.Authorization(t.Context(), proxyauth.Leg{Method: "CONNECT", Target: "example.com:443"})
 			require.NoError(t, err)
-			response := fields(t, got)["response"]
-			require.Equal(t, tc.want, strings.Replace(got, response, "*", 1))
+			response := fields(t, got.Value)["response"]
+			require.Equal(t, tc.want, strings.Replace(got.Value, response, "*", 1))
 
-			sent := merged(fields(t, got), "username", tc.user)
+			sent := merged(fields(t, got.Value), "username", tc.user)
 			require.Equal(t, responseOf(sent, "s3cret", "CONNECT", ""), response)
 		})
 	}
@@ -193,7 +193,7 @@ func TestStrongestChallenge(t *testing.T) {
 			require.NoError(t, err)
 			got, err := s.Authorization(t.Context(), proxyauth.Leg{})
 			require.NoError(t, err)
-			require.Equal(t, tc.want, fields(t, got)["nonce"])
+			require.Equal(t, tc.want, fields(t, got.Value)["nonce"])
 		})
 	}
 }
@@ -234,7 +234,7 @@ func TestCnonceIsRandom(t *testing.T) {
 		require.NoError(t, err)
 		got, err := s.Authorization(t.Context(), proxyauth.Leg{})
 		require.NoError(t, err)
-		cnonce := fields(t, got)["cnonce"]
+		cnonce := fields(t, got.Value)["cnonce"]
 		require.GreaterOrEqual(t, len(cnonce), 26)
 		seen[cnonce] = true
 	}

@@ -8,13 +8,13 @@ import (
 )
 
 // head returns the part of the authorization that is the same for all requests
-// with the session's nonce (RFC 7616, Section 3.4). The request's own part
-// follows it, the nonce count first if there is a qop.
-func (s *session) head() string {
-	o := &s.offer
+// with a nonce (RFC 7616, Section 3.4). The request's own part follows it, the
+// nonce count first if there is a qop.
+func (s *shared) head(n *nonce) string {
+	o := &n.offer
 	b := appendUsername([]byte("Digest "), s.credentials.Username, o)
 	b = appendQuoted(append(b, `, realm=`...), o.realm)
-	b = appendQuoted(append(b, `, nonce=`...), s.proof.nonce)
+	b = appendQuoted(append(b, `, nonce=`...), o.nonce)
 	if o.named != "" {
 		b = append(append(b, `, algorithm=`...), o.named...)
 	}
@@ -23,7 +23,7 @@ func (s *session) head() string {
 	}
 	// Without a qop no cnonce is due, but the proxy needs it for a -sess key.
 	if o.qop != qopNone || o.sess {
-		b = appendQuoted(append(b, `, cnonce=`...), s.proof.cnonce)
+		b = appendQuoted(append(b, `, cnonce=`...), n.cnonce)
 	}
 	if o.qop != qopNone {
 		b = append(append(append(b, `, qop=`...), o.qop...), `, nc=`...)

@@ -67,15 +67,23 @@ func (c *client) send(leg proxyauth.Leg) {
 	c.t.Helper()
 	authorization, err := c.session.Authorization(c.t.Context(), leg)
 	require.NoError(c.t, err)
-	c.sent, c.leg = fields(c.t, authorization), leg
+	c.sent, c.leg = fields(c.t, authorization.Value), leg
 }
 
 // challenged answers with a 407.
-func (c *client) challenged(challenges ...params) error {
+func (c *client) challenged(challenges ...params) (proxyauth.Next, error) {
 	ex := exchange("", "", challenges...)
-	err := c.session.(proxyauth.Continuer).Continue(c.t.Context(), ex.Challenges)
+	next, err := c.session.(proxyauth.Continuer).Continue(c.t.Context(), ex.Challenges)
 	scanned.Error(c.t.Name(), err)
-	return err
+	return next, err
+}
+
+// requireNext answers with a 407 and requires the outcome.
+func (c *client) requireNext(want proxyauth.Next, challenges ...params) {
+	c.t.Helper()
+	got, err := c.challenged(challenges...)
+	require.NoError(c.t, err)
+	require.Equal(c.t, want, got)
 }
 
 // accepted answers with resp, 200 by default, and Proxy-Authentication-Info.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -11,134 +13,133 @@ import (
 	"github.com/go-proxyauth/proxyauth"
 )
 
-// A session uses one nonce after another, and each for as long as the proxy
-// likes.
+// A session is one exchange. The nonce may be read by a new session on the same
+// connection, and be set when the body of a response ends.
 type session struct {
-	scheme      Scheme
-	credentials proxyauth.Credentials
-	newCnonce   func() string
+	shared *shared
+	nonce  atomic.Pointer[nonce] // for the next request
+	used   *nonce                // by the last request
+	proof  proof                 // of the last request
+	method string                // of the last request
 
-	offer  offer
-	proof  proof  // of the last request, with the nonce in use
-	prefix string // head() for this nonce
-	method string // of the last request
-
-	// remembered is true if the nonce, or the one before it that brought it
-	// as its nextnonce, has been accepted.
+	// remembered means that the nonce was not part of a challenge to this
+	// session, or has been accepted since.
 	remembered bool
-
-	// retried is true between a stale nonce and an accepted answer.
-	retried bool
-
-	// trailing is a nextnonce that came in a trailer, perhaps while the next
-	// request was already under way.
-	trailing atomic.Pointer[string]
-
-	scratch []byte
 }
+
+var (
+	_ proxyauth.Continuer = (*session)(nil)
+	_ proxyauth.Verifier  = (*session)(nil)
+)
 
 var errTarget = errors.New("proxyauth: digest: control character in the request line")
 
-// adopt takes over what a challenge says. Its nonce is newer than a trailing one.
-func (s *session) adopt(o offer) {
-	s.trailing.Store(nil)
-	s.offer = o
-	s.proof.algorithm, s.proof.qop = o.algorithm, o.qop
-	s.useNonce(o.nonce)
-}
+// maxShort is the length of most authorizations, and of what is hashed for them.
+const maxShort = 1 << 10
 
-// useNonce computes all that depends on the nonce. A cnonce serves as long as
-// its nonce, so that the key of a -sess algorithm stays valid, and is told from
-// request to request by the nonce count.
-func (s *session) useNonce(nonce string) {
-	if p := &s.proof; nonce != p.nonce {
-		p.nonce, p.cnonce, p.nc = nonce, s.newCnonce(), 0
-	}
-	s.proof.ha1 = s.ha1()
-	s.prefix = s.head()
-}
+// Format writes "Digest session", whatever the verb.
+func (s *session) Format(f fmt.State, verb rune) { io.WriteString(f, "Digest session") }
 
-// ha1 returns H(A1) of RFC 7616, Section 3.4.2. For -sess it is computed anew for
-// each nonce, also one from a nextnonce: a proxy that keeps no state knows only
-// the nonce and cnonce of the request.
-func (s *session) ha1() proxyauth.Secret {
-	o, p := &s.offer, &s.proof
-	key := o.algorithm.hash(s.credentials.Username, o.realm, s.credentials.Password.Reveal())
-	if o.sess {
-		key = o.algorithm.hash(key, p.nonce, p.cnonce)
-	}
-	return proxyauth.NewSecret(key)
-}
-
-// authorization is [proxyauth.Session.Authorization].
-func (s *session) authorization(ctx context.Context, leg proxyauth.Leg) (string, error) {
-	if next := s.trailing.Swap(nil); next != nil {
-		s.useNonce(*next)
-		s.remembered = true
-	}
+// Authorization implements [proxyauth.Session].
+func (s *session) Authorization(ctx context.Context, leg proxyauth.Leg) (proxyauth.Authorization, error) {
 	if strings.ContainsFunc(leg.Method, isControl) || strings.ContainsFunc(leg.Target, isControl) {
-		return "", errTarget
+		return proxyauth.Authorization{}, errTarget
 	}
-	a2 := append(append(append(s.scratch[:0], leg.Method...), ':'), leg.Target...)
-	if s.offer.qop == qopAuthInt {
-		hash, err := hashBody(ctx, s.offer.algorithm, leg)
+	n := s.nonce.Load()
+	var short [maxShort]byte
+	a2 := append(append(append(short[:0], leg.Method...), ':'), leg.Target...)
+	if n.offer.qop == qopAuthInt {
+		hash, err := hashBody(ctx, n.offer.algorithm, leg)
 		if err != nil {
-			return "", err
+			return proxyauth.Authorization{}, err
 		}
 		a2 = append(append(a2, ':'), hash...)
 	}
-	return s.sign(leg, a2), nil
+	return proxyauth.Authorization{Value: s.sign(n, leg, a2), Strength: int(n.offer.algorithm)}, nil
 }
 
-// sign returns the authorization for leg, of which a2 is the text to be hashed.
-func (s *session) sign(leg proxyauth.Leg, a2 []byte) string {
-	// After 4,294,967,295 requests the count begins again, and the proxy says
-	// that the nonce is stale.
-	s.proof.nc++
-	s.method, s.proof.target = leg.Method, leg.Target
-
-	// a2 stands in the scratch space, so its hash must be taken first:
-	// appendResponse does.
+// sign returns the value for leg. a2 is the text to be hashed, and is overwritten.
+func (s *session) sign(n *nonce, leg proxyauth.Leg, a2 []byte) string {
+	s.used, s.method = n, leg.Method
+	s.proof = proof{
+		algorithm: n.offer.algorithm,
+		ha1:       n.ha1,
+		nonce:     n.offer.nonce,
+		cnonce:    n.cnonce,
+		qop:       n.offer.qop,
+		// After 4,294,967,295 requests the count begins again, and the proxy
+		// says that the nonce is stale.
+		nc:     n.count.Add(1),
+		target: leg.Target,
+	}
 	var response [64]byte
 	hashed, b := s.proof.appendResponse(response[:0], a2, a2)
 
-	b = append(b[:0], s.prefix...)
+	b = append(b[:0], n.prefix...)
 	if s.proof.qop != qopNone {
 		b = appendCount(b, s.proof.nc)
 	}
 	b = appendQuoted(append(b, `, uri=`...), leg.Target)
 	b = append(append(append(b, `, response="`...), hashed...), '"')
-	s.scratch = b[:0]
 	return string(b)
 }
 
-// errStale means that the proxy does not know the nonce that it has just sent: one
-// of several behind a load balancer, say. It has not looked at the password.
-var errStale = fmt.Errorf("%w: digest: a fresh nonce is stale", proxyauth.ErrSessionExpired)
-
-// proceed is [proxyauth.Continuer.Continue]. A stale nonce is replaced once:
-// squid calls an unknown nonce stale whatever the password.
-func (s *session) proceed(challenges []proxyauth.Challenge) error {
-	switch stale := slices.ContainsFunc(challenges, isStale); {
-	case !stale:
-		return s.refusal()
-	case s.retried:
-		return errStale
+// Continue implements [proxyauth.Continuer].
+//
+// A stale nonce says nothing of the password: squid calls each unknown nonce stale.
+// Nor does a 407 to a nonce that was remembered: Apache, restarted, does not call it
+// stale. Any other 407 is a refusal.
+func (s *session) Continue(_ context.Context, challenges []proxyauth.Challenge) (proxyauth.Next, error) {
+	stale := slices.ContainsFunc(challenges, isStale)
+	switch {
+	case stale && s.used != nil:
+		s.shared.reject(s.used)
+	case stale:
+	case !s.remembered:
+		return proxyauth.Refused, nil
+	case len(challenges) == 0:
+		return proxyauth.Broken, nil
 	}
-	o, err := s.scheme.pick(challenges)
+	o, err := s.shared.scheme.pick(challenges)
 	if err != nil {
-		return err
+		return proxyauth.GoOn, err
 	}
-	s.adopt(o)
-	s.retried, s.remembered = true, false
-	return nil
+	s.nonce.Store(s.shared.receive(o))
+	s.remembered = false
+	return proxyauth.Stale, nil
 }
 
-// refusal tells a wrong password from a nonce that the proxy has forgotten:
-// Apache, restarted, does not call such a nonce stale.
-func (s *session) refusal() error {
-	if s.remembered {
-		return proxyauth.ErrSessionExpired
+// accepted notes that the proxy has accepted the last authorization. nextNonce is
+// the nonce that it wants next, if it has sent one.
+func (s *session) accepted(nextNonce string) {
+	s.remembered = true
+	if s.used == nil {
+		return
 	}
-	return proxyauth.ErrRejected
+	s.shared.accept(s.used)
+	s.follow(s.used, nextNonce)
+}
+
+// follow takes over the nonce that the proxy has sent for the requests after one
+// with n (RFC 7616, Section 3.5).
+func (s *session) follow(n *nonce, value string) {
+	if value == "" || value == n.offer.nonce || !quotable(value) {
+		return
+	}
+	o := n.offer
+	o.nonce = value
+	s.nonce.Store(s.shared.receive(o))
+}
+
+// Verify implements [proxyauth.Verifier]: it checks the proof that the proxy knows
+// the password, if it has sent one. With qop auth-int the body is checked when it
+// has been read to its end.
+func (s *session) Verify(resp *http.Response) error {
+	// Malformed parameters count as missing, since all are optional.
+	info, _ := proxyauth.ParseParams(resp.Header.Values(infoField))
+	if err := s.check(resp, info); err != nil {
+		return err
+	}
+	s.accepted(info["nextnonce"])
+	return nil
 }

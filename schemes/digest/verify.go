@@ -1,28 +1,8 @@
 package digest
 
-import (
-	"net/http"
-
-	"github.com/go-proxyauth/proxyauth"
-)
+import "net/http"
 
 const infoField = "Proxy-Authentication-Info"
-
-// verify is [proxyauth.Verifier.Verify]: it checks that the proxy knows the
-// password too, if it says so, and takes over the next nonce. With qop auth-int
-// the check is completed by whoever reads the body to its end.
-func (s *session) verify(resp *http.Response) error {
-	// What is malformed is missing, and all of it is optional.
-	info, _ := proxyauth.ParseParams(resp.Header.Values(infoField))
-	if err := s.check(resp, info); err != nil {
-		return err
-	}
-	s.remembered, s.retried = true, false
-	if next := info["nextnonce"]; next != "" {
-		s.useNonce(next)
-	}
-	return nil
-}
 
 func (s *session) check(resp *http.Response, info map[string]string) error {
 	p := s.proof

@@ -86,7 +86,7 @@ func TestUnverifiedAnswerTeachesNothing(t *testing.T) {
 	require.ErrorIs(t, c.accepted(`rspauth="0", nextnonce="n2"`), digest.ErrNotVerified)
 	c.get()
 	c.requireSent("n1", "00000002", "cn1")
-	require.ErrorIs(t, c.challenged(offered("n3")), proxyauth.ErrRejected)
+	c.requireNext(proxyauth.Refused, offered("n3"))
 }
 
 func TestVerifyBeforeAnyRequest(t *testing.T) {
@@ -212,7 +212,7 @@ func TestNextnonceInTheTrailer(t *testing.T) {
 	require.NoError(t, err)
 	c.get()
 	c.requireSent("n2", "00000001", "cn2")
-	require.ErrorIs(t, c.challenged(offered("n3")), proxyauth.ErrSessionExpired)
+	c.requireNext(proxyauth.Stale, offered("n3"))
 }
 
 // Over a real connection the trailer is there when the body ends.

@@ -15,50 +15,40 @@ import (
 // maxToken bounds a token of the proxy. A header field is not as long.
 const maxToken = 64 << 10
 
-// Continue takes the proxy's answer to the last token. If that completes the
-// exchange, though it came with a 407, the error is [proxyauth.ErrComplete].
+// Continue implements [proxyauth.Continuer].
 //
 // A 407 after NTLM's AUTHENTICATE_MESSAGE is a refusal of the password, unless
-// the proxy has accepted it and wants an integrity code. After a ticket it is one
-// of the ticket, not of a password: the error wraps [ErrTicketRefused], and
-// [proxyauth.ErrHandshakeBroken] as well if another exchange would go otherwise,
-// with a new ticket or with NTLM. A proxy that says that it rejects the ticket, or
-// selects NTLM, gets NTLM at once if there is a password.
-func (s *session) Continue(ctx context.Context, challenges []proxyauth.Challenge) error {
+// the proxy has accepted it and wants an integrity code. A 407 after a ticket
+// without a token of the proxy is a refusal of the ticket, which is dropped: the
+// error wraps [ErrTicketRefused]. If a new session would try something else, a new
+// ticket or NTLM, it is Broken, and otherwise Refused. A proxy that says that it
+// rejects the ticket, or selects NTLM, gets NTLM at once if there is a password.
+func (s *session) Continue(ctx context.Context, challenges []proxyauth.Challenge) (proxyauth.Next, error) {
 	if s.legs == 0 {
-		return errors.New("proxyauth: negotiate: Continue before Authorization")
+		return proxyauth.GoOn, errors.New("proxyauth: negotiate: Continue before Authorization")
 	}
 	if s.legs >= maxLegs {
-		return fmt.Errorf("%w: %w", proxyauth.ErrHandshakeBroken, errLegs)
+		return proxyauth.Broken, errLegs
 	}
 	proved := s.proved()
-	err := s.take(ctx, challengeToken(challenges))
-	if errors.Is(err, proxyauth.ErrComplete) {
-		return err
+	next, err := s.take(ctx, challengeToken(challenges))
+	failed := err != nil || next == proxyauth.Broken
+	if failed && proved && !errors.Is(err, spnego.ErrMIC) {
+		return proxyauth.Refused, nil
 	}
-	if err != nil && proved && !errors.Is(err, spnego.ErrMIC) {
-		return s.passwordRejected()
-	}
-	return err
+	return next, err
 }
 
-func (s *session) passwordRejected() error {
-	if s.localErr != nil {
-		return fmt.Errorf("%w: NTLM inside Negotiate; Kerberos: %w", proxyauth.ErrRejected, s.localErr)
-	}
-	return fmt.Errorf("%w: NTLM inside Negotiate", proxyauth.ErrRejected)
-}
-
-func (s *session) take(ctx context.Context, text string) error {
+func (s *session) take(ctx context.Context, text string) (proxyauth.Next, error) {
 	if text == "" {
 		return s.bare()
 	}
 	token, err := decode(text)
 	if err != nil {
-		return err
+		return proxyauth.GoOn, err
 	}
 	if bytes.HasPrefix(token, []byte(ntlmSignature)) {
-		return s.rawNTLM(ctx, token)
+		return proxyauth.GoOn, s.rawNTLM(ctx, token)
 	}
 	return s.answer(ctx, token)
 }
@@ -84,31 +74,23 @@ func decode(text string) ([]byte, error) {
 	return token, nil
 }
 
-// bare takes a 407 without a token: the proxy has given up.
-func (s *session) bare() error {
+// bare handles a 407 without a token: the proxy has given up.
+func (s *session) bare() (proxyauth.Next, error) {
 	if s.selectedKerberos() {
 		return s.refused(nil)
 	}
 	if s.wrapped == nil && !s.proved() {
 		s.scheme.wants.add(memoryKey(s.ex))
 	}
-	return s.broken("the proxy does not answer NTLM")
+	return proxyauth.Broken, errNoAnswer
 }
 
-func (s *session) broken(why string) error {
-	if s.localErr != nil {
-		return fmt.Errorf("%w: negotiate: %s; Kerberos: %w", proxyauth.ErrHandshakeBroken, why, s.localErr)
-	}
-	return fmt.Errorf("%w: negotiate: %s", proxyauth.ErrHandshakeBroken, why)
-}
-
-// refused returns the error for a proxy that has refused the ticket, and why if
-// it has said so.
+// refused drops the ticket that the proxy has refused. why is what the proxy said,
+// or nil.
 //
-// A ticket from before the proxy's key was changed is no good any more, so that a
-// new one is worth a try. A connection is no place for it: squid lets none come
-// back after a failure.
-func (s *session) refused(why error) error {
+// A ticket from before the proxy's key was changed can't be used any more, so that a
+// new one is worth a try, on another connection: squid closes this one.
+func (s *session) refused(why error) (proxyauth.Next, error) {
 	err := ErrTicketRefused
 	if s.binding != nil {
 		err = fmt.Errorf("%w; or TLS ends before the proxy: see InsecureOmitChannelBindings", err)
@@ -123,9 +105,9 @@ func (s *session) refused(why error) error {
 	case s.ntlm != nil:
 		s.scheme.proxies.add(memoryKey(s.ex))
 	default:
-		return err
+		return proxyauth.Refused, err
 	}
-	return fmt.Errorf("%w: %w", proxyauth.ErrHandshakeBroken, err)
+	return proxyauth.Broken, err
 }
 
 // rawNTLM takes a message of NTLM without SPNEGO around it.
@@ -142,10 +124,10 @@ func (s *session) rawNTLM(ctx context.Context, message []byte) error {
 	return s.beginNTLM(ctx, false)
 }
 
-// answer takes a token of SPNEGO, or of Kerberos without it.
-func (s *session) answer(ctx context.Context, token []byte) error {
+// answer handles a token of SPNEGO, or of Kerberos without it.
+func (s *session) answer(ctx context.Context, token []byte) (proxyauth.Next, error) {
 	if s.wrapped == nil {
-		return s.broken("the proxy answers NTLM with another mechanism")
+		return proxyauth.Broken, errOtherMechanism
 	}
 	kerberos := s.selectedKerberos()
 	err := s.step(ctx, s.wrapped, token)
@@ -155,38 +137,32 @@ func (s *session) answer(ctx context.Context, token []byte) error {
 			s.scheme.proxies.add(memoryKey(s.ex))
 			s.scheme.wants.add(memoryKey(s.ex))
 		}
-		return nil
+		return proxyauth.GoOn, nil
+	case !kerberos && (errors.Is(err, spnego.ErrRejected) || errors.Is(err, spnego.ErrNothingLeft)):
+		return proxyauth.Broken, fmt.Errorf("%w: %w", errRejectsNTLM, err)
 	case !kerberos:
-		return s.brokenBy(err)
+		return proxyauth.GoOn, err
 	case errors.Is(err, spnego.ErrNotOffered):
-		return fmt.Errorf("%w (%w)", ErrNoPassword, err)
+		return proxyauth.GoOn, fmt.Errorf("%w (%w)", ErrNoPassword, err)
 	case errors.Is(err, spnego.ErrNothingLeft) && s.kerberos.Verified():
 		// Apache says with each answer that it has accepted the ticket.
-		return proxyauth.ErrComplete
+		return proxyauth.Complete, nil
 	case errors.Is(err, spnego.ErrNothingLeft):
 		return s.refused(nil)
 	case errors.Is(err, spnego.ErrRejected), errors.Is(err, krb.ErrProxyReports):
 		return s.rejected(ctx, err)
 	}
-	return err
-}
-
-// brokenBy returns the error for an answer to NTLM's first message.
-func (s *session) brokenBy(err error) error {
-	if errors.Is(err, spnego.ErrRejected) || errors.Is(err, spnego.ErrNothingLeft) {
-		return fmt.Errorf("%w: %w", s.broken("the proxy rejects NTLM"), err)
-	}
-	return err
+	return proxyauth.GoOn, err
 }
 
 // rejected goes on with NTLM where the proxy has said that it rejects the ticket,
 // so that the exchange is over and another one can begin.
-func (s *session) rejected(ctx context.Context, why error) error {
+func (s *session) rejected(ctx context.Context, why error) (proxyauth.Next, error) {
 	if s.ntlm == nil || !s.ticket.New() {
 		return s.refused(why)
 	}
 	s.ticket.Forget()
 	s.localErr = fmt.Errorf("%w: %w", ErrTicketRefused, why)
 	s.scheme.proxies.add(memoryKey(s.ex))
-	return s.beginNTLM(ctx, true)
+	return proxyauth.GoOn, s.beginNTLM(ctx, true)
 }

@@ -106,6 +106,9 @@ var (
 )
 
 var (
-	errLegs  = errors.New("proxyauth: negotiate: too many legs")
-	errToken = errors.New("proxyauth: negotiate: the proxy's token is too long or not base64")
+	errLegs           = errors.New("proxyauth: negotiate: too many legs")
+	errNoAnswer       = errors.New("proxyauth: negotiate: the proxy does not answer NTLM")
+	errOtherMechanism = errors.New("proxyauth: negotiate: the proxy answers NTLM with another mechanism")
+	errRejectsNTLM    = errors.New("proxyauth: negotiate: the proxy rejects NTLM")
+	errToken          = errors.New("proxyauth: negotiate: the proxy's token is too long or not base64")
 )

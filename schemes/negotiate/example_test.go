@@ -39,7 +39,7 @@ func ExampleScheme() {
 		return
 	}
 	value, err := session.Authorization(context.Background(), proxyauth.Leg{Method: "GET", Target: "http://example.com/"})
-	authScheme, _, _ := strings.Cut(value, " ")
+	authScheme, _, _ := strings.Cut(value.Value, " ")
 	fmt.Println(authScheme, err)
 	// Output: Negotiate <nil>
 }

@@ -46,7 +46,7 @@ func TestPasswordIsHeldBack(t *testing.T) {
 					if i == 0 {
 						time.Sleep(10 * time.Second)
 					} else {
-						l.scheme.Forget()
+						l.scheme.Reset()
 					}
 				}
 				require.Empty(t, l.proxy.Contexts(), "nothing goes to the proxy")
@@ -77,7 +77,7 @@ func TestRequestProvesThePasswordOnce(t *testing.T) {
 				for _, target := range []string{"http://origin.example.com/", "https://origin.example.com/"} {
 					resp, err := rt.RoundTrip(httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil))
 					if err == nil {
-						err = proxyauth.ResponseError(resp)
+						err, _ = proxyauth.ResponseError(resp)
 						resp.Body.Close()
 					}
 					require.ErrorIs(t, err, negotiate.ErrNoVerdict)
@@ -118,7 +118,7 @@ func TestSchemeHidesItsUsers(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Authorization(t.Context(), proxyauth.Leg{})
 	require.NoError(t, err)
-	require.Error(t, s.(proxyauth.Continuer).Continue(t.Context(), nil), "the proxy does not take NTLM like that")
+	require.ErrorIs(t, proceed(t.Context(), s, nil), errBroken, "the proxy does not take NTLM like that")
 	require.True(t, l.scheme.WantsWrapped(exchange(user, "s3cret")), "which is remembered")
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		text := fmt.Sprintf(verb, l.scheme)

@@ -44,8 +44,9 @@ func TestKerberosTakesOneLeg(t *testing.T) {
 
 func TestAmbientCredentials(t *testing.T) {
 	l := newLab(t)
-	require.True(t, l.scheme.Ambient())
-	require.False(t, (&negotiate.Scheme{Sources: []negotiate.Source{negotiate.Password}}).Ambient())
+	require.Equal(t, proxyauth.SchemeProperties{BindsConnection: true, Ambient: true}, l.scheme.Properties())
+	onlyPassword := &negotiate.Scheme{Sources: []negotiate.Source{negotiate.Password}}
+	require.Equal(t, proxyauth.SchemeProperties{BindsConnection: true}, onlyPassword.Properties())
 	_, err := l.connect(t.Context(), exchange("", ""))
 	require.ErrorIs(t, err, negotiate.ErrNoTicket)
 	require.ErrorContains(t, err, "kinit")
@@ -105,7 +106,7 @@ func TestReplyIsVerified(t *testing.T) {
 		{"an error", spnegoserver.Faults{Reply: spnegoserver.ReplyError}, negotiate.ErrNotVerified, negotiate.ErrNotVerified},
 		{"extra leg", spnegoserver.Faults{ExtraLegs: 1}, nil, nil},
 		{"extra legs", spnegoserver.Faults{ExtraLegs: 3}, nil, nil},
-		{"too many legs", spnegoserver.Faults{ExtraLegs: 10}, proxyauth.ErrHandshakeBroken, proxyauth.ErrHandshakeBroken},
+		{"too many legs", spnegoserver.Faults{ExtraLegs: 10}, errBroken, errBroken},
 		{"MIC wanted", spnegoserver.Faults{RequestMIC: true}, nil, nil},
 		{"MIC wanted silently", spnegoserver.Faults{RequestMIC: true, PlainIncomplete: true}, nil, nil},
 		{"wrong MIC", spnegoserver.Faults{RequestMIC: true, WrongMIC: true}, negotiate.ErrNotVerified, negotiate.ErrNotVerified},
@@ -236,7 +237,7 @@ func TestTicketRefused(t *testing.T) {
 			require.ErrorIs(t, err, negotiate.ErrTicketRefused)
 			require.ErrorIs(t, err, tc.want)
 			require.NotErrorIs(t, err, proxyauth.ErrRejected)
-			require.NotErrorIs(t, err, proxyauth.ErrHandshakeBroken)
+			require.NotErrorIs(t, err, errBroken)
 			_, err = l.connect(t.Context(), exchange("ann", "s3cret"))
 			require.Error(t, err)
 			require.Equal(t, 2, l.Total().ServiceTickets, "the refused one is not used again")
@@ -255,7 +256,7 @@ func TestOldTicketIsReplaced(t *testing.T) {
 	l.proxy.Keytab = l.Keytab(proxySPN)
 	l.squid = true
 	_, err = l.connect(t.Context(), exchange("", ""))
-	require.ErrorIs(t, err, proxyauth.ErrHandshakeBroken)
+	require.ErrorIs(t, err, errBroken)
 	_, err = l.connect(t.Context(), exchange("", ""))
 	require.NoError(t, err)
 }
@@ -281,14 +282,14 @@ func TestSessionHidesItsKeys(t *testing.T) {
 	}
 }
 
-func TestForget(t *testing.T) {
+func TestReset(t *testing.T) {
 	l := newLab(t)
 	_, err := l.connect(t.Context(), exchange("ann", "wrong"))
 	require.ErrorIs(t, err, proxyauth.ErrRejected)
 	l.SetPassword("ann", "wrong")
 	_, err = l.connect(t.Context(), exchange("ann", "wrong"))
 	require.ErrorIs(t, err, proxyauth.ErrRejected)
-	l.scheme.Forget()
+	l.scheme.Reset()
 	_, err = l.connect(t.Context(), exchange("ann", "wrong"))
 	require.NoError(t, err)
 }

@@ -160,7 +160,7 @@ func (h *helper) check(t *testing.T, scheme *negotiate.Scheme, ex proxyauth.Exch
 	require.NoError(t, err)
 	value, err := s.Authorization(t.Context(), proxyauth.Leg{})
 	require.NoError(t, err)
-	token, user, err := h.accept(value)
+	token, user, err := h.accept(value.Value)
 	require.NoError(t, err)
 	require.Equal(t, "ann@EXAMPLE.COM", user)
 	resp := &http.Response{Header: http.Header{"Proxy-Authenticate": {"Negotiate " + token}}}

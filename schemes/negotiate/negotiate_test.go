@@ -87,7 +87,7 @@ func (l *lab) authenticate(ctx context.Context, s proxyauth.Session, binding []b
 		if err != nil {
 			return legs, err
 		}
-		token, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(value, "Negotiate "))
+		token, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(value.Value, "Negotiate "))
 		if err != nil {
 			return legs, err
 		}
@@ -99,14 +99,32 @@ func (l *lab) authenticate(ctx context.Context, s proxyauth.Session, binding []b
 		if done {
 			return legs, s.(proxyauth.Verifier).Verify(l.answer(text))
 		}
-		if err := s.(proxyauth.Continuer).Continue(ctx, []proxyauth.Challenge{{Scheme: "Negotiate", Token68: text}}); err != nil {
-			return legs, err
+		if err := proceed(ctx, s, []proxyauth.Challenge{{Scheme: "Negotiate", Token68: text}}); err != nil {
+			return legs, errors.Join(err, value.Fallback)
 		}
 		if refused != nil {
 			peer = l.proxy.NewContext(binding) // as Apache does
 		}
 	}
 	return legs, errors.New("the exchange does not end")
+}
+
+// errBroken stands for proxyauth.Broken.
+var errBroken = errors.New("broken")
+
+// proceed gives a session the challenges of a 407. It returns an error unless the
+// exchange goes on: [proxyauth.ErrRejected] if the credentials were refused.
+func proceed(ctx context.Context, s proxyauth.Session, challenges []proxyauth.Challenge) error {
+	next, err := s.(proxyauth.Continuer).Continue(ctx, challenges)
+	switch {
+	case next == proxyauth.Broken:
+		return errors.Join(errBroken, err)
+	case next == proxyauth.Refused && err == nil:
+		return proxyauth.ErrRejected
+	case next == proxyauth.Complete:
+		return errors.New("complete")
+	}
+	return err
 }
 
 func (l *lab) answer(token string) *http.Response {

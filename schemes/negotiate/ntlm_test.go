@@ -90,7 +90,7 @@ func TestProxyWantsNTLMThatWasNotOffered(t *testing.T) {
 			require.NoError(t, err)
 			_, err = s.Authorization(t.Context(), proxyauth.Leg{})
 			require.NoError(t, err)
-			err = s.(proxyauth.Continuer).Continue(t.Context(), []proxyauth.Challenge{
+			err = proceed(t.Context(), s, []proxyauth.Challenge{
 				{Scheme: "Negotiate", Token68: base64.StdEncoding.EncodeToString(token)},
 			})
 			require.ErrorIs(t, err, negotiate.ErrNoPassword)
@@ -129,7 +129,7 @@ func TestProxyDropsTheTicket(t *testing.T) {
 	l.squid = true
 	l.proxy.Keytab = l.Keytab("ann")
 	_, err := l.connect(t.Context(), exchange("ann", "s3cret"))
-	require.ErrorIs(t, err, proxyauth.ErrHandshakeBroken)
+	require.ErrorIs(t, err, errBroken)
 	require.ErrorIs(t, err, negotiate.ErrTicketRefused)
 	legs, err := l.connect(t.Context(), exchange("ann", "s3cret"))
 	require.NoError(t, err)
@@ -143,7 +143,7 @@ func TestProxyWantsNTLMWrapped(t *testing.T) {
 	ex := exchange("ann", "s3cret")
 	ex.Proxy = &url.URL{Scheme: "http", Host: "192.0.2.1:3128"}
 	_, err := l.connect(t.Context(), ex)
-	require.ErrorIs(t, err, proxyauth.ErrHandshakeBroken)
+	require.ErrorIs(t, err, errBroken)
 	require.ErrorIs(t, err, negotiate.ErrIPAddress)
 	l.withNTLM()
 	legs, err := l.connect(t.Context(), ex)

@@ -105,42 +105,41 @@ type Scheme struct {
 }
 
 var (
-	_ proxyauth.ConnectionBinder = (*Scheme)(nil)
-	_ proxyauth.AmbientScheme    = (*Scheme)(nil)
+	_ proxyauth.Describer = (*Scheme)(nil)
+	_ proxyauth.Resetter  = (*Scheme)(nil)
 )
 
 // Name returns "Negotiate".
 func (*Scheme) Name() string { return name }
 
-// BindsConnection returns true.
-func (*Scheme) BindsConnection() bool { return true }
-
-// Ambient reports whether a ticket cache or a keytab may stand in for the
-// provider's credentials. Whether there is one is not looked at.
-func (s *Scheme) Ambient() bool {
-	return slices.ContainsFunc(s.sources(), func(source krb.Source) bool { return source != krb.Password })
+// Properties returns that Negotiate authenticates the connection. It is Ambient
+// unless Password is the only source of tickets: a ticket cache or keytab may be
+// used without credentials from the provider.
+func (s *Scheme) Properties() proxyauth.SchemeProperties {
+	ambient := s.Sources == nil || slices.ContainsFunc(s.Sources, func(source Source) bool { return source != Password })
+	return proxyauth.SchemeProperties{BindsConnection: true, Ambient: ambient}
 }
 
-// Forget drops all tickets, and forgets which passwords the KDCs have refused or
+// Reset drops all tickets. It also forgets which passwords the KDCs have refused or
 // not answered, which KDCs did not answer at all, and which proxies refuse tickets.
-func (s *Scheme) Forget() {
+func (s *Scheme) Reset() {
 	s.client().Forget()
 	s.proxies.clear()
 	s.wants.clear()
 }
 
-// NewSession begins an exchange, unasked too: it does not depend on
-// ex.Challenges. It gets the ticket, from memory if it can, and waits for the KDC
-// no longer than ctx. If ex.Credentials are zero, the ticket comes from the ticket
-// cache or a keytab.
+// NewSession begins an exchange, which needs no challenge. It gets the ticket, from
+// memory if it can, and waits for the KDC no longer than ctx. If ex.Credentials are
+// zero, the ticket comes from the ticket cache or a keytab.
 //
-// An error that wraps [proxyauth.ErrRejected] says that the KDC has refused the
-// password now or before; it did not go to the proxy. Any other is a local
-// failure. If there is a password and NTLM is not disabled, a local failure
-// leaves NTLM as the one mechanism, unless the KDC may have refused the password
-// ([ErrNoVerdict]) or says that the account is not to be used.
+// An error that wraps [proxyauth.ErrRejected] means that the KDC has refused the
+// password now or before; it was not sent to the proxy. Any other is a local
+// failure. If there is a password and NTLM is not disabled, NTLM takes the place
+// of Kerberos after a local failure, unless the KDC may have refused the password
+// ([ErrNoVerdict]) or says that the account must not be used.
 //
-// The session implements [proxyauth.Handshaker] and [proxyauth.Verifier].
+// The session implements [proxyauth.Continuer] and [proxyauth.Verifier]. The
+// strength of its authorizations is 2 for Kerberos and 1 for NTLM.
 func (s *Scheme) NewSession(ctx context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {
 	if ex.Proxy == nil {
 		return nil, errors.New("proxyauth: negotiate: exchange without a proxy")

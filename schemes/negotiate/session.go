@@ -17,6 +17,12 @@ import (
 // five: a ticket that is rejected, three for NTLM, and one that asks for more.
 const maxLegs = 6
 
+// The strengths of the mechanisms.
+const (
+	strengthNTLM     = 1
+	strengthKerberos = 2
+)
+
 // A session is one exchange: the authentication of one connection, or of one
 // request where the proxy wants that. It is a chain of attempts: Kerberos, and
 // NTLM if the proxy would rather have it.
@@ -36,9 +42,8 @@ type session struct {
 }
 
 var (
-	_ proxyauth.Handshaker   = (*session)(nil)
-	_ proxyauth.TicketBearer = (*session)(nil)
-	_ proxyauth.Verifier     = (*session)(nil)
+	_ proxyauth.Continuer = (*session)(nil)
+	_ proxyauth.Verifier  = (*session)(nil)
 )
 
 // Format writes "Negotiate session", whatever the verb: a session holds keys.
@@ -46,24 +51,25 @@ func (s *session) Format(f fmt.State, verb rune) { io.WriteString(f, "Negotiate 
 
 // Authorization returns the next token. After the last one it begins the
 // exchange anew, for a proxy that wants a token for each request.
-func (s *session) Authorization(ctx context.Context, _ proxyauth.Leg) (string, error) {
+func (s *session) Authorization(ctx context.Context, _ proxyauth.Leg) (proxyauth.Authorization, error) {
 	if s.pending == nil {
 		if err := s.begin(ctx); err != nil {
-			return "", err
+			return proxyauth.Authorization{}, err
 		}
 	}
-	token := s.pending
+	a := proxyauth.Authorization{
+		Value:    name + " " + base64.StdEncoding.EncodeToString(s.pending),
+		More:     !s.final,
+		Strength: strengthNTLM,
+		Fallback: s.localErr,
+	}
+	if s.selectedKerberos() {
+		a.Ticket, a.Strength, a.Fallback = true, strengthKerberos, nil
+	}
 	s.pending = nil
 	s.legs++
-	return name + " " + base64.StdEncoding.EncodeToString(token), nil
+	return a, nil
 }
-
-// Final reports whether the last token is expected to complete the exchange: a
-// ticket does.
-func (s *session) Final() bool { return s.final }
-
-// BearsTicket reports whether the last token is one of Kerberos.
-func (s *session) BearsTicket() bool { return !s.proved() }
 
 // begin makes the opening token.
 func (s *session) begin(ctx context.Context) error {

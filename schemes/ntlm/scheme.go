@@ -32,7 +32,7 @@ const name = "NTLM"
 //   - user: a user of [Scheme.Domain].
 type Scheme struct {
 	// Domain is the domain of a plain user name. Empty leaves it to the proxy,
-	// which takes its own as a rule.
+	// which usually takes its own.
 	Domain string
 
 	// Workstation is the name of the client's computer, as the domain
@@ -54,19 +54,21 @@ type Scheme struct {
 	InsecureOmitChannelBindings bool
 }
 
-var _ proxyauth.ConnectionBinder = (*Scheme)(nil)
+var _ proxyauth.Describer = (*Scheme)(nil)
 
 // Name returns "NTLM".
 func (*Scheme) Name() string { return name }
 
-// BindsConnection returns true.
-func (*Scheme) BindsConnection() bool { return true }
+// Properties returns that NTLM authenticates the connection.
+func (*Scheme) Properties() proxyauth.SchemeProperties {
+	return proxyauth.SchemeProperties{BindsConnection: true}
+}
 
-// NewSession begins an exchange, unasked too: it does not depend on ex.Challenges.
-// An error means that the credentials can't be sent with NTLM: there is no user
-// name, it has control characters, or the NT hash is none.
+// NewSession begins an exchange, which needs no challenge. An error means that the
+// credentials can't be used with NTLM: the user name is empty or has control
+// characters, or the NT hash is malformed.
 //
-// The session implements [proxyauth.Handshaker]. It has two legs.
+// The session implements [proxyauth.Continuer]. It has two legs.
 func (s *Scheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {
 	config := ntlmssp.Config{
 		Credentials:    ex.Credentials,

@@ -36,22 +36,31 @@ func exchange(username, password string) proxyauth.Exchange {
 	}
 }
 
-func newSession(t testing.TB, s *ntlm.Scheme, ex proxyauth.Exchange) proxyauth.Handshaker {
+func newSession(t testing.TB, s *ntlm.Scheme, ex proxyauth.Exchange) proxyauth.Continuer {
 	t.Helper()
 	session, err := s.NewSession(t.Context(), ex)
 	require.NoError(t, err)
-	return session.(proxyauth.Handshaker)
+	return session.(proxyauth.Continuer)
 }
 
-// leg returns the token of the session's next leg.
+// requireNext gives the session challenges and requires the outcome, without a reason.
+func requireNext(t testing.TB, s proxyauth.Continuer, challenges []proxyauth.Challenge, want proxyauth.Next) {
+	t.Helper()
+	got, err := s.Continue(t.Context(), challenges)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+// leg returns the token of the session's next leg, of which there are two.
 func leg(t testing.TB, s proxyauth.Session) []byte {
 	t.Helper()
 	authorization, err := s.Authorization(t.Context(), proxyauth.Leg{Method: "CONNECT", Target: "example.com:443"})
 	require.NoError(t, err)
-	token, ok := strings.CutPrefix(authorization, "NTLM ")
+	token, ok := strings.CutPrefix(authorization.Value, "NTLM ")
 	require.True(t, ok)
 	message, err := base64.StdEncoding.DecodeString(token)
 	require.NoError(t, err)
+	require.Equal(t, message[8] == 1, authorization.More)
 	return message
 }
 
@@ -60,7 +69,7 @@ func answer(t *testing.T, s *ntlm.Scheme, ex proxyauth.Exchange) string {
 	t.Helper()
 	session := newSession(t, s, ex)
 	leg(t, session)
-	require.NoError(t, session.Continue(t.Context(), challenge))
+	requireNext(t, session, challenge, proxyauth.GoOn)
 	return string(leg(t, session))
 }
 
@@ -80,7 +89,7 @@ func pair(id byte, value string) string {
 func TestScheme(t *testing.T) {
 	var s proxyauth.Scheme = &ntlm.Scheme{}
 	require.Equal(t, "NTLM", s.Name())
-	require.True(t, s.(proxyauth.ConnectionBinder).BindsConnection())
+	require.Equal(t, proxyauth.SchemeProperties{BindsConnection: true}, s.(proxyauth.Describer).Properties())
 }
 
 func TestExchange(t *testing.T) {
@@ -96,13 +105,9 @@ func TestExchange(t *testing.T) {
 			ex := exchange(`LAB\ann`, "s3cret")
 			ex.Challenges = tc.challenges
 			session := newSession(t, &ntlm.Scheme{}, ex)
-			require.False(t, session.Final())
 			require.Equal(t, "NTLMSSP\x00\x01\x00\x00\x00", string(leg(t, session)[:12]))
-			require.False(t, session.Final())
-			require.NoError(t, session.Continue(t.Context(), challenge))
-			require.False(t, session.Final())
+			requireNext(t, session, challenge, proxyauth.GoOn)
 			require.Equal(t, "NTLMSSP\x00\x03\x00\x00\x00", string(leg(t, session)[:12]))
-			require.True(t, session.Final())
 		})
 	}
 }
@@ -178,7 +183,7 @@ func TestNoUserNameIsALocalFailure(t *testing.T) {
 func TestFormattingASessionShowsNothing(t *testing.T) {
 	session := newSession(t, &ntlm.Scheme{}, exchange("ann", "s3cret"))
 	leg(t, session)
-	require.NoError(t, session.Continue(t.Context(), challenge))
+	requireNext(t, session, challenge, proxyauth.GoOn)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
 		require.Equal(t, "NTLM session", fmt.Sprintf(verb, session))
 	}
@@ -195,6 +200,6 @@ func ExampleScheme() {
 		return
 	}
 	authorization, err := session.Authorization(context.Background(), proxyauth.Leg{Method: "GET", Target: "http://example.com/"})
-	fmt.Println(authorization, err)
+	fmt.Println(authorization.Value, err)
 	// Output: NTLM TlRMTVNTUAABAAAABYKIogAAAAAoAAAAAAAAACgAAAAGAbEdAAAADw== <nil>
 }

@@ -22,9 +22,12 @@ const (
 )
 
 var (
-	errOutOfTurn = errors.New("proxyauth: NTLM session used out of turn")
-	errTooLong   = errors.New("proxyauth: NTLM challenge message too long")
-	errBase64    = errors.New("proxyauth: NTLM challenge message is not base64")
+	errChallenged = errors.New("proxyauth: NTLM: a challenge message in answer to the authenticate message")
+	errNoMessage  = errors.New("proxyauth: NTLM: no challenge message in answer to the negotiate message")
+	errTwo        = errors.New("proxyauth: NTLM: two challenge messages at once")
+	errOutOfTurn  = errors.New("proxyauth: NTLM session used out of turn")
+	errTooLong    = errors.New("proxyauth: NTLM challenge message too long")
+	errBase64     = errors.New("proxyauth: NTLM challenge message is not base64")
 )
 
 // A session is one exchange: the authentication of one connection.
@@ -34,7 +37,7 @@ type session struct {
 	answer []byte // AUTHENTICATE_MESSAGE
 }
 
-var _ proxyauth.Handshaker = (*session)(nil)
+var _ proxyauth.Continuer = (*session)(nil)
 
 // Format writes "NTLM session", whatever the verb: what a session is about to
 // send can be cracked.
@@ -42,44 +45,42 @@ func (s *session) Format(f fmt.State, verb rune) { io.WriteString(f, "NTLM sessi
 
 // Authorization returns the NEGOTIATE_MESSAGE and then, after Continue, the
 // AUTHENTICATE_MESSAGE.
-func (s *session) Authorization(context.Context, proxyauth.Leg) (string, error) {
+func (s *session) Authorization(context.Context, proxyauth.Leg) (proxyauth.Authorization, error) {
 	switch s.stage {
 	case opening:
 		s.stage = negotiated
-		return authorization(s.client.Negotiate()), nil
+		return proxyauth.Authorization{Value: field(s.client.Negotiate()), More: true}, nil
 	case challenged:
 		s.stage = authenticated
-		return authorization(s.answer), nil
+		return proxyauth.Authorization{Value: field(s.answer)}, nil
 	default:
-		return "", errOutOfTurn
+		return proxyauth.Authorization{}, errOutOfTurn
 	}
 }
 
-func authorization(message []byte) string {
+// field returns the value of the field that carries a message.
+func field(message []byte) string {
 	return name + " " + base64.StdEncoding.EncodeToString(message)
 }
 
-// Final reports whether the AUTHENTICATE_MESSAGE has been sent.
-func (s *session) Final() bool { return s.stage == authenticated }
-
-// Continue takes the CHALLENGE_MESSAGE that answers the first leg. A 407 to the
-// second leg is a refusal, unless it challenges again: then the credentials were
-// not looked at.
-func (s *session) Continue(_ context.Context, challenges []proxyauth.Challenge) error {
+// Continue examines the answer to a leg. The first one must bring a
+// CHALLENGE_MESSAGE. A 407 to the second one is a refusal, unless it has a
+// CHALLENGE_MESSAGE too: then the proxy did not look at the credentials.
+func (s *session) Continue(_ context.Context, challenges []proxyauth.Challenge) (proxyauth.Next, error) {
 	token, err := challengeToken(challenges)
 	switch {
 	case err != nil:
-		return err
+		return proxyauth.Broken, err
 	case s.stage == authenticated && token == "":
-		return fmt.Errorf("%w by NTLM", proxyauth.ErrRejected)
-	case s.stage != negotiated && token != "":
-		return broken("a challenge message out of turn")
+		return proxyauth.Refused, nil
+	case s.stage == authenticated:
+		return proxyauth.Broken, errChallenged
 	case s.stage != negotiated:
-		return errOutOfTurn
+		return proxyauth.GoOn, errOutOfTurn
 	case token == "":
-		return broken("no challenge message in answer to the negotiate message")
+		return proxyauth.Broken, errNoMessage
 	}
-	return s.authenticate(token)
+	return proxyauth.GoOn, s.authenticate(token)
 }
 
 func (s *session) authenticate(token string) error {
@@ -102,7 +103,7 @@ func challengeToken(challenges []proxyauth.Challenge) (string, error) {
 		switch {
 		case c.Token68 == "":
 		case token != "":
-			return "", broken("two challenge messages at once")
+			return "", errTwo
 		default:
 			token = c.Token68
 		}
@@ -120,8 +121,4 @@ func decode(token string) ([]byte, error) {
 		return nil, errBase64
 	}
 	return message, nil
-}
-
-func broken(why string) error {
-	return fmt.Errorf("%w: NTLM: %s", proxyauth.ErrHandshakeBroken, why)
 }

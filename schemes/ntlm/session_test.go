@@ -21,25 +21,26 @@ func TestContinueAfterTheFirstLeg(t *testing.T) {
 	for _, tc := range []struct {
 		desc       string
 		challenges []proxyauth.Challenge
+		next       proxyauth.Next
 		want       error // nil for one that wraps none of the root's
 	}{
-		{"no challenge", nil, proxyauth.ErrHandshakeBroken},
-		{"bare challenge", bare, proxyauth.ErrHandshakeBroken},
-		{"two challenge messages", append(token(samba), token(samba)...), proxyauth.ErrHandshakeBroken},
-		{"no Unicode", token(base64.StdEncoding.EncodeToString(oem)), proxyauth.ErrUnsupportedChallenge},
-		{"not base64", token("???"), nil},
-		{"base64 without its padding", token("TlRMTVNTUA"), nil},
-		{"no message", token("AAAA"), nil},
-		{"truncated", token(samba[:40]), nil},
-		{"64 KiB", token(strings.Repeat("A", 64<<10)), nil},
-		{"1 MiB", token(strings.Repeat("A", 1<<20)), nil},
+		{"no challenge", nil, proxyauth.Broken, nil},
+		{"bare challenge", bare, proxyauth.Broken, nil},
+		{"two challenge messages", append(token(samba), token(samba)...), proxyauth.Broken, nil},
+		{"no Unicode", token(base64.StdEncoding.EncodeToString(oem)), proxyauth.GoOn, proxyauth.ErrUnsupportedChallenge},
+		{"not base64", token("???"), proxyauth.GoOn, nil},
+		{"base64 without its padding", token("TlRMTVNTUA"), proxyauth.GoOn, nil},
+		{"no message", token("AAAA"), proxyauth.GoOn, nil},
+		{"truncated", token(samba[:40]), proxyauth.GoOn, nil},
+		{"64 KiB", token(strings.Repeat("A", 64<<10)), proxyauth.GoOn, nil},
+		{"1 MiB", token(strings.Repeat("A", 1<<20)), proxyauth.GoOn, nil},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			session := newSession(t, &ntlm.Scheme{}, exchange("sesame", "sesame"))
 			leg(t, session)
-			err := session.Continue(t.Context(), tc.challenges)
+			next, err := session.Continue(t.Context(), tc.challenges)
+			require.Equal(t, tc.next, next)
 			requireOnly(t, err, tc.want)
-			require.False(t, session.Final())
 
 			_, err = session.Authorization(t.Context(), proxyauth.Leg{})
 			require.Error(t, err, "a failed session has no further leg")
@@ -51,19 +52,20 @@ func TestContinueAfterTheLastLeg(t *testing.T) {
 	for _, tc := range []struct {
 		desc       string
 		challenges []proxyauth.Challenge
-		want       error
+		want       proxyauth.Next
 	}{
-		{"no challenge", nil, proxyauth.ErrRejected},
-		{"bare challenge", bare, proxyauth.ErrRejected},
-		{"challenged again", challenge, proxyauth.ErrHandshakeBroken},
-		{"garbage", token("???"), proxyauth.ErrHandshakeBroken},
+		{"no challenge", nil, proxyauth.Refused},
+		{"bare challenge", bare, proxyauth.Refused},
+		{"challenged again", challenge, proxyauth.Broken},
+		{"garbage", token("???"), proxyauth.Broken},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			session := newSession(t, &ntlm.Scheme{}, exchange("sesame", "sesame"))
 			leg(t, session)
-			require.NoError(t, session.Continue(t.Context(), challenge))
+			requireNext(t, session, challenge, proxyauth.GoOn)
 			leg(t, session)
-			requireOnly(t, session.Continue(t.Context(), tc.challenges), tc.want)
+			next, _ := session.Continue(t.Context(), tc.challenges)
+			require.Equal(t, tc.want, next)
 
 			_, err := session.Authorization(t.Context(), proxyauth.Leg{})
 			require.Error(t, err, "the credentials are sent once")
@@ -76,10 +78,7 @@ func TestContinueAfterTheLastLeg(t *testing.T) {
 func requireOnly(t *testing.T, err, want error) {
 	t.Helper()
 	require.Error(t, err)
-	for _, sentinel := range []error{
-		proxyauth.ErrRejected, proxyauth.ErrHandshakeBroken,
-		proxyauth.ErrUnsupportedChallenge, proxyauth.ErrSessionExpired,
-	} {
+	for _, sentinel := range []error{proxyauth.ErrRejected, proxyauth.ErrUnsupportedChallenge, proxyauth.ErrHeldBack} {
 		if sentinel == want {
 			require.ErrorIs(t, err, sentinel)
 		} else {
@@ -94,20 +93,24 @@ func requireOnly(t *testing.T, err, want error) {
 func TestBareChallengeBesideTheMessage(t *testing.T) {
 	session := newSession(t, &ntlm.Scheme{}, exchange("ann", "s3cret"))
 	leg(t, session)
-	require.NoError(t, session.Continue(t.Context(), append(token(samba), bare...)))
+	requireNext(t, session, append(token(samba), bare...), proxyauth.GoOn)
 }
 
 func TestOutOfTurn(t *testing.T) {
 	t.Run("Continue before the first leg", func(t *testing.T) {
 		session := newSession(t, &ntlm.Scheme{}, exchange("ann", "s3cret"))
-		require.Error(t, session.Continue(t.Context(), bare))
-		requireOnly(t, session.Continue(t.Context(), challenge), proxyauth.ErrHandshakeBroken)
+		for _, challenges := range [][]proxyauth.Challenge{bare, challenge} {
+			next, err := session.Continue(t.Context(), challenges)
+			require.Equal(t, proxyauth.GoOn, next)
+			requireOnly(t, err, nil)
+		}
 	})
 	t.Run("challenge twice", func(t *testing.T) {
 		session := newSession(t, &ntlm.Scheme{}, exchange("ann", "s3cret"))
 		leg(t, session)
-		require.NoError(t, session.Continue(t.Context(), challenge))
-		requireOnly(t, session.Continue(t.Context(), challenge), proxyauth.ErrHandshakeBroken)
+		requireNext(t, session, challenge, proxyauth.GoOn)
+		_, err := session.Continue(t.Context(), challenge)
+		requireOnly(t, err, nil)
 	})
 	t.Run("leg without an answer to the one before", func(t *testing.T) {
 		session := newSession(t, &ntlm.Scheme{}, exchange("ann", "s3cret"))
@@ -133,13 +136,13 @@ func FuzzContinueNeverClaimsARefusal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		session := newSession(t, &ntlm.Scheme{}, exchange("ann", "s3cret"))
 		leg(t, session)
-		if err := session.Continue(t.Context(), token(text)); err != nil {
-			// Nothing was proved yet.
+		next, err := session.Continue(t.Context(), token(text))
+		require.NotEqual(t, proxyauth.Refused, next, "nothing secret was sent yet")
+		if err != nil {
 			require.NotErrorIs(t, err, proxyauth.ErrRejected)
-			require.False(t, session.Final())
 			return
 		}
+		require.Equal(t, proxyauth.GoOn, next)
 		require.Equal(t, "NTLMSSP\x00\x03\x00\x00\x00", string(leg(t, session)[:12]))
-		require.True(t, session.Final())
 	})
 }

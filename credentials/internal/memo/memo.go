@@ -50,9 +50,12 @@ func Question(req *proxyauth.CredentialsRequest) Key {
 	return KeyOf(questionTexts(req)...)
 }
 
-// Attempt returns the key of req with what was rejected.
+// Attempt returns the key of req with what was rejected or doubted.
 func Attempt(req *proxyauth.CredentialsRequest) Key {
 	texts := questionTexts(req)
+	if req.Doubted {
+		texts = append(texts, "doubted")
+	}
 	for _, c := range req.Rejected {
 		texts = append(texts, c.Username, c.Password.Reveal())
 	}

@@ -1,0 +1,155 @@
+package digest
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth"
+)
+
+const (
+	// maxNonces bounds the nonces whose count is known; the oldest go first.
+	maxNonces = 256
+
+	// youngAge is the age below which a nonce should not be stale, and the time
+	// within which two such nonces make the proxy strict.
+	youngAge = time.Minute
+
+	// strictFor is how long the nonces of a strict proxy are not shared.
+	strictFor = 10 * time.Minute
+)
+
+// A nonce is a nonce of the proxy and what depends on it alone. It does not
+// change, but for the count and stale.
+type nonce struct {
+	*counter
+	offer    offer // whose nonce this is
+	ha1      proxyauth.Secret
+	prefix   string // head of the authorization
+	received time.Time
+	stale    atomic.Bool // the proxy has said so
+}
+
+// A counter counts the requests with one nonce value. The cnonce serves as long as
+// the nonce, so that the key of a -sess algorithm stays valid.
+type counter struct {
+	cnonce string
+	count  atomic.Uint32
+}
+
+// shared is what sessions of the same credentials know together: nonces, and how
+// the proxy treats them.
+type shared struct {
+	scheme      Scheme
+	credentials proxyauth.Credentials
+	newCnonce   func() string
+
+	mu       sync.Mutex
+	current  *nonce              // for the next session, nil if there is none
+	trusted  offer               // the last one that was accepted
+	counters map[string]*counter // by nonce value
+	order    []string            // of counters, the oldest first
+	youngAt  time.Time           // when a young nonce was last called stale
+	strict   time.Time           // until when nonces are not shared
+}
+
+func newShared(scheme Scheme, c proxyauth.Credentials, cnonce func() string) *shared {
+	return &shared{scheme: scheme, credentials: c, newCnonce: cnonce, counters: make(map[string]*counter)}
+}
+
+// serves reports whether the state is that of the scheme and credentials.
+func (s *shared) serves(scheme Scheme, c proxyauth.Credentials) bool {
+	return s.scheme == scheme && s.credentials.Username == c.Username &&
+		s.credentials.Password.Reveal() == c.Password.Reveal()
+}
+
+// receive returns the nonce of an offer. If the offer is not weaker than what the
+// proxy has accepted before, other sessions may use it at once.
+func (s *shared) receive(o offer) *nonce {
+	n := &nonce{counter: s.counter(o.nonce), offer: o, received: time.Now()}
+	n.ha1 = s.ha1(n)
+	n.prefix = s.head(n)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := &s.trusted; t.nonce != "" && o.algorithm >= t.algorithm && o.realm == t.realm {
+		s.current = n
+	}
+	return n
+}
+
+// counter returns the counter of a nonce value. A proxy may give the same nonce to
+// all requests.
+func (s *shared) counter(value string) *counter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.counters[value]; c != nil {
+		return c
+	}
+	if len(s.order) == maxNonces {
+		delete(s.counters, s.order[0])
+		s.order = s.order[1:]
+	}
+	c := &counter{cnonce: s.newCnonce()}
+	s.counters[value] = c
+	s.order = append(s.order, value)
+	return c
+}
+
+// ha1 returns H(A1) of RFC 7616, Section 3.4.2. For -sess it is computed for each
+// nonce, also one from a nextnonce: a proxy that keeps no state knows only the
+// nonce and cnonce of the request.
+func (s *shared) ha1(n *nonce) proxyauth.Secret {
+	o := &n.offer
+	key := o.algorithm.hash(s.credentials.Username, o.realm, s.credentials.Password.Reveal())
+	if o.sess {
+		key = o.algorithm.hash(key, o.nonce, n.cnonce)
+	}
+	return proxyauth.NewSecret(key)
+}
+
+// accept notes that the proxy has accepted n.
+func (s *shared) accept(n *nonce) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trusted = n.offer
+	if !n.stale.Load() && (s.current == nil || n.received.After(s.current.received)) {
+		s.current = n
+	}
+}
+
+// reject notes that the proxy does not know n any more, and, if it was young, that
+// the proxy may be strict: squid with nonce_strictness wants counts in order, and
+// several machines behind one name may each know only their own nonces.
+func (s *shared) reject(n *nonce) {
+	if n.stale.Swap(true) {
+		return // another session has noted it
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == n {
+		s.current = nil
+	}
+	now := time.Now()
+	if now.Sub(n.received) >= youngAge {
+		return
+	}
+	if !s.youngAt.IsZero() && now.Sub(s.youngAt) < youngAge {
+		s.strict = now.Add(strictFor)
+	}
+	s.youngAt = now
+}
+
+// next returns the nonce for a new session that was given no challenge, or nil.
+// own is that of the last session on its connection, or nil.
+func (s *shared) next(own *nonce) *nonce {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !time.Now().Before(s.strict):
+		return s.current
+	case own == nil || own.stale.Load():
+		return nil
+	}
+	return own
+}
