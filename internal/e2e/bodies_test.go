@@ -91,18 +91,6 @@ func (l *lab) bodySent() (n int64) {
 	return n
 }
 
-// shapes returns the legs since the last call without the connections.
-func (l *lab) shapes() []string {
-	var legs []string
-	for _, leg := range l.proxy.Transcript() {
-		_, leg, _ = strings.Cut(leg, " ")
-		legs = append(legs, strings.ReplaceAll(leg, httpOrigin, ""))
-	}
-	require.Empty(l.t, l.proxy.Violations())
-	l.proxy.Reset()
-	return legs
-}
-
 // mechanisms are the schemes that authenticate each request on its own.
 var mechanisms = []struct {
 	scheme string

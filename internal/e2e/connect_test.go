@@ -148,7 +148,7 @@ func TestConnect407(t *testing.T) {
 						l.proxy.SetFault(testproxy.On(407, tt.action))
 					}
 					l.get(httpsOrigin + "/")
-					l.legs("c1 CONNECT -> 407", fmt.Sprintf("c%d CONNECT %s -> 200", tt.conn, m.scheme))
+					l.legs("CONNECT -> 407", map[int]string{1: "= ", 2: "+ "}[tt.conn]+"CONNECT "+m.scheme+" -> 200")
 				})
 			})
 		}

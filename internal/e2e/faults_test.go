@@ -120,7 +120,7 @@ func TestStalledAnswer(t *testing.T) {
 			start := time.Now()
 			l.get(httpOrigin + "/")
 			require.Equal(t, drainPatience, time.Since(start))
-			l.legs("c1 GET / -> 407", "c2 GET / Basic -> 200")
+			l.legs("GET / -> 407", "+ GET / Basic -> 200")
 			l.requireQuiet()
 		})
 	}

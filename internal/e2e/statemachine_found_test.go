@@ -44,11 +44,11 @@ func TestSchemeWithdrawnMidway(t *testing.T) {
 			require.NoError(t, err)
 			if !downgrade {
 				require.Equal(t, proxyauth.PolicyForbids, proxyauth.ResponseError(resp).Cause)
-				l.legs("c1 GET /a -> 407", "c2 GET / NTLM -> 407", "c1 GET /a -> 407")
+				l.legs("GET /a -> 407", "open NTLM -> 407", "GET /a -> 407")
 				return
 			}
 			require.Equal(t, http.StatusOK, resp.StatusCode)
-			l.legs("c1 GET /a -> 407", "c2 GET / NTLM -> 407", "c1 GET /a -> 407", "c1 GET /a Digest -> 200")
+			l.legs("GET /a -> 407", "open NTLM -> 407", "GET /a -> 407", "= GET /a Digest -> 200")
 		})
 	}
 	t.Run("for ever", func(t *testing.T) {
