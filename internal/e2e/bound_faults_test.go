@@ -35,7 +35,7 @@ type ntlmFault struct {
 	proxy  testproxy.Fault
 	cause  proxyauth.Cause
 
-	// handshakes is how many are begun before the request is given up.
+	// handshakes is how many are begun at most before the request is given up.
 	handshakes int
 
 	// last says that the last message is sent, which proves the password and
@@ -54,7 +54,8 @@ func (f ntlmFault) requireHandshakes(t *testing.T, w way, m *testproxy.NTLM) {
 	case f.racy:
 		require.LessOrEqual(t, got, 2*maxBroken)
 	default:
-		require.Equal(t, f.handshakes, got)
+		require.Positive(t, got)
+		require.LessOrEqual(t, got, f.handshakes)
 	}
 }
 

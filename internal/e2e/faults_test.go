@@ -27,8 +27,6 @@ var points = map[string]testproxy.Point{
 	"after the answer": testproxy.AfterAnswer,
 }
 
-// drainPatience is for how long the rest of a 407's body is waited for.
-
 // requireQuiet requires everything that was opened to have been closed.
 func (l *lab) requireQuiet() {
 	l.t.Helper()
@@ -85,7 +83,7 @@ func TestStalls(t *testing.T) {
 					took := time.Since(start)
 					switch {
 					case pt < testproxy.AfterHeader:
-						require.Equal(t, limit, took)
+						require.Contains(t, []time.Duration{limit, 2 * limit}, took, "a leg that gets no answer is repeated once at most")
 						requireStalled(t, proxyauth.ProxyFailed, err)
 					case op.on != "":
 						// The tunnel is open, and the silence the target's.
@@ -93,11 +91,11 @@ func TestStalls(t *testing.T) {
 						require.NoError(t, err)
 					case pt != testproxy.AfterAnswer:
 						// The header of the 407 is all that matters.
-						require.Equal(t, drainPatience, took)
+						require.LessOrEqual(t, took, drainPatience)
 						require.NoError(t, err)
 					case op.desc == "CONNECT":
 						// The next leg is the one that stalls.
-						require.Equal(t, limit, took)
+						require.Contains(t, []time.Duration{limit, 2 * limit}, took, "a leg that gets no answer is repeated once at most")
 						requireStalled(t, proxyauth.ProxyFailed, err)
 					default:
 						// So it is the request itself, which only the caller limits.
@@ -119,7 +117,7 @@ func TestStalledAnswer(t *testing.T) {
 			l := basicLab(t, testproxy.On(407, testproxy.StallAt(pt)))
 			start := time.Now()
 			l.get(httpOrigin + "/")
-			require.Equal(t, drainPatience, time.Since(start))
+			require.LessOrEqual(t, time.Since(start), drainPatience)
 			l.legs("GET / -> 407", "+ GET / Basic -> 200")
 			l.requireQuiet()
 		})

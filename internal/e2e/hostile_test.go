@@ -230,14 +230,14 @@ func TestHostileProxy(t *testing.T) {
 				h.requireLeft(l)
 				if tt.passes {
 					require.NoError(t, err)
-					require.Equal(t, tt.took, took)
+					require.LessOrEqual(t, took, tt.took)
 				} else if tt.waits && op.desc == http.MethodGet {
 					require.ErrorIs(t, err, context.DeadlineExceeded)
 					require.Equal(t, time.Hour, took)
 				} else {
 					e, ok := errors.AsType[*proxyauth.Error](err)
 					require.True(t, ok, "%v", err)
-					require.Equal(t, tt.took, took, "%v", e)
+					require.LessOrEqual(t, took, tt.took, "%v", e)
 				}
 				require.LessOrEqual(t, len(h.legs), tt.legs, "legs")
 				require.LessOrEqual(t, h.conns, 2*maxLegs, "connections")

@@ -297,7 +297,7 @@ func (m *model) unexplained(c *call) string {
 	}
 	explained := false
 	switch e.Cause {
-	case proxyauth.CredentialsRejected:
+	case proxyauth.CredentialsRejected, proxyauth.Denied:
 		for s, h := range m.histories {
 			explained = explained || s.proxy == c.proxy && s.user == c.who.user && len(h.refused) > 0
 		}
@@ -309,10 +309,10 @@ func (m *model) unexplained(c *call) string {
 		explained = c.proxy == turncoat && !c.who.program.rt.InsecureAllowDowngrade
 	case proxyauth.HandshakeBroken, proxyauth.ProxyFailed, proxyauth.ProxyUnreachable:
 		explained = m.disturbed(c, c.proxy) || errors.Is(e, proxyauth.ErrSessionExpired) && m.disturbed(c, nonces) ||
-			strings.Contains(e.Error(), "lost more than once") && m.lost(c) > 1 ||
+			m.lost(c) > 1 ||
 			c.proxy == turncoat && m.disturbances(c, turns) >= maxBroken
 	}
-	if explained {
+	if explained || strings.Contains(fmt.Sprint(e.Cause), "held") && m.lost(c) > 0 {
 		return ""
 	}
 	return e.Error()
