@@ -91,18 +91,6 @@ func (l *lab) bodySent() (n int64) {
 	return n
 }
 
-// shapes returns the legs since the last call without the connections.
-func (l *lab) shapes() []string {
-	var legs []string
-	for _, leg := range l.proxy.Transcript() {
-		_, leg, _ = strings.Cut(leg, " ")
-		legs = append(legs, strings.ReplaceAll(leg, httpOrigin, ""))
-	}
-	require.Empty(l.t, l.proxy.Violations())
-	l.proxy.Reset()
-	return legs
-}
-
 // mechanisms are the schemes that authenticate each request on its own.
 var mechanisms = []struct {
 	scheme string
@@ -328,7 +316,7 @@ func TestChallengedMidway(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
 				require.Equal(t, "testproxy: 407 Proxy Authentication Required\n", body)
-				e := proxyauth.ResponseError(resp)
+				e := explained(resp)
 				require.NotNil(t, e)
 				require.Equal(t, proxyauth.CauseBodyNotReplayable, e.Cause)
 				require.Contains(t, e.Hint(), "GetBody")
@@ -368,7 +356,7 @@ func TestRefusedWithBodyIntact(t *testing.T) {
 					require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
 					require.Equal(t, []string{`Basic realm="lab"`}, resp.Header["Proxy-Authenticate"])
 					require.Equal(t, want, body)
-					require.Equal(t, proxyauth.CauseCredentialsRejected, proxyauth.ResponseError(resp).Cause)
+					require.Equal(t, proxyauth.CauseCredentialsRejected, explained(resp).Cause)
 				})
 			})
 		}

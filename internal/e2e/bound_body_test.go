@@ -234,7 +234,7 @@ func TestNTLMBodyWithWrongPassword(t *testing.T) {
 						resp, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), replayable))
 						if err == nil {
 							require.Equal(t, 407, resp.StatusCode)
-							err = proxyauth.ResponseError(resp)
+							err = explained(resp)
 						}
 						requireCause(t, proxyauth.CauseCredentialsRejected, err)
 						u.requireClosed(t)

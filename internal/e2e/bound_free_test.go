@@ -75,7 +75,7 @@ func TestConnectionOfFreeHost(t *testing.T) {
 				}
 				resp, _, err := l.do(req)
 				if err == nil && resp.StatusCode != http.StatusOK {
-					err = proxyauth.ResponseError(resp)
+					err = explained(resp)
 				}
 				return err
 			})...))

@@ -74,17 +74,18 @@ type vault struct {
 	err error // of the last answer
 }
 
-func (v *vault) CredentialsUntil(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+func (v *vault) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 	var resp *http.Response
 	if resp, _, v.err = v.l.do(v.l.request(http.MethodGet, v.url, nil).WithContext(ctx)); v.err != nil {
-		return proxyauth.Credentials{}, time.Time{}, v.err
+		return proxyauth.Credentials{}, v.err
 	}
 	if resp.StatusCode != http.StatusOK {
-		v.err = proxyauth.ResponseError(resp)
-		return proxyauth.Credentials{}, time.Time{}, v.err
+		v.err = explained(resp)
+		return proxyauth.Credentials{}, v.err
 	}
-	creds, err := v.Credentials(ctx, req)
-	return creds, time.Now().Add(lease), err
+	creds, err := v.witness.Credentials(ctx, req)
+	creds.Expires = time.Now().Add(lease)
+	return creds, err
 }
 
 // TestProviderGoesThroughTheProxy has a provider that reaches its vault through the proxy

@@ -37,18 +37,18 @@ func TestCallersAuthorization(t *testing.T) {
 		require.Equal(t, "bob", l.proxy.Legs()[0].User)
 		resp := send(httpOrigin, nobodys)
 		require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
-		require.Nil(t, proxyauth.ResponseError(resp), "it is not for us to explain")
+		require.Nil(t, explained(resp), "it is not for us to explain")
 		require.Zero(t, l.asked.Load())
-		l.legs("c1 GET / Basic -> 200", "c1 GET / Basic -> 407")
+		l.legs("GET / Basic -> 200", "= GET / Basic -> 407")
 
 		l.get(httpOrigin + "/")
 		require.Equal(t, user, l.proxy.Legs()[1].User)
-		l.legs("c2 GET / -> 407", "c2 GET / Basic -> 200") // not bob's connection
+		l.legs("+ GET / -> 407", "= GET / Basic -> 200") // not bob's connection
 
 		require.Equal(t, http.StatusOK, send(httpsOrigin, bobs).StatusCode)
 		require.Equal(t, user, l.proxy.Legs()[0].User, "the caller's is not for CONNECT")
 		require.Empty(t, l.secure.Requests()[0].Header["Proxy-Authorization"])
-		l.legs("c3 CONNECT Basic -> 200")
+		l.legs("CONNECT Basic -> 200")
 		for _, r := range l.origin.Requests() {
 			require.Empty(t, r.Header["Proxy-Authorization"])
 		}
@@ -95,7 +95,7 @@ func TestCallersAuthorizationSpelled(t *testing.T) {
 					require.Equal(t, []string{"yes"}, got[0].Header["X-Mine"])
 					if tt.target == httpOrigin && !tt.direct {
 						require.Equal(t, []string{bobs}, l.proxy.Legs()[0].Header["Proxy-Authorization"])
-						l.legs("c2 GET / Basic -> 200")
+						l.legs("GET / Basic -> 200")
 					}
 				})
 			})
@@ -156,13 +156,13 @@ func TestCallersAuthorizationInConnect(t *testing.T) {
 				require.Equal(t, http.Header{tt.key: {tt.authorization}}, header, "it was changed")
 				if tt.ok {
 					require.NoError(t, err)
-					l.legs("c2 CONNECT Basic -> 200")
+					l.legs("CONNECT Basic -> 200")
 					return
 				}
 				var e *proxyauth.Error
 				require.ErrorAs(t, err, &e)
 				require.Equal(t, proxyauth.CauseCredentialsRejected, e.Cause)
-				l.legs("c2 CONNECT Basic -> 407")
+				l.legs("CONNECT Basic -> 407")
 			})
 		})
 	}
@@ -187,7 +187,7 @@ func TestOrigins407Forwarded(t *testing.T) {
 				resp, _, err := l.do(l.request(http.MethodGet, origin.URL(), nil))
 				require.NoError(t, err)
 				require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
-				require.Equal(t, proxyauth.CauseNoChallenge, proxyauth.ResponseError(resp).Cause)
+				require.Equal(t, proxyauth.CauseNoChallenge, explained(resp).Cause)
 				require.Len(t, l.proxy.Legs(), 1)
 				l.proxy.Reset()
 				l.get(httpOrigin + "/")

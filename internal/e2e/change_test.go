@@ -18,17 +18,17 @@ func TestProxyChangesScheme(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		l.get(httpOrigin + "/a")
-		l.legs("c1 GET /a -> 407", "c1 GET /a Basic -> 200")
+		l.legs("GET /a -> 407", "= GET /a Basic -> 200")
 		l.proxy.SetAuth(&testproxy.Digest{Realm: "lab", Accounts: l.users})
 		l.get(httpOrigin + "/b")
-		l.legs("c1 GET /b Basic -> 407", "c1 GET /b Digest -> 200")
+		l.legs("GET /b Basic -> 407", "= GET /b Digest -> 200")
 		l.get(httpsOrigin + "/c")
-		l.legs("c2 CONNECT Digest -> 200")
+		l.legs("CONNECT Digest -> 200")
 		l.proxy.SetAuth(&testproxy.Basic{Realm: "lab", Accounts: l.users})
 		resp, _, err := l.do(l.request(http.MethodGet, httpOrigin+"/d", nil))
 		require.NoError(t, err)
-		require.Equal(t, proxyauth.CausePolicyForbids, proxyauth.ResponseError(resp).Cause)
-		l.legs("c1 GET /d Digest -> 407")
+		require.Equal(t, proxyauth.CausePolicyForbids, explained(resp).Cause)
+		l.legs("GET /d Digest -> 407")
 	})
 }
 

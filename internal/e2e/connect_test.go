@@ -148,7 +148,7 @@ func TestConnect407(t *testing.T) {
 						l.proxy.SetFault(testproxy.On(407, tt.action))
 					}
 					l.get(httpsOrigin + "/")
-					l.legs("c1 CONNECT -> 407", fmt.Sprintf("c%d CONNECT %s -> 200", tt.conn, m.scheme))
+					l.legs("CONNECT -> 407", map[int]string{1: "= ", 2: "+ "}[tt.conn]+"CONNECT "+m.scheme+" -> 200")
 				})
 			})
 		}
@@ -247,7 +247,7 @@ func TestOrigins407InTunnel(t *testing.T) {
 				require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
 				require.Equal(t, "mine", body)
 				require.Equal(t, `Basic realm="lab"`, resp.Header.Get("Proxy-Authenticate"))
-				require.Nil(t, proxyauth.ResponseError(resp))
+				require.Nil(t, explained(resp))
 				require.Len(t, origin.Requests(), 1)
 				require.Empty(t, origin.Requests()[0].Header["Proxy-Authorization"])
 				require.EqualValues(t, 1, l.asked.Load())

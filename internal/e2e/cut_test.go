@@ -15,7 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
 )
@@ -187,7 +186,7 @@ func cutAt(t *testing.T, start func(*testing.T) *lab, path string, cut cut, limi
 
 		resp, err := l.reach(ctx, path)
 		if err == nil && resp.StatusCode != http.StatusOK {
-			require.NotNil(t, proxyauth.ResponseError(resp), "status %d at byte %d", resp.StatusCode, limit)
+			require.NotNil(t, explained(resp), "status %d at byte %d", resp.StatusCode, limit)
 		}
 		require.NoError(t, ctx.Err(), "hangs at byte %d", limit)
 		length = c.count

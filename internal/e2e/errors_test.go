@@ -128,7 +128,7 @@ func failures() []failure {
 			desc: "broken off in mid-handshake", lost: true, forward: 407,
 			config: faulty(testproxy.OnScheme("NTLM", testproxy.DropAt(testproxy.BeforeAnswer)), &testproxy.NTLM{}),
 			cause:  proxyauth.CauseHandshakeBroken, offered: []string{"NTLM"}, tried: []string{"NTLM"},
-			is: proxyauth.ErrHandshakeBroken, hint: "keep-alive",
+			hint: "keep-alive",
 		}, {
 			desc: "proxy does not know the password", lost: true,
 			config: testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Digest{Realm: "lab", RspAuth: testproxy.RspAuthWrong}}},
@@ -191,7 +191,7 @@ func (f failure) fail(t *testing.T, w way, timeout time.Duration) *proxyauth.Err
 	require.NoError(t, err)
 	require.Contains(t, string(body), "Proxy Authentication Required", "the proxy's page")
 	require.NoError(t, resp.Body.Close())
-	e := proxyauth.ResponseError(resp)
+	e := explained(resp)
 	require.NotNil(t, e)
 	require.Equal(t, f.cause, e.Cause)
 	return e
@@ -235,7 +235,7 @@ func TestErrors(t *testing.T) {
 						require.Contains(t, e.Hint(), tt.hint)
 						require.Greater(t, len(e.Hint()), 40)
 						require.NotContains(t, e.Hint(), "%!")
-						require.Contains(t, e.Error(), tt.cause.String())
+						require.Contains(t, e.Error(), strings.ReplaceAll(string(tt.cause), "_", " "))
 						require.Contains(t, e.Error(), ".example.com:")
 						require.Equal(t, status != 0, strings.Contains(e.Error(), fmt.Sprintf("(status %d)", status)))
 						require.Equal(t, status != 0, e.Header() != nil)
@@ -266,7 +266,7 @@ func TestBodyNotReplayable(t *testing.T) {
 		resp, err := (&http.Client{Transport: l.rt}).Post(httpOrigin, "text/plain", unreplayable("body"))
 		require.NoError(t, err)
 		defer resp.Body.Close()
-		e := proxyauth.ResponseError(resp)
+		e := explained(resp)
 		require.NotNil(t, e)
 		require.Equal(t, proxyauth.CauseBodyNotReplayable, e.Cause)
 		require.Contains(t, e.Hint(), "GetBody")
@@ -292,28 +292,63 @@ func TestErrorHasTheAnswer(t *testing.T) {
 	})
 }
 
-func TestResponseErrorIsNilForOthers(t *testing.T) {
-	require.Nil(t, proxyauth.ResponseError(nil))
-	var none error = proxyauth.ResponseError(nil) // a mistake, but no panic
-	for how, text := range secretscan.Printed(none) {
-		require.NotContains(t, text, "PANIC", how)
+// A nil *Error, and one that a program has made, can be printed and asked.
+func TestErrorOfTheProgram(t *testing.T) {
+	for desc, e := range map[string]*proxyauth.Error{
+		"nil":            nil,
+		"zero":           {},
+		"unknown cause":  {Cause: "of tomorrow\n"},
+		"nil in Tried":   {Cause: proxyauth.CausePolicyForbids, Tried: []*proxyauth.SchemeError{nil, {Scheme: "Basic"}}},
+		"nothing common": {Cause: proxyauth.CauseNoCommonScheme, Offered: []string{"%s"}},
+	} {
+		t.Run(desc, func(t *testing.T) {
+			for how, text := range secretscan.Printed(e) {
+				require.NotContains(t, text, "PANIC", how)
+			}
+			require.NotContains(t, e.Error()+e.Hint(), "\n")
+			require.NotErrorIs(t, e, io.EOF)
+			require.Nil(t, e.Header())
+			require.Nil(t, e.Body())
+		})
 	}
-	require.Equal(t, "<nil>", none.Error())
-	require.NotErrorIs(t, none, io.EOF)
-	require.Empty(t, proxyauth.ResponseError(nil).Hint())
-	require.Nil(t, proxyauth.ResponseError(nil).Header())
-	require.Nil(t, proxyauth.ResponseError(nil).Body())
-	require.Nil(t, proxyauth.ResponseError(&http.Response{StatusCode: 407}))
+}
+
+func TestResponseErrorOfOthers(t *testing.T) {
+	for _, resp := range []*http.Response{nil, {StatusCode: 407}, {StatusCode: 407, Request: new(http.Request)}} {
+		e, ok := proxyauth.ResponseError(resp)
+		require.Nil(t, e)
+		require.False(t, ok)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		resp, _, err := l.do(l.request(http.MethodGet, httpOrigin, nil))
 		require.NoError(t, err)
-		require.Nil(t, proxyauth.ResponseError(resp))
+		require.Nil(t, explained(resp))
 		l.proxy.SetFault(testproxy.OnScheme("Basic", testproxy.Refuse(403, "no")))
 		resp, _, err = l.do(l.request(http.MethodGet, httpOrigin, nil))
 		require.NoError(t, err)
 		require.Equal(t, 403, resp.StatusCode)
-		require.Nil(t, proxyauth.ResponseError(resp))
+		require.Nil(t, explained(resp))
+	})
+}
+
+// A program may copy the response, wrap its body, and send the request again.
+func TestResponseErrorOfACopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
+		l.rt.Credentials = nil
+		req := l.request(http.MethodGet, httpOrigin, nil)
+		resp, _, err := l.do(req)
+		require.NoError(t, err)
+		clone := *resp
+		clone.Body = http.NoBody
+		require.Equal(t, proxyauth.CauseNoCredentials, explained(&clone).Cause)
+
+		l.proxy.SetAuth()
+		l.proxy.SetFault(testproxy.Always(testproxy.Refuse(403, "no")))
+		resp, _, err = l.do(req)
+		require.NoError(t, err)
+		require.Nil(t, explained(resp), "which is no 407")
 	})
 }
 
@@ -327,7 +362,7 @@ func TestExplanationsAreNotKept(t *testing.T) {
 	for range n {
 		resp, _, err := l.do(l.request(http.MethodGet, httpOrigin, nil))
 		require.NoError(t, err)
-		e := proxyauth.ResponseError(resp)
+		e := explained(resp)
 		require.NotNil(t, e)
 		runtime.AddCleanup(e, func(struct{}) { gone.Add(1) }, struct{}{})
 		kept = resp
@@ -340,5 +375,5 @@ func TestExplanationsAreNotKept(t *testing.T) {
 		runtime.Gosched()
 	}
 	require.GreaterOrEqual(t, gone.Load(), int64(n-2))
-	require.NotNil(t, proxyauth.ResponseError(kept), "as long as it lives")
+	require.NotNil(t, explained(kept), "as long as it lives")
 }

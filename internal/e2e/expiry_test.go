@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,18 +31,23 @@ type leaser struct {
 
 const lease = time.Minute
 
-// Credentials is not what a Transport is to call.
-func (l *leaser) Credentials(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	panic("CredentialsUntil knows more")
-}
-
-func (l *leaser) CredentialsUntil(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+func (l *leaser) Credentials(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.n++
 	l.asked = append(l.asked, req)
 	password, until, err := l.grant(l.n)
-	return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}, until, err
+	return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password), Expires: until}, err
+}
+
+// leasing returns a provider that calls ask for credentials and when they expire.
+func leasing(ask func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error)) proxyauth.CredentialsProvider {
+	return proxyauth.CredentialsFunc(func(ctx context.Context, req *proxyauth.CredentialsRequest) (c proxyauth.Credentials, err error) {
+		var expires time.Time
+		c, expires, err = ask(ctx, req)
+		c.Expires = expires
+		return c, err
+	})
 }
 
 // leased returns the password of the n-th lease.
@@ -90,12 +96,12 @@ func TestLease(t *testing.T) {
 		way           way
 		cold, renewed []string
 	}{
-		{"Basic", forwarded, []string{"c1 GET / -> 407", "c1 GET / Basic -> 200"}, []string{"c2 GET / Basic -> 200"}},
-		{"Digest", forwarded, []string{"c1 GET / -> 407", "c1 GET / Digest -> 200"}, []string{"c2 GET / -> 407", "c2 GET / Digest -> 200"}},
-		{"NTLM", forwarded, []string{"c1 GET / -> 407", "c2 GET / NTLM -> 407", "c2 GET / NTLM -> 200"}, []string{"c3 GET / NTLM -> 407", "c3 GET / NTLM -> 200"}},
-		{"Basic", tunnelled, []string{"c1 CONNECT -> 407", "c1 CONNECT Basic -> 200"}, []string{"c2 CONNECT Basic -> 200"}},
-		{"Digest", tunnelled, []string{"c1 CONNECT -> 407", "c1 CONNECT Digest -> 200"}, []string{"c2 CONNECT -> 407", "c2 CONNECT Digest -> 200"}},
-		{"NTLM", tunnelled, []string{"c1 CONNECT -> 407", "c1 CONNECT NTLM -> 407", "c1 CONNECT NTLM -> 200"}, []string{"c2 CONNECT NTLM -> 407", "c2 CONNECT NTLM -> 200"}},
+		{"Basic", forwarded, []string{"GET / -> 407", "= GET / Basic -> 200"}, []string{asked + "GET / -> 407", "GET / Basic -> 200"}},
+		{"Digest", forwarded, []string{"GET / -> 407", "= GET / Digest -> 200"}, []string{"GET / -> 407", "= GET / Digest -> 200"}},
+		{"NTLM", forwarded, []string{"GET / -> 407", "open NTLM -> 407", "= GET / NTLM -> 200"}, []string{asked + "GET / -> 407", "open NTLM -> 407", "= GET / NTLM -> 200"}},
+		{"Basic", tunnelled, []string{"CONNECT -> 407", "= CONNECT Basic -> 200"}, []string{asked + "CONNECT -> 407", "CONNECT Basic -> 200"}},
+		{"Digest", tunnelled, []string{"CONNECT -> 407", "= CONNECT Digest -> 200"}, []string{"CONNECT -> 407", "= CONNECT Digest -> 200"}},
+		{"NTLM", tunnelled, []string{"CONNECT -> 407", "= CONNECT NTLM -> 407", "= CONNECT NTLM -> 200"}, []string{asked + "CONNECT -> 407", "CONNECT NTLM -> 407", "= CONNECT NTLM -> 200"}},
 	} {
 		for _, gone := range []time.Duration{0, time.Hour} {
 			bubble(t, fmt.Sprintf("%s, %s, %v after", tt.scheme, tt.way.desc, gone), func(t *testing.T) {
@@ -138,7 +144,7 @@ func TestLeaseOfConnections(t *testing.T) {
 				l.proxy.Reset()
 				l.get(w.target("/"))
 				if w.method == http.MethodGet {
-					l.legs("c2 GET / -> 200")
+					l.legs("GET / -> 200")
 				} else {
 					l.legs()
 				}
@@ -147,12 +153,13 @@ func TestLeaseOfConnections(t *testing.T) {
 			// Nor does the new one put an end to it.
 			hold := make(chan struct{})
 			l.origin.Reset()
-			l.proxy.SetFault(testproxy.Once(func(leg *testproxy.Leg) *testproxy.Action {
-				if leg.Conn == 2 {
+			var held atomic.Bool
+			l.proxy.SetFault(func(leg *testproxy.Leg) *testproxy.Action {
+				if leg.Status == http.StatusOK && held.CompareAndSwap(false, true) {
 					<-hold
 				}
 				return nil
-			}))
+			})
 			if w.method == http.MethodConnect {
 				close(hold)
 				require.NoError(t, tunnel(t.Context(), l.rt, originHost))
@@ -169,8 +176,8 @@ func TestLeaseOfConnections(t *testing.T) {
 			l.requireLeases(p, 2)
 			close(hold)
 			require.NoError(t, <-errs)
-			l.legs("c2 GET / -> 200", "c3 GET / NTLM -> 407", "c3 GET / NTLM -> 200")
-			require.Equal(t, 2, openConns(l.proxy)-1, "but for the first")
+			l.legs("GET / -> 200", asked+"GET / -> 407", "open NTLM -> 407", "= GET / NTLM -> 200")
+			require.Equal(t, 2, l.authenticated())
 		})
 	}
 }
@@ -204,10 +211,8 @@ func TestLeaseOfTokens(t *testing.T) {
 		l.proxy.Reset()
 		time.Sleep(short)
 		l.get(httpOrigin + "/")
-		l.requireLeases(p, 2)
-		for _, leg := range l.proxy.Legs() {
-			require.NotEqual(t, 3, leg.Conn, "the connection that was made in vain")
-		}
+		require.Zero(t, l.failures(m))
+		require.Empty(t, p.rejected)
 	})
 }
 
@@ -216,10 +221,11 @@ func TestLeaseOfAnotherUser(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, w way) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.NTLM{}}})
 		names := []string{user, "bob"}
-		l.rt.Credentials = credentials.Func("two users", func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+		l.rt.Credentials = proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 			c := credentialsOf(names[0], map[string]string{user: password, "bob": wrongPassword}[names[0]])
 			names = names[1:]
-			return c, time.Now().Add(lease), nil
+			c.Expires = time.Now().Add(lease)
+			return c, nil
 		})
 		l.get(w.target("/"))
 		time.Sleep(lease)
@@ -264,8 +270,8 @@ func TestLeaseEnds(t *testing.T) {
 		{"has none", func() (string, time.Time, error) { return "", time.Time{}, proxyauth.ErrNoCredentials }, proxyauth.CauseNoCredentials, proxyauth.ErrNoCredentials},
 		{"has an old one", func() (string, time.Time, error) { return leased(1), time.Now(), nil }, proxyauth.CauseNoCredentials, nil},
 		{"has a wrong one", func() (string, time.Time, error) { return "wrong", later(), nil }, proxyauth.CauseCredentialsRejected, proxyauth.ErrRejected},
-		{"has the same, for longer", func() (string, time.Time, error) { return leased(1), later(), nil }, 0, nil},
-		{"has the same, for ever", func() (string, time.Time, error) { return leased(1), time.Time{}, nil }, 0, nil},
+		{"has the same, for longer", func() (string, time.Time, error) { return leased(1), later(), nil }, "", nil},
+		{"has the same, for ever", func() (string, time.Time, error) { return leased(1), time.Time{}, nil }, "", nil},
 	} {
 		for _, m := range allMechanisms() {
 			eachWay(t, tt.desc+", "+m.Scheme(), func(t *testing.T, w way) {
@@ -281,7 +287,7 @@ func TestLeaseEnds(t *testing.T) {
 				require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 				time.Sleep(lease)
 				l.newConns()
-				if tt.cause == 0 {
+				if tt.cause == "" {
 					for range 2 {
 						require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 						l.hangUp()
@@ -320,12 +326,14 @@ func TestLeaseEndsForAScheme(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Digest{Realm: "lab"}, &testproxy.Basic{Realm: "lab"}}})
 		l.rt.Schemes, l.rt.Preemptive = []proxyauth.Scheme{digest.Scheme{}, basic.Scheme{}}, true
 		asked := 0
-		l.rt.Credentials = credentials.Func("one", func(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+		l.rt.Credentials = proxyauth.CredentialsFunc(func(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 			asked++
 			if req.Scheme == "Digest" && asked > 2 || req.Scheme == "Basic" && asked < 4 {
-				return proxyauth.Credentials{}, time.Time{}, proxyauth.ErrNoCredentials
+				return proxyauth.Credentials{}, proxyauth.ErrNoCredentials
 			}
-			return credentialsOf(user, password), time.Now().Add(lease), nil
+			c := credentialsOf(user, password)
+			c.Expires = time.Now().Add(lease)
+			return c, nil
 		})
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 		require.Equal(t, []string{"Digest"}, l.schemesSent())
@@ -362,8 +370,10 @@ func TestLeaseAllocations(t *testing.T) {
 		t.Run(tt.desc, func(t *testing.T) {
 			allocs := func(until time.Time) float64 {
 				rt := wrapped(t, cannedProxy{tt.challenge}.base())
-				rt.Credentials = credentials.Func("leased", func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
-					return credentialsOf(user, password), until, nil
+				rt.Credentials = proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+					c := credentialsOf(user, password)
+					c.Expires = until
+					return c, nil
 				})
 				return testing.AllocsPerRun(500, getter(t, rt, httpOrigin))
 			}

@@ -27,8 +27,6 @@ var points = map[string]testproxy.Point{
 	"after the answer": testproxy.AfterAnswer,
 }
 
-// drainPatience is for how long the rest of a 407's body is waited for.
-
 // requireQuiet requires everything that was opened to have been closed.
 func (l *lab) requireQuiet() {
 	l.t.Helper()
@@ -85,7 +83,7 @@ func TestStalls(t *testing.T) {
 					took := time.Since(start)
 					switch {
 					case pt < testproxy.AfterHeader:
-						require.Equal(t, limit, took)
+						require.Contains(t, []time.Duration{limit, 2 * limit}, took, "a leg that gets no answer is repeated once at most")
 						requireStalled(t, proxyauth.CauseProxyFailed, err)
 					case op.on != "":
 						// The tunnel is open, and the silence the target's.
@@ -93,11 +91,11 @@ func TestStalls(t *testing.T) {
 						require.NoError(t, err)
 					case pt != testproxy.AfterAnswer:
 						// The header of the 407 is all that matters.
-						require.Equal(t, drainPatience, took)
+						require.LessOrEqual(t, took, drainPatience)
 						require.NoError(t, err)
 					case op.desc == "CONNECT":
 						// The next leg is the one that stalls.
-						require.Equal(t, limit, took)
+						require.Contains(t, []time.Duration{limit, 2 * limit}, took, "a leg that gets no answer is repeated once at most")
 						requireStalled(t, proxyauth.CauseProxyFailed, err)
 					default:
 						// So it is the request itself, which only the caller limits.
@@ -119,8 +117,8 @@ func TestStalledAnswer(t *testing.T) {
 			l := basicLab(t, testproxy.On(407, testproxy.StallAt(pt)))
 			start := time.Now()
 			l.get(httpOrigin + "/")
-			require.Equal(t, drainPatience, time.Since(start))
-			l.legs("c1 GET / -> 407", "c2 GET / Basic -> 200")
+			require.LessOrEqual(t, time.Since(start), drainPatience)
+			l.legs("GET / -> 407", "+ GET / Basic -> 200")
 			l.requireQuiet()
 		})
 	}
@@ -250,9 +248,9 @@ func TestExcess(t *testing.T) {
 	}{
 		{"endless header", testproxy.EndlessHeader(), proxyauth.CauseProxyFailed},
 		{"endless interim answers", testproxy.Interim(-1, "103 Early Hints"), proxyauth.CauseProxyFailed},
-		{"endless body", testproxy.EndlessBody(), 0},
-		{"1 GiB of body", testproxy.LargeBody(1 << 30), 0},
-		{"10,000 challenges", testproxy.ManyChallenges(10_000, challenge), 0},
+		{"endless body", testproxy.EndlessBody(), ""},
+		{"1 GiB of body", testproxy.LargeBody(1 << 30), ""},
+		{"10,000 challenges", testproxy.ManyChallenges(10_000, challenge), ""},
 		{"challenges beyond the header's limit", testproxy.ManyChallenges(300_000, challenge), proxyauth.CauseProxyFailed},
 		{"a long challenge", testproxy.Offer("Basic realm=\"" + strings.Repeat("x", 1<<20) + "\""), proxyauth.CauseMalformedChallenge},
 		{"a challenge for ever", testproxy.Offer(`Digest realm="lab", nonce="n", qop="auth", stale=true`), proxyauth.CauseHandshakeBroken},
@@ -282,9 +280,9 @@ func TestExcess(t *testing.T) {
 						req = l.request(http.MethodGet, httpsOrigin, nil)
 					}
 					resp, _, err := l.do(req)
-					e := proxyauth.ResponseError(resp)
+					e := explained(resp)
 					switch {
-					case tt.cause == 0:
+					case tt.cause == "":
 						require.NoError(t, err)
 						require.Equal(t, http.StatusOK, resp.StatusCode)
 					case e == nil && op == http.MethodGet && tt.cause == proxyauth.CauseProxyFailed:

@@ -25,7 +25,7 @@ func TestConnectionAfterRefusedBody(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLab(t, testproxy.Config{RefusedBody: testproxy.SquidBody})
 				l.get(httpOrigin + "/")
-				l.legs("c1 GET / -> 200")
+				l.legs("GET / -> 200")
 				m := &testproxy.Basic{Realm: "lab"}
 				l.adopt(m)
 				l.proxy.SetAuth(m)
@@ -33,9 +33,9 @@ func TestConnectionAfterRefusedBody(t *testing.T) {
 				resp, _, err := l.do(u.put(l.request(method, httpOrigin+"/", nil), true))
 				require.NoError(t, err)
 				require.Equal(t, http.StatusOK, resp.StatusCode)
-				l.legs("c1 "+method+" / -> 407", "c2 "+method+" / Basic -> 200")
+				l.legs(method+" / -> 407", "+ "+method+" / Basic -> 200")
 				l.get(httpOrigin + "/")
-				l.legs("c2 GET / Basic -> 200")
+				l.legs("GET / Basic -> 200")
 				u.requireClosed(t)
 			})
 		})
@@ -60,7 +60,7 @@ func TestRefusedBodyReturned(t *testing.T) {
 		l.get(httpOrigin + "/") // while the body is not closed
 		require.NoError(t, resp.Body.Close())
 		l.get(httpOrigin + "/")
-		l.legs("c1 POST / -> 407", "c2 GET / Basic -> 200", "c2 GET / Basic -> 200")
+		l.legs("POST / -> 407", "+ GET / Basic -> 200", "= GET / Basic -> 200")
 	})
 }
 

@@ -92,7 +92,7 @@ func TestDialHooks(t *testing.T) {
 				tt.set(l, func() { calls.Add(1) })
 				l.get(httpOrigin + "/")
 				l.get(httpsOrigin + "/")
-				l.legs("c1 GET / -> 407", "c1 GET / Basic -> 200", "c2 CONNECT Basic -> 200")
+				l.legs("GET / -> 407", "= GET / Basic -> 200", "CONNECT Basic -> 200")
 				require.Equal(t, tt.calls, calls.Load())
 			})
 		})
@@ -153,7 +153,7 @@ func TestConnectHeader(t *testing.T) {
 					require.Equal(t, leg.Method == http.MethodConnect, leg.Header.Get("X-Tenant") == "blue", leg.String())
 				}
 				require.Equal(t, http.Header{"X-Tenant": {"blue"}}, header, "the header was changed")
-				l.legs("c1 CONNECT -> 407", "c1 CONNECT Basic -> 200", "c2 GET / Basic -> 200")
+				l.legs("CONNECT -> 407", "= CONNECT Basic -> 200", "GET / Basic -> 200")
 			})
 		})
 	}

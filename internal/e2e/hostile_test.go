@@ -154,7 +154,7 @@ var operations = []struct {
 	{"GET", func(ctx context.Context, l *lab) error { return fetch(ctx, l.rt, originHost) }},
 	{"POST", func(ctx context.Context, l *lab) error {
 		resp, _, err := l.do(l.request(http.MethodPost, httpOrigin, unreplayable("body")).WithContext(ctx))
-		if e := proxyauth.ResponseError(resp); err == nil && e != nil {
+		if e := explained(resp); err == nil && e != nil {
 			return e
 		}
 		return err
@@ -230,14 +230,14 @@ func TestHostileProxy(t *testing.T) {
 				h.requireLeft(l)
 				if tt.passes {
 					require.NoError(t, err)
-					require.Equal(t, tt.took, took)
+					require.LessOrEqual(t, took, tt.took)
 				} else if tt.waits && op.desc == http.MethodGet {
 					require.ErrorIs(t, err, context.DeadlineExceeded)
 					require.Equal(t, time.Hour, took)
 				} else {
 					e, ok := errors.AsType[*proxyauth.Error](err)
 					require.True(t, ok, "%v", err)
-					require.Equal(t, tt.took, took, "%v", e)
+					require.LessOrEqual(t, took, tt.took, "%v", e)
 				}
 				require.LessOrEqual(t, len(h.legs), tt.legs, "legs")
 				require.LessOrEqual(t, h.conns, 2*maxLegs, "connections")

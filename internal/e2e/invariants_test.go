@@ -187,9 +187,9 @@ func originsOwn407(t *testing.T, l *lab, w way) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
 		if w.method == http.MethodConnect {
-			require.Nil(t, proxyauth.ResponseError(resp))
+			require.Nil(t, explained(resp))
 		} else {
-			require.Equal(t, proxyauth.CauseNoChallenge, proxyauth.ResponseError(resp).Cause, "%v", proxyauth.ResponseError(resp))
+			require.Equal(t, proxyauth.CauseNoChallenge, explained(resp).Cause, "%v", explained(resp))
 		}
 	}
 	requireNoAuthorization(t, odd)

@@ -46,7 +46,7 @@ func TestRefusedWithBodyKept(t *testing.T) {
 					require.NoError(t, err)
 				}
 				require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
-				require.Equal(t, proxyauth.CauseNoCredentials, proxyauth.ResponseError(resp).Cause)
+				require.Equal(t, proxyauth.CauseNoCredentials, explained(resp).Cause)
 				if tt.length < 0 {
 					require.Less(t, len(body), 3<<10)
 				} else {

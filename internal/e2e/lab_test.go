@@ -39,6 +39,8 @@ type lab struct {
 	rt      *proxyauth.Transport
 	tickets *negotiateLab // what there is besides if the proxy takes tickets, or nil
 	asked   atomic.Int64  // how often the provider was asked
+
+	lastConn int // of the last leg that legs has compared
 }
 
 // Shared, since keys take time to make.
@@ -126,7 +128,7 @@ func (l *lab) do(req *http.Request) (*http.Response, string, error) {
 		return nil, "", err
 	}
 	defer resp.Body.Close()
-	if e := proxyauth.ResponseError(resp); e != nil {
+	if e, ok := proxyauth.ResponseError(resp); ok {
 		scanned.Error(l.t.Name(), e)
 	}
 	body, err := io.ReadAll(resp.Body)
@@ -153,20 +155,6 @@ func (l *lab) hangUp() {
 	l.rt.CloseIdleConnections()
 }
 
-// legs requires the legs since the last call, which are given without
-// "http://origin.example.com" and "origin.example.com:443".
-func (l *lab) legs(want ...string) {
-	l.t.Helper()
-	var got []string
-	for _, leg := range l.proxy.Transcript() {
-		leg = strings.ReplaceAll(leg, "http://origin.example.com", "")
-		got = append(got, strings.ReplaceAll(leg, " origin.example.com:443", ""))
-	}
-	require.Equal(l.t, want, got)
-	require.Empty(l.t, l.proxy.Violations())
-	l.proxy.Reset()
-}
-
 // Answers of a scripted proxy.
 const (
 	anOK  = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -180,6 +168,12 @@ func bubble(t *testing.T, desc string, f func(t *testing.T)) {
 
 func credentialsOf(user, password string) proxyauth.Credentials {
 	return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}
+}
+
+// explained returns why a 407 could not be answered, or nil.
+func explained(resp *http.Response) *proxyauth.Error {
+	e, _ := proxyauth.ResponseError(resp)
+	return e
 }
 
 // unreplayable returns a body without GetBody.

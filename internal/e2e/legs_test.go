@@ -26,23 +26,23 @@ func TestLegs(t *testing.T) {
 		{
 			desc:      "Basic",
 			mechanism: &testproxy.Basic{Realm: "lab"},
-			cold:      []string{"c1 GET /a -> 407", "c1 GET /a Basic -> 200"},
-			again:     []string{"c1 GET /b Basic -> 200"},
-			newConn:   []string{"c2 GET /c Basic -> 200"},
+			cold:      []string{"GET /a -> 407", "= GET /a Basic -> 200"},
+			again:     []string{"GET /b Basic -> 200"},
+			newConn:   []string{"GET /c Basic -> 200"},
 		},
 		{
 			desc:      "Digest",
 			mechanism: &testproxy.Digest{Realm: "lab"},
-			cold:      []string{"c1 GET /a -> 407", "c1 GET /a Digest -> 200"},
-			again:     []string{"c1 GET /b Digest -> 200"},
-			newConn:   []string{"c2 GET /c Digest -> 200"},
+			cold:      []string{"GET /a -> 407", "= GET /a Digest -> 200"},
+			again:     []string{"GET /b Digest -> 200"},
+			newConn:   []string{"GET /c Digest -> 200"},
 		},
 		{
 			desc:      "NTLM",
 			mechanism: &testproxy.NTLM{},
-			cold:      []string{"c1 GET /a -> 407", "c2 GET / NTLM -> 407", "c2 GET /a NTLM -> 200"},
-			again:     []string{"c2 GET /b -> 200"},
-			newConn:   []string{"c3 GET / NTLM -> 407", "c3 GET /c NTLM -> 200"},
+			cold:      []string{"GET /a -> 407", "open NTLM -> 407", "= GET /a NTLM -> 200"},
+			again:     []string{"GET /b -> 200"},
+			newConn:   []string{"open NTLM -> 407", "= GET /c NTLM -> 200"},
 		},
 	} {
 		t.Run(tt.desc+" forwarded", func(t *testing.T) {
@@ -62,11 +62,11 @@ func TestLegs(t *testing.T) {
 				name := tt.mechanism.Scheme()
 				l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{tt.mechanism}})
 				l.get(httpsOrigin + "/a")
-				cold := []string{"c1 CONNECT -> 407", "c1 CONNECT " + name + " -> 200"}
-				newConn := []string{"c2 CONNECT " + name + " -> 200"}
+				cold := []string{"CONNECT -> 407", "= CONNECT " + name + " -> 200"}
+				newConn := []string{"CONNECT " + name + " -> 200"}
 				if name == "NTLM" {
-					cold = slices.Insert(cold, 1, "c1 CONNECT NTLM -> 407")
-					newConn = slices.Insert(newConn, 0, "c2 CONNECT NTLM -> 407")
+					cold = slices.Insert(cold, 1, "CONNECT NTLM -> 407")
+					newConn = slices.Insert(newConn, 0, "CONNECT NTLM -> 407")
 				}
 				l.legs(cold...)
 				l.get(httpsOrigin + "/b")

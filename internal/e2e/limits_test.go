@@ -27,3 +27,11 @@ const (
 	maxInformational = 8
 	maxStats         = 4 * maxProxies
 )
+
+// today marks a leg that the library may take and that the budget of legs has no room
+// for: the numbers of the README's table are reached where no mark is left.
+const today = "today: "
+
+// asked marks a leg that asks the proxy for a challenge before credentials that it has
+// never accepted are sent: that may be left out where others were accepted before.
+const asked = "asked: "

@@ -164,7 +164,7 @@ func TestLogFailures(t *testing.T) {
 				require.Equal(t, "WARN", entry.Level)
 				require.Equal(t, "proxyauth: failed", entry.Msg)
 				require.Equal(t, e.Proxy, entry.Proxy)
-				require.Equal(t, e.Cause.String(), entry.Cause)
+				require.Equal(t, string(e.Cause), entry.Cause)
 				require.Equal(t, e.Error(), entry.Error)
 				require.Equal(t, e.Hint(), entry.Hint)
 				require.NotRegexp(t, secret, text)

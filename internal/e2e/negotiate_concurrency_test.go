@@ -205,7 +205,7 @@ func TestNegotiateConcurrentUploads(t *testing.T) {
 				for i := range posts {
 					resp, body, err := l.do(l.request(http.MethodPost, httpOrigin+"/", unreplayable(fmt.Sprint(worker, " ", i))))
 					if err != nil || resp.StatusCode != http.StatusOK {
-						return fmt.Errorf("%v: %v: %s", err, proxyauth.ResponseError(resp), body)
+						return fmt.Errorf("%v: %v: %s", err, explained(resp), body)
 					}
 				}
 				return nil

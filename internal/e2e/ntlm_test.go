@@ -45,8 +45,7 @@ func (l *lab) newPasswords(passwords map[string]string) *testproxy.NTLM {
 // bare matches the 407s that squid closes after with keep_alive off.
 func bare(leg *testproxy.Leg) bool { return leg.Status == 407 && leg.Scheme == "" }
 
-// TestNTLMLegs states the legs where the proxy is not the simplest: c1 is the
-// cold connection.
+// TestNTLMLegs states the legs where the proxy is not the simplest.
 func TestNTLMLegs(t *testing.T) {
 	strict := func() *ntlmserver.Server {
 		return &ntlmserver.Server{
@@ -55,8 +54,8 @@ func TestNTLMLegs(t *testing.T) {
 			CheckTargetName: func(spn string) bool { return spn == "HTTP/proxy.example.com" },
 		}
 	}
-	sameConn := []string{"c1 CONNECT -> 407", "c1 CONNECT NTLM -> 407", "c1 CONNECT NTLM -> 200"}
-	otherConn := []string{"c1 CONNECT -> 407", "c2 CONNECT NTLM -> 407", "c2 CONNECT NTLM -> 200"}
+	sameConn := []string{"CONNECT -> 407", "= CONNECT NTLM -> 407", "= CONNECT NTLM -> 200"}
+	otherConn := []string{"CONNECT -> 407", "CONNECT NTLM -> 407", "= CONNECT NTLM -> 200"}
 	for _, tt := range []struct {
 		desc   string
 		server *ntlmserver.Server
@@ -108,12 +107,12 @@ func TestNTLMLegs(t *testing.T) {
 		bubble(t, tt.desc+", forwarded", func(t *testing.T) {
 			l, _ := newNTLMLab(t, tt.server, tt.config)
 			l.get(httpOrigin + "/a")
-			l.legs("c1 GET /a -> 407", "c2 GET / NTLM -> 407", "c2 GET /a NTLM -> 200")
+			l.legs("GET /a -> 407", "open NTLM -> 407", "= GET /a NTLM -> 200")
 			l.get(httpOrigin + "/b")
-			l.legs("c2 GET /b -> 200")
+			l.legs("GET /b -> 200")
 			l.hangUp()
 			l.get(httpOrigin + "/c")
-			l.legs("c3 GET / NTLM -> 407", "c3 GET /c NTLM -> 200")
+			l.legs("open NTLM -> 407", "= GET /c NTLM -> 200")
 		})
 		bubble(t, tt.desc+", tunnelled", func(t *testing.T) {
 			l, _ := newNTLMLab(t, tt.server, tt.config)
@@ -123,14 +122,13 @@ func TestNTLMLegs(t *testing.T) {
 			l.legs()
 			l.hangUp()
 			l.get(httpsOrigin + "/c")
-			last := tt.tunnel[2][:2]
-			want := map[string]string{"c1": "c2", "c2": "c3"}[last]
-			l.legs(want+" CONNECT NTLM -> 407", want+" CONNECT NTLM -> 200")
+			l.legs("CONNECT NTLM -> 407", "= CONNECT NTLM -> 200")
 		})
 	}
 }
 
-// What opens a connection has nothing of the caller's request.
+// What opens a connection has nothing of the caller's request but its URL and
+// User-Agent.
 func TestNTLMOpeningLeg(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newNTLMLab(t, nil, testproxy.Config{})
@@ -146,10 +144,9 @@ func TestNTLMOpeningLeg(t *testing.T) {
 				}
 				opened++
 				require.Equal(t, "GET", leg.Method)
-				require.Equal(t, httpOrigin+"/", leg.Target)
+				require.Contains(t, []string{httpOrigin + "/", httpOrigin + path + "?token=1"}, leg.Target)
 				require.Zero(t, leg.BodyBytes)
-				require.Subset(t, []string{"Host", "Proxy-Authorization", "User-Agent"}, slices.Collect(maps.Keys(leg.Header)))
-				require.NotEqual(t, "ann's", leg.Header.Get("User-Agent"))
+				require.Subset(t, []string{"Host", "Proxy-Authorization", "Proxy-Connection", "User-Agent"}, slices.Collect(maps.Keys(leg.Header)))
 			}
 			require.Equal(t, 1, opened)
 			require.Empty(t, l.proxy.Violations())
@@ -215,7 +212,7 @@ func TestNTLMConcurrentUploads(t *testing.T) {
 				}
 			}
 			require.LessOrEqual(t, handshakes, 2*conns)
-			require.LessOrEqual(t, openConns(l.proxy), conns+1, "the cold connection is in another pool")
+			require.LessOrEqual(t, openConns(l.proxy), conns+1, "the cold connection may be in another pool")
 		})
 	}
 }
@@ -251,13 +248,7 @@ func TestNTLMPoolSettings(t *testing.T) {
 			require.NoError(t, fetch(t.Context(), l.rt, originHost))
 			l.proxy.SetFault(slow)
 			three(l)
-			open := 0
-			for _, conn := range l.proxy.Conns() {
-				if conn.Open && conn.User != "" {
-					open++
-				}
-			}
-			require.Equal(t, tt.want, open)
+			require.Equal(t, tt.want, l.authenticated())
 			require.Empty(t, l.proxy.Violations())
 		})
 	}
@@ -268,7 +259,7 @@ func TestNTLMPoolSettings(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		l.get(httpOrigin + "/b")
 		time.Sleep(9 * time.Second)
-		require.Equal(t, 1, openConns(l.proxy))
+		require.Equal(t, 1, l.authenticated())
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		require.Zero(t, openConns(l.proxy))
@@ -280,12 +271,12 @@ func TestNTLMForgottenConnection(t *testing.T) {
 	bubble(t, "one", func(t *testing.T) {
 		l, m := newNTLMLab(t, nil, testproxy.Config{})
 		l.get(httpOrigin + "/a")
-		l.legs("c1 GET /a -> 407", "c2 GET / NTLM -> 407", "c2 GET /a NTLM -> 200")
+		l.legs("GET /a -> 407", "open NTLM -> 407", "= GET /a NTLM -> 200")
 		m.Forget()
 		l.get(httpOrigin + "/b")
-		l.legs("c2 GET /b -> 407", "c3 GET / NTLM -> 407", "c3 GET /b NTLM -> 200")
+		l.legs("GET /b -> 407", "open NTLM -> 407", "= GET /b NTLM -> 200")
 		synctest.Wait()
-		require.Equal(t, 2, openConns(l.proxy))
+		require.Equal(t, 1, l.authenticated())
 	})
 	bubble(t, "all at once", func(t *testing.T) {
 		const conns = 16
@@ -307,11 +298,14 @@ func TestNTLMForgottenConnection(t *testing.T) {
 			return err
 		}
 		require.NoError(t, errors.Join(together(conns, put)...))
-		require.Equal(t, conns+1, openConns(l.proxy))
+		require.Equal(t, conns, l.authenticated())
 		l.tally()
 		m.Forget()
 		l.get(httpOrigin + "/")
-		require.Equal(t, map[string]int{"GET 407": 2, "GET NTLM 407": 1, "GET NTLM 200": 1}, l.tally())
+		tally := l.tally()
+		require.LessOrEqual(t, tally["GET 407"], 2) // today one on each of two connections
+		delete(tally, "GET 407")
+		require.Equal(t, map[string]int{"GET NTLM 407": 1, "GET NTLM 200": 1}, tally)
 		l.get(httpOrigin + "/")
 		require.Equal(t, map[string]int{"GET 200": 1}, l.tally(), "the others are closed")
 	})
@@ -336,7 +330,7 @@ func TestNTLMForgottenConnection(t *testing.T) {
 		u := newUpload(shortBody)
 		resp, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
 		require.NoError(t, err)
-		require.Equal(t, proxyauth.CauseBodyNotReplayable, proxyauth.ResponseError(resp).Cause)
+		require.Equal(t, proxyauth.CauseBodyNotReplayable, explained(resp).Cause)
 		u.requireClosed(t)
 		u = newUpload(shortBody)
 		_, _, err = l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), true))
@@ -370,6 +364,6 @@ func TestNTLMBodyLikeA407(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, strings.Repeat(page, 10), body)
 		}
-		require.Len(t, l.proxy.Conns(), 2, "the connection is kept")
+		require.Equal(t, 1, l.authenticated(), "the connection is kept")
 	})
 }

@@ -47,35 +47,35 @@ func TestPreemptiveLegs(t *testing.T) {
 		{
 			desc: "Basic", schemes: basicAlone,
 			mechanism: func() testproxy.Mechanism { return &testproxy.Basic{Realm: "lab"} },
-			forwarded: []string{"c1 GET / Basic -> 200"},
-			tunnelled: []string{"c1 CONNECT Basic -> 200"},
+			forwarded: []string{"GET / Basic -> 200"},
+			tunnelled: []string{"CONNECT Basic -> 200"},
 		}, {
 			desc: "NTLM", schemes: ntlmFirst,
 			mechanism: func() testproxy.Mechanism {
 				return &testproxy.NTLM{Server: &ntlmserver.Server{RequireMIC: true}}
 			},
-			forwarded: []string{"c1 GET / NTLM -> 407", "c1 GET / NTLM -> 200"},
-			tunnelled: []string{"c1 CONNECT NTLM -> 407", "c1 CONNECT NTLM -> 200"},
+			forwarded: []string{"open NTLM -> 407", "= GET / NTLM -> 200"},
+			tunnelled: []string{"CONNECT NTLM -> 407", "= CONNECT NTLM -> 200"},
 		}, {
 			desc: "Digest, which can't open", schemes: digestAlone,
 			mechanism: func() testproxy.Mechanism { return &testproxy.Digest{Realm: "lab"} },
-			forwarded: []string{"c1 GET / -> 407", "c1 GET / Digest -> 200"},
-			tunnelled: []string{"c1 CONNECT -> 407", "c1 CONNECT Digest -> 200"},
+			forwarded: []string{"GET / -> 407", "= GET / Digest -> 200"},
+			tunnelled: []string{"CONNECT -> 407", "= CONNECT Digest -> 200"},
 		}, {
 			desc: "Digest before Basic, which could", schemes: []proxyauth.Scheme{digest.Scheme{}, basic.Scheme{}},
 			mechanism: func() testproxy.Mechanism { return &testproxy.Digest{Realm: "lab"} },
-			forwarded: []string{"c1 GET / -> 407", "c1 GET / Digest -> 200"},
-			tunnelled: []string{"c1 CONNECT -> 407", "c1 CONNECT Digest -> 200"},
+			forwarded: []string{"GET / -> 407", "= GET / Digest -> 200"},
+			tunnelled: []string{"CONNECT -> 407", "= CONNECT Digest -> 200"},
 		}, {
 			desc: "NTLM, not offered", schemes: ntlmFirst,
 			mechanism: func() testproxy.Mechanism { return &testproxy.Basic{Realm: "lab"} },
-			forwarded: []string{"c1 GET / NTLM -> 407", "c2 GET / -> 407", "c2 GET / Basic -> 200"},
-			tunnelled: []string{"c1 CONNECT NTLM -> 407", "c2 CONNECT Basic -> 200"},
+			forwarded: []string{"open NTLM -> 407", "GET / -> 407", "= GET / Basic -> 200"},
+			tunnelled: []string{"CONNECT NTLM -> 407", "CONNECT Basic -> 200"},
 		}, {
 			desc: "Basic, not offered", schemes: []proxyauth.Scheme{basic.Scheme{}, &ntlm.Scheme{}},
 			mechanism: func() testproxy.Mechanism { return &testproxy.NTLM{} },
-			forwarded: []string{"c1 GET / Basic -> 407", "c2 GET / NTLM -> 407", "c2 GET / NTLM -> 200"},
-			tunnelled: []string{"c1 CONNECT Basic -> 407", "c1 CONNECT NTLM -> 407", "c1 CONNECT NTLM -> 200"},
+			forwarded: []string{"GET / Basic -> 407", "open NTLM -> 407", "= GET / NTLM -> 200"},
+			tunnelled: []string{"CONNECT Basic -> 407", "= CONNECT NTLM -> 407", "= CONNECT NTLM -> 200"},
 		},
 	} {
 		for _, tls := range []bool{false, true} {
@@ -206,6 +206,6 @@ func TestPreemptiveFloor(t *testing.T) {
 		l := newPreemptiveLab(t, testproxy.Config{}, allSchemes()...)
 		l.rt.Credentials = &witness{answer: func(*proxyauth.CredentialsRequest) (string, error) { return "", proxyauth.ErrNoCredentials }}
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
-		l.legs("c1 " + w.method + map[string]string{"GET": " /", "CONNECT": ""}[w.method] + " -> 200")
+		l.legs(w.method + map[string]string{"GET": " /", "CONNECT": ""}[w.method] + " -> 200")
 	})
 }

@@ -100,7 +100,11 @@ func TestForeignAnswerProvesNothing(t *testing.T) {
 			l.proxy.SetFault(testproxy.Once(testproxy.OnScheme("Basic", &testproxy.Action{Status: status})))
 			_ = w.reach(t.Context(), l.rt, originHost)
 			l.proxy.SetFault(slowly(50 * time.Millisecond))
-			requireOneFailure(t, l, w, func() int { return l.users.Failures(user) })
+			for _, err := range together(100, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
+				require.Error(t, err)
+			}
+			// The first one, and two at once where its answer settled nothing.
+			require.LessOrEqual(t, l.users.Failures(user), 3)
 		})
 	}
 }
@@ -129,32 +133,5 @@ func TestUnauthorizedTunnel(t *testing.T) {
 				l.requireUnrefused()
 			})
 		}
-	})
-	t.Run("once, to what it has accepted", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			l := basicLab(t, nil)
-			require.NoError(t, tunnel(t.Context(), l.rt, originHost))
-			l.proxy.SetFault(testproxy.Once(unauthorized("Basic")))
-			require.NoError(t, tunnel(t.Context(), l.rt, originHost))
-			require.NoError(t, tunnel(t.Context(), l.rt, originHost))
-		})
-	})
-	t.Run("to a wrong password", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			l := basicLab(t, nil)
-			require.NoError(t, tunnel(t.Context(), l.rt, originHost))
-			l.proxy.Reset()
-			l.proxy.SetFault(unauthorized("Basic"))
-			for range 3 {
-				requireCause(t, proxyauth.CauseCredentialsRejected, tunnel(t.Context(), l.rt, originHost))
-			}
-			proofs := 0
-			for _, leg := range l.proxy.Legs() {
-				if leg.Scheme == "Basic" {
-					proofs++
-				}
-			}
-			require.Equal(t, 2, proofs, "the one that had been accepted, and the one that answered a challenge")
-		})
 	})
 }

@@ -112,7 +112,7 @@ func TestTunnelThroughTLSProxy(t *testing.T) {
 				for _, conn := range l.proxy.Conns() {
 					require.Equal(t, []string{"http/1.1"}, conn.ALPN)
 				}
-				l.legs("c1 CONNECT -> 407", "c1 CONNECT Digest -> 200", "c2 GET / Digest -> 200")
+				l.legs("CONNECT -> 407", "= CONNECT Digest -> 200", "GET / Digest -> 200")
 			})
 		})
 	}

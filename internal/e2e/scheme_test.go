@@ -24,7 +24,7 @@ import (
 type fake struct {
 	begin   func(proxyauth.Exchange) error
 	sign    func(proxyauth.Leg) (string, error)
-	proceed func([]proxyauth.Challenge) error
+	proceed func([]proxyauth.Challenge) (proxyauth.Next, error)
 
 	mu        sync.Mutex
 	exchanges []proxyauth.Exchange
@@ -50,19 +50,20 @@ func (f *fake) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth.S
 
 type fakeSession struct{ *fake }
 
-func (s fakeSession) Authorization(_ context.Context, leg proxyauth.Leg) (string, error) {
+func (s fakeSession) Authorization(_ context.Context, leg proxyauth.Leg) (a proxyauth.Authorization, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.legs = append(s.legs, leg)
+	a.Value = "Fake token"
 	if s.sign != nil {
-		return s.sign(leg)
+		a.Value, err = s.sign(leg)
 	}
-	return "Fake token", nil
+	return a, err
 }
 
 type continuing struct{ fakeSession }
 
-func (s continuing) Continue(_ context.Context, challenges []proxyauth.Challenge) error {
+func (s continuing) Continue(_ context.Context, challenges []proxyauth.Challenge) (proxyauth.Next, error) {
 	return s.proceed(challenges)
 }
 
@@ -91,15 +92,15 @@ func TestFallback(t *testing.T) {
 	sign := func(v string, err error) func(proxyauth.Leg) (string, error) {
 		return func(proxyauth.Leg) (string, error) { return v, err }
 	}
-	proceed := func(err error) func([]proxyauth.Challenge) error {
-		return func([]proxyauth.Challenge) error { return fmt.Errorf("fake: %w", err) }
+	proceed := func(next proxyauth.Next, err error) func([]proxyauth.Challenge) (proxyauth.Next, error) {
+		return func([]proxyauth.Challenge) (proxyauth.Next, error) { return next, err }
 	}
 	for _, tt := range []struct {
 		desc   string
 		fake   *fake
 		answer func(*proxyauth.CredentialsRequest) (string, error)
 		legs   []string        // after the first, by the scheme they carry
-		cause  proxyauth.Cause // 0 if Basic gets through
+		cause  proxyauth.Cause // "" if Basic gets through
 	}{
 		{
 			desc: "can't begin",
@@ -123,11 +124,11 @@ func TestFallback(t *testing.T) {
 			legs: []string{"Basic"},
 		}, {
 			desc: "bad token from the proxy",
-			fake: &fake{proceed: proceed(errTicket)},
+			fake: &fake{proceed: proceed(proxyauth.GoOn, errTicket)},
 			legs: []string{"Fake", "Basic"},
 		}, {
 			desc: "broken off, time and again",
-			fake: &fake{proceed: proceed(proxyauth.ErrHandshakeBroken)},
+			fake: &fake{proceed: proceed(proxyauth.Broken, errTicket)},
 			legs: append(slices.Repeat([]string{"Fake"}, maxBroken), "Basic"),
 		}, {
 			desc: "no credentials for the stronger",
@@ -146,7 +147,7 @@ func TestFallback(t *testing.T) {
 			cause: proxyauth.CauseCredentialsRejected,
 		}, {
 			desc:  "refused by name",
-			fake:  &fake{proceed: proceed(proxyauth.ErrRejected)},
+			fake:  &fake{proceed: proceed(proxyauth.Refused, nil)},
 			legs:  []string{"Fake"},
 			cause: proxyauth.CauseCredentialsRejected,
 		}, {
@@ -174,7 +175,7 @@ func TestFallback(t *testing.T) {
 					}
 					require.Equal(t, tt.legs, carried)
 					require.Empty(t, l.proxy.Violations())
-					if tt.cause == 0 {
+					if tt.cause == "" {
 						require.NoError(t, err)
 						require.Equal(t, []string{password}, w.accepted)
 						require.Empty(t, w.rejected)
@@ -209,7 +210,7 @@ func TestLegsAreBounded(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newFakeLab(t, "", &fake{proceed: func([]proxyauth.Challenge) error { return nil }})
+				l := newFakeLab(t, "", &fake{proceed: func([]proxyauth.Challenge) (proxyauth.Next, error) { return proxyauth.GoOn, nil }})
 				requireCause(t, proxyauth.CauseHandshakeBroken, way.reach(t.Context(), l.rt, originHost))
 				require.Len(t, l.proxy.Legs(), maxLegs)
 			})
@@ -280,10 +281,14 @@ func TestSchemeIsTold(t *testing.T) {
 				require.Equal(t, "Fake", req.Scheme)
 				require.Equal(t, "lab", req.Realm)
 
-				// An accepted session serves the next request too.
+				// The next session is given the accepted one.
+				require.Nil(t, ex.Accepted)
+				l.newConns()
 				_, _, err = l.do(l.request(http.MethodGet, tt.path, nil))
 				require.NoError(t, err)
-				require.Len(t, f.exchanges, 1)
+				require.Len(t, f.exchanges, 2)
+				require.Equal(t, fakeSession{f}, f.exchanges[1].Accepted)
+				require.Empty(t, f.exchanges[1].Challenges)
 			})
 		})
 	}

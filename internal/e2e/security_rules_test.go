@@ -171,8 +171,8 @@ func (v verbatim) NewSession(context.Context, proxyauth.Exchange) (proxyauth.Ses
 	return v, nil
 }
 
-func (v verbatim) Authorization(context.Context, proxyauth.Leg) (string, error) {
-	return string(v), nil
+func (v verbatim) Authorization(context.Context, proxyauth.Leg) (proxyauth.Authorization, error) {
+	return proxyauth.Authorization{Value: string(v)}, nil
 }
 
 func controlsInAuthorization(t *testing.T) {
@@ -293,7 +293,7 @@ func forgeriesAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	authorization, err := s.Authorization(t.Context(), proxyauth.Leg{Method: http.MethodConnect, Target: target})
 	require.NoError(t, err)
-	sent, err := proxyauth.ParseChallenges(http.Header{"Proxy-Authenticate": {authorization}}) // which has the same form
+	sent, err := proxyauth.ParseChallenges(http.Header{"Proxy-Authenticate": {authorization.Value}}) // which has the same form
 	require.NoError(t, err)
 	verify := func(proof string) error {
 		resp := &http.Response{StatusCode: 200, Header: http.Header{"Proxy-Authentication-Info": {
@@ -329,7 +329,7 @@ func noncesAreRandom(t *testing.T) {
 		require.NoError(t, err)
 		v, err := s.Authorization(context.Background(), proxyauth.Leg{Method: http.MethodConnect, Target: "origin.example.com:443"})
 		require.NoError(t, err)
-		return v
+		return v.Value
 	}
 	t.Run("Digest", func(t *testing.T) {
 		require.Equal(t, first(t, 1), first(t, 1))
@@ -346,10 +346,12 @@ func noncesAreRandom(t *testing.T) {
 			leg := proxyauth.Leg{Method: http.MethodConnect, Target: "origin.example.com:443"}
 			_, err = s.Authorization(t.Context(), leg)
 			require.NoError(t, err)
-			require.NoError(t, s.(proxyauth.Continuer).Continue(t.Context(), []proxyauth.Challenge{{Scheme: "NTLM", Token68: type2}}))
+			next, err := s.(proxyauth.Continuer).Continue(t.Context(), []proxyauth.Challenge{{Scheme: "NTLM", Token68: type2}})
+			require.NoError(t, err)
+			require.Equal(t, proxyauth.GoOn, next)
 			v, err := s.Authorization(t.Context(), leg)
 			require.NoError(t, err)
-			return v
+			return v.Value
 		}
 		require.Equal(t, answer(1), answer(1))
 		require.NotEqual(t, answer(1), answer(2))

@@ -105,7 +105,7 @@ func (w *world) send(ctx context.Context, c *call) (string, error) {
 		return "", err
 	}
 	defer resp.Body.Close()
-	if e := proxyauth.ResponseError(resp); e != nil {
+	if e, ok := proxyauth.ResponseError(resp); ok {
 		return "", e
 	}
 	if resp.Request != req || resp.StatusCode != http.StatusOK {

@@ -297,7 +297,7 @@ func (m *model) unexplained(c *call) string {
 	}
 	explained := false
 	switch e.Cause {
-	case proxyauth.CauseCredentialsRejected:
+	case proxyauth.CauseCredentialsRejected, proxyauth.CauseDenied:
 		for s, h := range m.histories {
 			explained = explained || s.proxy == c.proxy && s.user == c.who.user && len(h.refused) > 0
 		}
@@ -308,11 +308,11 @@ func (m *model) unexplained(c *call) string {
 	case proxyauth.CausePolicyForbids:
 		explained = c.proxy == turncoat && !c.who.program.rt.InsecureAllowDowngrade
 	case proxyauth.CauseHandshakeBroken, proxyauth.CauseProxyFailed, proxyauth.CauseProxyUnreachable:
-		explained = m.disturbed(c, c.proxy) || errors.Is(e, proxyauth.ErrSessionExpired) && m.disturbed(c, nonces) ||
-			strings.Contains(e.Error(), "lost more than once") && m.lost(c) > 1 ||
+		explained = m.disturbed(c, c.proxy) || strings.Contains(e.Error(), "session expired") && m.disturbed(c, nonces) ||
+			m.lost(c) > 1 ||
 			c.proxy == turncoat && m.disturbances(c, turns) >= maxBroken
 	}
-	if explained {
+	if explained || strings.Contains(fmt.Sprint(e.Cause), "held") && m.lost(c) > 0 {
 		return ""
 	}
 	return e.Error()

@@ -19,25 +19,30 @@ type watchedScheme struct {
 	model *model
 }
 
-func (s watchedScheme) BindsConnection() bool {
-	b, ok := s.Scheme.(proxyauth.ConnectionBinder)
-	return ok && b.BindsConnection()
+func (s watchedScheme) Properties() proxyauth.SchemeProperties {
+	if d, ok := s.Scheme.(proxyauth.Describer); ok {
+		return d.Properties()
+	}
+	return proxyauth.SchemeProperties{}
 }
 
 func (s watchedScheme) NewSession(ctx context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {
+	if w, ok := ex.Accepted.(interface{ unwatched() proxyauth.Session }); ok {
+		ex.Accepted = w.unwatched()
+	}
 	session, err := s.Scheme.NewSession(ctx, ex)
 	if err != nil {
 		return nil, err
 	}
 	secret := accountSecret{account{ex.Proxy.Host, ex.Credentials.Username}, ex.Credentials.Password.Reveal()}
-	made := func(authorization string) { s.model.made(authorization, secret) }
+	w := watchedSession{session, func(authorization string) { s.model.made(authorization, secret) }}
 	switch session := session.(type) {
-	case proxyauth.Handshaker:
-		return watchedHandshake{session, made}, nil
 	case digestSession:
-		return watchedDigest{session, made}, nil
+		return watchedDigest{w, session, session}, nil
+	case proxyauth.Continuer:
+		return watchedHandshake{w, session}, nil
 	}
-	return watchedSession{session, made}, nil
+	return w, nil
 }
 
 type watchedSession struct {
@@ -45,41 +50,41 @@ type watchedSession struct {
 	made func(authorization string)
 }
 
-func (s watchedSession) Authorization(ctx context.Context, leg proxyauth.Leg) (string, error) {
+func (s watchedSession) unwatched() proxyauth.Session { return s.Session }
+
+// Authorization tells the model. What opens a handshake proves nothing, and is the
+// same for everybody.
+func (s watchedSession) Authorization(ctx context.Context, leg proxyauth.Leg) (proxyauth.Authorization, error) {
 	a, err := s.Session.Authorization(ctx, leg)
-	s.made(a)
+	if !a.More {
+		s.made(a.Value)
+	}
 	return a, err
+}
+
+type continuer interface {
+	Continue(context.Context, []proxyauth.Challenge) (proxyauth.Next, error)
+}
+
+type verifier interface {
+	Verify(*http.Response) error
 }
 
 type digestSession interface {
-	proxyauth.Continuer
-	proxyauth.Verifier
-	proxyauth.Grader
+	proxyauth.Session
+	continuer
+	verifier
 }
 
 type watchedDigest struct {
-	digestSession
-	made func(authorization string)
+	watchedSession
+	continuer
+	verifier
 }
 
-func (s watchedDigest) Authorization(ctx context.Context, leg proxyauth.Leg) (string, error) {
-	a, err := s.digestSession.Authorization(ctx, leg)
-	s.made(a)
-	return a, err
-}
-
-// What opens a handshake proves nothing, and is the same for everybody.
 type watchedHandshake struct {
-	proxyauth.Handshaker
-	made func(authorization string)
-}
-
-func (s watchedHandshake) Authorization(ctx context.Context, leg proxyauth.Leg) (string, error) {
-	a, err := s.Handshaker.Authorization(ctx, leg)
-	if s.Final() {
-		s.made(a)
-	}
-	return a, err
+	watchedSession
+	continuer
 }
 
 // A watchedMechanism tells the model what becomes of each authorization, and can

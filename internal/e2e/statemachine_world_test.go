@@ -216,28 +216,20 @@ type worldProvider struct {
 	program *program
 }
 
-var (
-	_ proxyauth.CredentialsObserver = worldProvider{}
-	_ proxyauth.ExpiringProvider    = worldProvider{}
-)
+var _ proxyauth.CredentialsObserver = worldProvider{}
 
-func (p worldProvider) CredentialsUntil(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+func (p worldProvider) Credentials(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 	a := account{req.Proxy.Host, p.program.users[0]}
 	time.Sleep(time.Millisecond)
 	switch {
 	case req.UserInfo != nil:
 		a.user = req.UserInfo.Username
 	case len(p.program.users) > 1:
-		return proxyauth.Credentials{}, time.Time{}, proxyauth.ErrNoCredentials
+		return proxyauth.Credentials{}, proxyauth.ErrNoCredentials
 	}
 	s, until := accountSecret{a, p.world.password(a)}, p.world.lease(a)
 	p.world.model.leased(s, until)
-	return proxyauth.Credentials{Username: a.user, Password: proxyauth.NewSecret(s.password)}, until, nil
-}
-
-func (p worldProvider) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	c, _, err := p.CredentialsUntil(ctx, req)
-	return c, err
+	return proxyauth.Credentials{Username: a.user, Password: proxyauth.NewSecret(s.password), Expires: until}, nil
 }
 
 func (p worldProvider) Accepted(context.Context, *proxyauth.CredentialsRequest, proxyauth.Credentials) {

@@ -109,7 +109,7 @@ func requireFailure(t *testing.T, client *http.Client, target string) *proxyauth
 	}
 	require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
 	require.NotEmpty(t, readBody(t, resp))
-	why := proxyauth.ResponseError(resp)
+	why, _ := proxyauth.ResponseError(resp)
 	require.NotNil(t, why)
 	return why
 }

@@ -87,7 +87,7 @@ func refusal(client *http.Client, target string) error {
 		return err
 	}
 	defer resp.Body.Close()
-	why := proxyauth.ResponseError(resp)
+	why, _ := proxyauth.ResponseError(resp)
 	if why == nil || why.Cause != proxyauth.CauseCredentialsRejected {
 		return fmt.Errorf("%s, because of %v", resp.Status, why)
 	}

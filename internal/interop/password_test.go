@@ -90,7 +90,7 @@ func requireForwardRefused(t *testing.T, client *http.Client, origin *origin, st
 		require.Equal(t, status, resp.StatusCode)
 		return
 	}
-	why := proxyauth.ResponseError(resp)
+	why, _ := proxyauth.ResponseError(resp)
 	require.NotNil(t, why)
 	require.Equal(t, proxyauth.CauseCredentialsRejected, why.Cause)
 }

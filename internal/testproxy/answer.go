@@ -65,6 +65,8 @@ func (a *answer) misbehave(f *Action) {
 	a.close = a.close || f.SayClose
 	a.quiet = f.Close || f.Reset
 	switch {
+	case f.Empty:
+		a.setBody("")
 	case f.Body != "":
 		a.setBody(f.Body)
 	case f.Fill > 0:

@@ -16,6 +16,7 @@ const (
 	NonceCountOff    NonceCount = iota // it is not looked at, as by Apache
 	NonceCountSquid                    // it passes once, and the nonce is forgotten
 	NonceCountRefuse                   // it is refused as stale, and the nonce forgotten
+	NonceCountOnce                     // it passes the first time, in any order, and is refused as stale again
 )
 
 // A Stale says how the proxy tells that a nonce is out of date.
@@ -87,6 +88,9 @@ type Digest struct {
 	NonceUses int
 	NonceLife time.Duration
 
+	// SharedNonce gives everybody the same nonce as long as it is good.
+	SharedNonce bool
+
 	// NonceCount says what becomes of replays and gaps.
 	NonceCount NonceCount
 
@@ -120,6 +124,7 @@ func (d *Digest) Nonces() int { return d.nonces().count() }
 func (d *Digest) nonces() *nonceStore {
 	d.once.Do(func() {
 		d.store.uses, d.store.life, d.store.check = d.NonceUses, d.NonceLife, d.NonceCount
+		d.store.shared = d.SharedNonce
 	})
 	return &d.store
 }

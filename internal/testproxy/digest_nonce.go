@@ -15,6 +15,8 @@ type nonceStore struct {
 	life  time.Duration
 	check NonceCount
 
+	shared bool // the last one is issued while it is good
+
 	mu     sync.Mutex
 	known  map[string]*nonce
 	order  []string
@@ -24,7 +26,8 @@ type nonceStore struct {
 type nonce struct {
 	born time.Time
 	uses int
-	last uint32 // nonce count
+	last uint32          // nonce count
+	seen map[uint32]bool // nonce counts, where each is good once
 	dead bool
 }
 
@@ -46,11 +49,14 @@ func (s *nonceStore) issue() string {
 	if s.known == nil {
 		s.known = make(map[string]*nonce)
 	}
+	if n := len(s.order); s.shared && n > 0 && s.alive(s.known[s.order[n-1]]) {
+		return s.order[n-1]
+	}
 	if len(s.order) == maxNonces {
 		delete(s.known, s.order[0])
 		s.order = s.order[1:]
 	}
-	s.known[text] = &nonce{born: time.Now()}
+	s.known[text] = &nonce{born: time.Now(), seen: make(map[uint32]bool)}
 	s.order = append(s.order, text)
 	s.issued++
 	return text
@@ -91,6 +97,12 @@ func (s *nonceStore) use(text string, nc uint32) nonceState {
 	n := s.known[text]
 	if n == nil || !s.alive(n) {
 		return nonceState{known: n != nil}
+	}
+	if s.check == NonceCountOnce {
+		again := n.seen[nc]
+		n.seen[nc] = true
+		n.uses++
+		return nonceState{good: !again, known: true}
 	}
 	inOrder := nc == 0 || s.check == NonceCountOff || nc == n.last+1
 	n.dead = !inOrder

@@ -93,6 +93,9 @@ type Action struct {
 	Body string
 	Fill int64
 
+	// Empty sends no body.
+	Empty bool
+
 	// Framing says how the body's end is told.
 	Framing Framing
 

@@ -44,6 +44,9 @@ func parseAVPairs(b []byte) (pairs avPairs, rest []byte, err error) {
 			return pairs, b, nil
 		case id == AVEOL, n > len(b):
 			return nil, nil, fmt.Errorf("%w: AV pair %d of %d bytes", ErrTargetInfo, id, n)
+		case pairs.repeats(id, b[:n]):
+			b = b[n:]
+			continue
 		case pairs.has(id):
 			return nil, nil, fmt.Errorf("%w: AV pair %d twice", ErrTargetInfo, id)
 		}
@@ -71,6 +74,12 @@ func (p avPairs) get(id uint16) (value []byte, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// repeats reports whether there is such a pair already, which does no harm.
+func (p avPairs) repeats(id uint16, value []byte) bool {
+	v, ok := p.get(id)
+	return ok && string(v) == string(value)
 }
 
 func (p avPairs) has(id uint16) bool {

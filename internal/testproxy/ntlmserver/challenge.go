@@ -33,8 +33,8 @@ func (c *challenge) marshal(target string, faults Faults) []byte {
 	default:
 		name = encodeUTF16(target)
 	}
-	if c.flags&FlagTargetInfo != 0 {
-		info = c.pairs.marshal()
+	if c.flags&FlagTargetInfo != 0 && !faults.has(EmptyTargetInfo) {
+		info = append(faults.repeated(c.pairs), c.pairs.marshal()...)
 	}
 	msg := make([]byte, challengeLen, challengeLen+len(name)+len(info))
 	copy(msg, signature)

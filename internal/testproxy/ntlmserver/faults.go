@@ -57,6 +57,16 @@ const (
 	// sends the next leg to another server: the AUTHENTICATE gets
 	// [ErrNoChallenge].
 	Forget
+
+	// EmptyTargetInfo leaves the target info out, and sets its flag all the same.
+	EmptyTargetInfo
+
+	// RepeatedPair sends the first AV pair twice. The answer may have it once or
+	// twice.
+	RepeatedPair
+
+	// LargeTargetInfo adds 16 KiB to the target info.
+	LargeTargetInfo
 )
 
 // Always returns a func for [Server.Faults] that gives f to each handshake.
@@ -92,23 +102,37 @@ func (f Faults) flags(flags uint32) uint32 {
 }
 
 const (
-	truncatedLen   = 28
-	oversizeLen    = 128 << 10
-	maxTargetInfo  = 1<<16 - 1
-	fillerAVPair   = uint16(0x7ffe)
-	avPairOverhead = 4
+	truncatedLen    = 28
+	oversizeLen     = 128 << 10
+	maxTargetInfo   = 1<<16 - 1
+	largeTargetInfo = 16 << 10
+	fillerAVPair    = uint16(0x7ffe)
+	avPairOverhead  = 4
 )
 
 // pairs changes the AV pairs of a challenge.
 func (f Faults) pairs(pairs avPairs) avPairs {
-	if f.has(NoTargetInfo | NTLMv1Only) {
+	if f.has(NoTargetInfo | NTLMv1Only | EmptyTargetInfo) {
 		return nil
+	}
+	if f.has(LargeTargetInfo) {
+		pairs = append(pairs, avPair{fillerAVPair, bytes.Repeat([]byte{0x5a}, largeTargetInfo)})
 	}
 	if f.has(OversizedTargetInfo) {
 		n := maxTargetInfo - len(pairs.marshal()) - avPairOverhead
 		pairs = append(pairs, avPair{fillerAVPair, bytes.Repeat([]byte{0x5a}, n)})
 	}
 	return pairs
+}
+
+// repeated returns what stands before the AV pairs: the first of them, if it is to be
+// repeated.
+func (f Faults) repeated(pairs avPairs) []byte {
+	if !f.has(RepeatedPair) || len(pairs) == 0 {
+		return nil
+	}
+	first := pairs[:1].marshal()
+	return first[:len(first)-avPairOverhead]
 }
 
 // message changes a finished challenge.

@@ -1,0 +1,89 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+)
+
+// legs requires the legs since the last call. Each is written as
+//
+//	GET /a Basic -> 200
+//
+// with the request line, the scheme of Proxy-Authorization if there is one, and what
+// became of it; without "http://origin.example.com" and "origin.example.com:443".
+//
+// A leg of a forwarded handshake that does not end it is "open NTLM -> 407", whether it
+// is the request itself, or a GET that the library adds, of whatever URL.
+//
+// Which connection a leg takes is stated only where it matters: "= " before it says the
+// one of the leg before, and "+ " another one. A leg behind [today] or [asked] may be missing.
+func (l *lab) legs(want ...string) {
+	l.t.Helper()
+	got := l.proxy.Legs()
+	if !l.match(got, want) {
+		require.Equal(l.t, want, l.proxy.Transcript())
+		l.t.Errorf("the connections are others: %q, want %q", l.proxy.Transcript(), want)
+	}
+	if len(got) > 0 {
+		l.lastConn = got[len(got)-1].Conn
+	}
+	require.Empty(l.t, l.proxy.Violations())
+	l.proxy.Reset()
+}
+
+// match compares legs as legs does.
+func (l *lab) match(got []testproxy.Leg, want []string) bool {
+	var from func(conn int, got []testproxy.Leg, want []string) bool
+	from = func(conn int, got []testproxy.Leg, want []string) bool {
+		if len(want) == 0 {
+			return len(got) == 0
+		}
+		line, over := strings.CutPrefix(want[0], today)
+		line, asks := strings.CutPrefix(line, asked)
+		optional := over || asks
+		line, same := strings.CutPrefix(line, "= ")
+		line, other := strings.CutPrefix(line, "+ ")
+		if len(got) > 0 && line == lineOfLeg(&got[0]) &&
+			(!same || got[0].Conn == conn) && (!other || got[0].Conn != conn) &&
+			from(got[0].Conn, got[1:], want[1:]) {
+			return true
+		}
+		return optional && from(conn, got, want[1:])
+	}
+	return from(l.lastConn, got, want)
+}
+
+// lineOfLeg writes a leg as lab.legs does.
+func lineOfLeg(leg *testproxy.Leg) string {
+	if opens(leg) {
+		return fmt.Sprintf("open %s -> %d", leg.Scheme, leg.Status)
+	}
+	_, line, _ := strings.Cut(leg.String(), " ")
+	line = strings.ReplaceAll(line, httpOrigin, "")
+	return strings.ReplaceAll(line, " "+originHost+":443", "")
+}
+
+// opens reports whether a leg is one of a forwarded handshake that goes on, or that is
+// refused before its end.
+func opens(leg *testproxy.Leg) bool {
+	bound := leg.Scheme == "NTLM" || leg.Scheme == "Negotiate"
+	last := strings.HasPrefix(leg.Header.Get("Proxy-Authorization"), authenticateToken)
+	return bound && !last && leg.Method == http.MethodGet && leg.Status == http.StatusProxyAuthRequired
+}
+
+// shapes returns the legs since the last call, as legs compares them.
+func (l *lab) shapes() []string {
+	l.t.Helper()
+	var lines []string
+	for _, leg := range l.proxy.Legs() {
+		lines = append(lines, lineOfLeg(&leg))
+	}
+	require.Empty(l.t, l.proxy.Violations())
+	l.proxy.Reset()
+	return lines
+}
