@@ -98,14 +98,15 @@ var hints = map[Cause]string{
 	CauseNoCommonScheme: "Enable one of the proxy's schemes in Transport.Schemes, or one of the program's at the proxy.",
 	CauseNoChallenge: "The proxy wants authentication but does not say how. It is misconfigured, or something else answers " +
 		"on this port; if the proxy has accepted the credentials, the 407 may be the origin server's. " +
-		"For a proxy that expects Basic without asking, set Transport.Preemptive.",
+		"" +
+		"For a proxy that expects Basic without asking, set Transport.Preemptive; otherwise ask whoever runs the proxy.",
 	CauseMalformedChallenge: "The proxy's Proxy-Authenticate field breaks the syntax of RFC 9110, Section 11.6.1; " +
 		"Error.Header has it. A quote in a realm is a frequent reason. Ask whoever runs the proxy.",
 	CausePolicyForbids: "The field that the error names relaxes the rule.",
 	CauseTicketMissing: "There is no Kerberos ticket that can be used. Run kinit, and check that KRB5CCNAME names the ticket cache.",
 	CauseKerberosFailed: "Kerberos failed on this machine. Check that the clock is right, that port 88 of the KDC can be reached, " +
 		"and that the proxy is configured by the host name for which it has a service principal (HTTP/host).",
-	CauseSchemeFailed: "No scheme that the proxy offers could be carried out on this machine. The error lists the reason for each.",
+	CauseSchemeFailed: "No scheme that the proxy offers could be carried out on this machine. The error of each is listed.",
 	CauseHandshakeBroken: "The proxy, or a firewall or load balancer before it, broke off the handshake. " +
 		"NTLM and Negotiate need keep-alive connections to one and the same proxy, and Digest needs nonces that all machines behind one name know. " +
 		"Some proxies break it off when the password is wrong; it is then not sent again for a while, to spare the account.",

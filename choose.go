@@ -69,7 +69,17 @@ func (a *attempt) resume(ctx context.Context, conn *tls.ConnectionState) (done b
 			return false, nil
 		}
 	}
-	s, err := a.open(ctx, a.method, own, conn)
+	var before *session
+	if len(own) == 0 {
+		before = a.p.checkOut(a.method)
+	}
+	if before != nil {
+		if _, ok := before.Session.(Continuer); !ok {
+			a.session, a.fresh = before, false
+			return true, nil
+		}
+	}
+	s, err := a.open(ctx, a.method, own, conn, before)
 	switch {
 	case err == nil && len(own) == 0 && a.p.lost.has(a.method.print) && !s.handshakes() && a.p.acceptedSession(a.method) == nil:
 		return true, nil // to ask costs nothing if there is no answer to that either
@@ -156,7 +166,7 @@ func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState)
 	m, err := a.p.credentials(ctx, index, realm, len(own) == 0)
 	var s *session
 	if err == nil {
-		s, err = a.open(ctx, m, own, conn)
+		s, err = a.open(ctx, m, own, conn, nil)
 	}
 	switch {
 	case err == nil:
@@ -203,8 +213,11 @@ func (a *attempt) unsupplied(scheme Scheme, err error) error {
 	return a.fail(CauseNoCredentials, nil)
 }
 
-func (a *attempt) open(ctx context.Context, m *method, own []Challenge, conn *tls.ConnectionState) (*session, error) {
+func (a *attempt) open(ctx context.Context, m *method, own []Challenge, conn *tls.ConnectionState, before *session) (*session, error) {
 	ex := Exchange{Proxy: a.p.url, Credentials: m.creds, Challenges: own, TLS: conn, Accepted: a.p.acceptedSession(m)}
+	if before != nil {
+		ex.Accepted, ex.AcceptedHere = before.Session, true // no other request uses it
+	}
 	s, err := m.scheme.NewSession(ctx, ex)
 	if err != nil {
 		return nil, err

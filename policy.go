@@ -27,7 +27,7 @@ var (
 // rules returns what the errors say of the rules that have forbidden something.
 func (e *Error) rules() (rules []string) {
 	for _, err := range e.Unwrap() {
-		if s, ok := errors.AsType[*SchemeError](err); ok {
+		if s, ok := errors.AsType[*SchemeError](err); ok && s != nil && s.Err != nil {
 			err = s.Err
 		}
 		for line := range strings.SplitSeq(err.Error(), "\n") {

@@ -37,6 +37,7 @@ type proxy struct {
 	proved    bool                 // the proxy has accepted method
 	told      *method              // the last one that was accepted, as the provider knows
 	accepted  Session              // the last one of method, nil if there is none
+	idle      []*session           // those that no request uses
 	refusals  []Credentials        // the last ones
 	floor     int                  // index of the scheme last chosen of those offered: what is weaker is a downgrade
 	held      bool                 // the proxy has accepted the scheme of the floor
@@ -78,6 +79,9 @@ func (m *method) binds() bool {
 }
 
 const (
+	// maxIdleSessions bounds the sessions kept for later requests.
+	maxIdleSessions = 256
+
 	// maxRefused bounds the refused credentials that a provider is shown.
 	maxRefused = 8
 )
@@ -129,12 +133,29 @@ func (p *proxy) acceptedSession(m *method) Session {
 	return p.accepted
 }
 
+// checkOut returns an accepted session of m that no other request uses, or nil.
+func (p *proxy) checkOut(m *method) *session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if p.method != m || n == 0 {
+		return nil
+	}
+	s := p.idle[n-1]
+	p.idle[n-1] = nil
+	p.idle = p.idle[:n-1]
+	return s
+}
+
 // checkIn keeps an accepted session of m for later requests.
 func (p *proxy) checkIn(m *method, s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.method == m {
-		p.accepted = s.Session
+	if p.method != m {
+		return
+	}
+	if p.accepted = s.Session; len(p.idle) < maxIdleSessions {
+		p.idle = append(p.idle, s)
 	}
 }
 
@@ -143,7 +164,7 @@ func (p *proxy) choose(m *method) {
 	p.mu.Lock()
 	before := p.told
 	p.contacted, p.open = true, false
-	p.method, p.proved, p.accepted = m, false, nil
+	p.method, p.proved, p.accepted, p.idle = m, false, nil, nil
 	if !m.guess {
 		p.held = p.held && p.floor == m.index
 		p.floor = m.index
@@ -190,7 +211,7 @@ func (p *proxy) doubt(m *method) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.method == m {
-		p.proved, p.accepted = false, nil
+		p.proved, p.accepted, p.idle = false, nil, nil
 	}
 }
 
@@ -199,7 +220,7 @@ func (p *proxy) abandon(m *method) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.method == m {
-		p.method, p.proved, p.accepted = nil, false, nil
+		p.method, p.proved, p.accepted, p.idle = nil, false, nil, nil
 	}
 }
 
@@ -209,7 +230,7 @@ func (p *proxy) refuse(ctx context.Context, m *method) {
 	p.lost.forget(m.print)
 	p.mu.Lock()
 	if p.method == m {
-		p.method, p.proved, p.accepted = nil, false, nil
+		p.method, p.proved, p.accepted, p.idle = nil, false, nil, nil
 	}
 	p.showRefusal(m.creds)
 	p.mu.Unlock()

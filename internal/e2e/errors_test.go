@@ -115,7 +115,7 @@ func failures() []failure {
 			is: proxyauth.ErrUnsupportedChallenge, hint: "such as an algorithm of Digest",
 		}, {
 			desc: "no challenge", config: offer(),
-			cause: proxyauth.CauseNoChallenge, status: 407, hint: "Ask whoever runs the proxy",
+			cause: proxyauth.CauseNoChallenge, status: 407, hint: "ask whoever runs the proxy",
 		}, {
 			desc: "malformed challenge", config: offer(`="lab`),
 			cause: proxyauth.CauseMalformedChallenge, status: 407, hint: "RFC 9110",
@@ -136,7 +136,7 @@ func failures() []failure {
 		}, {
 			desc: "403 to CONNECT", only: http.MethodConnect,
 			config: faulty(testproxy.OnScheme("Basic", testproxy.Refuse(403, "not you")), &testproxy.Basic{Realm: "lab"}),
-			cause:  proxyauth.CauseDenied, status: 403, offered: []string{"Basic"}, hint: "permission",
+			cause:  proxyauth.CauseDenied, status: 403, offered: []string{"Basic"}, hint: "does not allow",
 		}, {
 			desc: "403 to CONNECT, nobody asked who", only: http.MethodConnect,
 			config: testproxy.Config{Fault: testproxy.Always(testproxy.Refuse(403, "not there"))},

@@ -122,7 +122,7 @@ func TestLogLevels(t *testing.T) {
 				if tt.failed {
 					require.Equal(t, 1, strings.Count(failed, "level=WARN"))
 					require.Contains(t, failed, `msg="proxyauth: failed" proxy=http://proxy.example.com:3128 target=origin.example.com`)
-					require.Contains(t, failed, `cause="authentication scheme failed"`)
+					require.Contains(t, failed, `cause=scheme_failed`)
 					require.Contains(t, failed, `hint="No scheme that the proxy offers could be carried out`)
 				}
 			})

@@ -257,7 +257,7 @@ func TestSchemeIsTold(t *testing.T) {
 	} {
 		t.Run(tt.way.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := new(fake)
+				f := &fake{proceed: func([]proxyauth.Challenge) (proxyauth.Next, error) { return proxyauth.Refused, nil }}
 				l := newFakeLab(t, "token", f)
 				w := &witness{answer: always(password)}
 				l.rt.Credentials = w
@@ -287,7 +287,7 @@ func TestSchemeIsTold(t *testing.T) {
 				_, _, err = l.do(l.request(http.MethodGet, tt.path, nil))
 				require.NoError(t, err)
 				require.Len(t, f.exchanges, 2)
-				require.Equal(t, fakeSession{f}, f.exchanges[1].Accepted)
+				require.Equal(t, continuing{fakeSession{f}}, f.exchanges[1].Accepted)
 				require.Empty(t, f.exchanges[1].Challenges)
 			})
 		})

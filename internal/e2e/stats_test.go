@@ -242,7 +242,7 @@ func TestStatsJSON(t *testing.T) {
 		l.proxy.Close()
 		require.Error(t, tunnel(t.Context(), l.rt, originHost))
 		want := `[{"proxy":"http://proxy.example.com:3128","requests":3,"legs":3,"challenges":2,"handshakes":1,"rejections":1,` +
-			`"failures":{"credentials rejected":1,"proxy unreachable":1}}]`
+			`"failures":{"credentials_rejected":1,"proxy_unreachable":1}}]`
 		got, err := json.Marshal(l.rt.Stats())
 		require.NoError(t, err)
 		require.Equal(t, want, string(got))

@@ -128,7 +128,9 @@ func (s *session) follow(n *nonce, value string) {
 	}
 	o := n.offer
 	o.nonce = value
-	s.nonce.Store(s.shared.receive(o))
+	next := s.shared.receive(o)
+	s.nonce.Store(next)
+	s.shared.accept(next)
 }
 
 // Verify implements [proxyauth.Verifier]: it checks the proof that the proxy knows

@@ -47,7 +47,6 @@ type shared struct {
 
 	mu       sync.Mutex
 	current  *nonce              // for the next session, nil if there is none
-	trusted  offer               // the last one that was accepted
 	counters map[string]*counter // by nonce value
 	order    []string            // of counters, the oldest first
 	youngAt  time.Time           // when a young nonce was last called stale
@@ -64,17 +63,12 @@ func (s *shared) serves(scheme Scheme, c proxyauth.Credentials) bool {
 		s.credentials.Password.Reveal() == c.Password.Reveal()
 }
 
-// receive returns the nonce of an offer. If the offer is not weaker than what the
-// proxy has accepted before, other sessions may use it at once.
+// receive returns the nonce of an offer. Other sessions may use it once the proxy
+// has accepted it: with a proxy that is strict, they would spoil it for this one.
 func (s *shared) receive(o offer) *nonce {
 	n := &nonce{counter: s.counter(o.nonce), offer: o, received: time.Now()}
 	n.ha1 = s.ha1(n)
 	n.prefix = s.head(n)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t := &s.trusted; t.nonce != "" && o.algorithm >= t.algorithm && o.realm == t.realm {
-		s.current = n
-	}
 	return n
 }
 
@@ -108,12 +102,11 @@ func (s *shared) ha1(n *nonce) proxyauth.Secret {
 	return proxyauth.NewSecret(key)
 }
 
-// accept notes that the proxy has accepted n.
+// accept notes that the proxy has accepted n, or wants it next.
 func (s *shared) accept(n *nonce) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.trusted = n.offer
-	if !n.stale.Load() && (s.current == nil || n.received.After(s.current.received)) {
+	if !n.stale.Load() && (s.current == nil || !n.received.Before(s.current.received)) {
 		s.current = n
 	}
 }
