@@ -189,7 +189,7 @@ func (c *boundConn) judgeFirst(o *opening, resp *http.Response, refused bool) er
 	if len(resp.Header[challengeField]) == 0 || c.p.refused.has(c.method.print) {
 		return nil
 	}
-	c.p.challenged(info, resp)
+	c.p.challenged(ctx, info, resp)
 	if o.method == nil {
 		return o.fail(CauseSchemeFailed, nil)
 	}

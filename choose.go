@@ -155,7 +155,7 @@ func (a *attempt) choose(ctx context.Context, conn *tls.ConnectionState) error {
 func (a *attempt) try(ctx context.Context, index int, conn *tls.ConnectionState) (bool, error) {
 	scheme := a.p.schemes[index]
 	own := a.own(scheme)
-	if err := a.p.permits(scheme); err != nil {
+	if err := a.p.permits(ctx, scheme); err != nil {
 		a.giveUp(index, err)
 		return false, nil
 	}

@@ -64,7 +64,7 @@ func (d *dialogue) exchange(ctx context.Context) (*http.Response, bool, error) {
 	d.p.count.legs.Add(1)
 	ctx, cancel := d.p.withTimeout(ctx)
 	defer cancel()
-	return d.traced(func() (*http.Response, bool, error) { return d.wire.leg(ctx, d.req, d.p.maxHead()) })
+	return d.traced(ctx, func() (*http.Response, bool, error) { return d.wire.leg(ctx, d.req, d.p.maxHead()) })
 }
 
 // callersOwn reports whether the authorization of the last leg was put there by
@@ -97,7 +97,7 @@ func (d *dialogue) broken(ctx context.Context, err error) error {
 // answer407 takes a challenge.
 func (d *dialogue) answer407(ctx context.Context, keep bool) error {
 	bound := d.sent && d.binds()
-	d.p.challenged(d.legInfo(), d.last)
+	d.p.challenged(ctx, d.legInfo(), d.last)
 	err := d.challenged(ctx, d.last)
 	switch {
 	case err != nil:

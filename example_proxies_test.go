@@ -1,6 +1,7 @@
 package proxyauth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,7 +13,7 @@ import (
 
 // A proxy that the network or the environment has named is given credentials only
 // if it is on the program's own list.
-func ExampleProxyHosts() {
+func ExampleAllowHosts() {
 	proxy := digestProxy() // proxy.example.com:3128
 	defer proxy.Close()
 
@@ -21,7 +22,7 @@ func ExampleProxyHosts() {
 			Base:        proxy.Base(),
 			Schemes:     schemes.Default(),
 			Credentials: credentials.Static("ann", "s3cret"),
-			AllowProxy:  proxyauth.ProxyHosts(allowed...),
+			AllowProxy:  proxyauth.AllowHosts(allowed...),
 		}}
 		resp, err := client.Get("http://origin.example.com/")
 		if err != nil {
@@ -56,13 +57,13 @@ func ExampleTrace() {
 		Schemes:     schemes.Default(),
 		Credentials: credentials.Static("ann", "s3cret"),
 		Trace: &proxyauth.Trace{
-			LegAnswered: func(i proxyauth.TraceInfo) {
+			LegAnswered: func(_ context.Context, i proxyauth.TraceInfo) {
 				fmt.Printf("%s %s, leg %d %s: %d\n", i.Op, i.Target, i.Leg, i.Scheme, i.Status)
 			},
-			Challenged:       func(i proxyauth.TraceInfo) { fmt.Println("offered:", i.Offered) },
-			CredentialsAsked: func(i proxyauth.TraceInfo) { fmt.Println("asked for", i.Scheme, i.Err) },
-			Authenticated:    func(i proxyauth.TraceInfo) { fmt.Println("accepted by", i.Proxy) },
-			TunnelOpened:     func(i proxyauth.TraceInfo) { fmt.Println("open after legs:", i.Leg) },
+			Challenged:       func(_ context.Context, i proxyauth.TraceInfo) { fmt.Println("offered:", i.Offered) },
+			CredentialsAsked: func(_ context.Context, i proxyauth.TraceInfo) { fmt.Println("asked for", i.Scheme, i.Err) },
+			Accepted:         func(_ context.Context, i proxyauth.TraceInfo) { fmt.Println("accepted by", i.Proxy) },
+			TunnelOpened:     func(_ context.Context, i proxyauth.TraceInfo) { fmt.Println("open after legs:", i.Leg) },
 		},
 	}}
 	resp, err := client.Get("https://origin.example.com/")

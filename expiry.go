@@ -36,7 +36,7 @@ func (a *attempt) renew(ctx context.Context) error {
 		}
 		return a.renew(ctx)
 	}
-	err := a.p.permits(old.scheme)
+	err := a.p.permits(ctx, old.scheme)
 	if err == nil {
 		m, err = a.p.credentials(ctx, old.index, old.req.Realm, false)
 	}

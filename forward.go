@@ -334,7 +334,7 @@ func (f *forwarding) asked(ctx context.Context, s step, resp *http.Response) err
 	if s.pool == requestPool {
 		f.p.free.remove(hostOf(f.req))
 	}
-	f.p.challenged(f.legInfo(s), resp)
+	f.p.challenged(ctx, f.legInfo(s), resp)
 	err := f.challenged(ctx, resp)
 	if m := f.method; err == nil && s.pool == boundPool && m != nil && f.p.refused.has(m.print) {
 		err = f.another(m) // the connection has noted the refusal
@@ -348,12 +348,12 @@ func (f *forwarding) asked(ctx context.Context, s step, resp *http.Response) err
 // failed ends a request that could not be authenticated: with the proxy's 407 if
 // that is what came last.
 func (f *forwarding) failed(err error) (*http.Response, error) {
-	f.p.ended(f.inTerms(err))
+	f.p.ended(f.req.Context(), f.inTerms(err))
 	if !f.bodySent {
 		closeBody(f.req)
 	}
 	e, ok := errors.AsType[*Error](err)
-	if !ok || f.resp == nil || e.Status != http.StatusProxyAuthRequired {
+	if !ok || f.resp == nil || e.Status != http.StatusProxyAuthRequired || f.p.rules.errorOn407 {
 		f.discard()
 		return nil, err
 	}

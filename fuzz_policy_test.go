@@ -15,10 +15,10 @@ import (
 	"github.com/go-proxyauth/proxyauth"
 )
 
-// FuzzProxyHostsAllowsNobodyElse checks that a list with one entry allows the
+// FuzzAllowHostsAllowsNobodyElse checks that a list with one entry allows the
 // entry itself or, if it begins with a dot, the names below it, and nothing that
 // merely looks like it.
-func FuzzProxyHostsAllowsNobodyElse(f *testing.F) {
+func FuzzAllowHostsAllowsNobodyElse(f *testing.F) {
 	for _, entry := range []string{"proxy.example.com", "Proxy.Example.COM:3128", ".example.com", "example.com", ".", "", "::1", "[::1]", "[::1]:3128", "*"} {
 		f.Add(entry, "proxy.example.com", uint16(3128))
 		f.Add(entry, "evilexample.com", uint16(80))
@@ -38,9 +38,9 @@ func FuzzProxyHostsAllowsNobodyElse(f *testing.F) {
 			above, ok := strings.CutSuffix(name, domain)
 			want = ok && strings.HasSuffix(above, ".")
 		}
-		require.Equal(t, want, proxyauth.ProxyHosts(entry)(u))
-		require.Equal(t, want || name == "other.example.org", proxyauth.ProxyHosts("other.example.org", entry)(u))
-		require.False(t, proxyauth.ProxyHosts()(u))
+		require.Equal(t, want, proxyauth.AllowHosts(entry)(t.Context(), u))
+		require.Equal(t, want || name == "other.example.org", proxyauth.AllowHosts("other.example.org", entry)(t.Context(), u))
+		require.False(t, proxyauth.AllowHosts()(t.Context(), u))
 	})
 }
 

@@ -15,21 +15,22 @@ func (l logger) trace(next *Trace) *Trace {
 	if next == nil {
 		next = new(Trace)
 	}
-	hook := func(message string, next func(TraceInfo)) func(TraceInfo) {
-		return func(info TraceInfo) {
-			if ctx := context.Background(); l.Enabled(ctx, slog.LevelDebug) {
+	hook := func(message string, next func(context.Context, TraceInfo)) func(context.Context, TraceInfo) {
+		return func(ctx context.Context, info TraceInfo) {
+			if l.Enabled(ctx, slog.LevelDebug) {
 				l.LogAttrs(ctx, slog.LevelDebug, message, info.attrs()...)
 			}
-			call(next, info)
+			call(ctx, next, info)
 		}
 	}
 	return &Trace{
+		ProxyChosen:      hook("proxyauth: proxy chosen", next.ProxyChosen),
 		LegSent:          hook("proxyauth: leg sent", next.LegSent),
 		LegAnswered:      hook("proxyauth: leg answered", next.LegAnswered),
 		Challenged:       hook("proxyauth: challenged", next.Challenged),
 		CredentialsAsked: hook("proxyauth: credentials asked", next.CredentialsAsked),
-		Authenticated:    hook("proxyauth: authenticated", next.Authenticated),
-		Rejected:         hook("proxyauth: rejected", next.Rejected),
+		Accepted:         hook("proxyauth: credentials accepted", next.Accepted),
+		Refused:          hook("proxyauth: credentials refused", next.Refused),
 		TunnelOpened:     hook("proxyauth: tunnel opened", next.TunnelOpened),
 	}
 }
@@ -42,6 +43,7 @@ func (info TraceInfo) attrs() []slog.Attr {
 			attrs = append(attrs, a)
 		}
 	}
+	add(info.Reason != "", slog.String("reason", info.Reason))
 	add(info.Op != "", slog.String("op", info.Op))
 	add(info.Target != "", slog.String("target", printable(info.Target)))
 	add(info.Scheme != "", slog.String("scheme", info.Scheme))
@@ -57,12 +59,12 @@ func (info TraceInfo) attrs() []slog.Attr {
 }
 
 // failed logs a request that ended with err.
-func (l logger) failed(err error) {
+func (l logger) failed(ctx context.Context, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if l.Logger == nil || !ok {
 		return
 	}
-	l.LogAttrs(context.Background(), slog.LevelWarn, "proxyauth: failed",
+	l.LogAttrs(ctx, slog.LevelWarn, "proxyauth: failed",
 		slog.String("proxy", e.Proxy), slog.String("target", printable(e.Target)),
 		slog.String("cause", string(e.Cause)), slog.String("error", e.Error()), slog.String("hint", e.Hint()))
 }

@@ -10,12 +10,13 @@ import (
 	"strings"
 )
 
-// A policy holds the rules of a Transport on who is given credentials, and how.
+// A policy holds the rules of a Transport for sending credentials.
 type policy struct {
-	allowProxy     func(*url.URL) bool
+	allowProxy     func(context.Context, *url.URL) bool
 	forbidClear    bool
 	allowDowngrade bool
 	preemptive     bool
+	errorOn407     bool
 }
 
 var (
@@ -41,8 +42,8 @@ func (e *Error) rules() (rules []string) {
 }
 
 // permits returns nil if the scheme may be used at the proxy.
-func (p *proxy) permits(scheme Scheme) error {
-	if p.rules.allowProxy != nil && !p.rules.allowProxy(p.shownURL()) {
+func (p *proxy) permits(ctx context.Context, scheme Scheme) error {
+	if p.rules.allowProxy != nil && !p.rules.allowProxy(askFor(ctx, p), p.shownURL()) {
 		return errProxy
 	}
 	if p.rules.forbidClear && p.url.Scheme == "http" && properties(scheme).RevealsSecret {
@@ -122,11 +123,11 @@ func (a *attempt) preempt(ctx context.Context, conn *tls.ConnectionState) error 
 	return context.Cause(ctx)
 }
 
-// ProxyHosts returns a func for [Transport.AllowProxy] that allows the proxies
+// AllowHosts returns a func for [Transport.AllowProxy] that allows the proxies
 // with one of the hosts: a name, a name with a port, or a domain that begins with
 // a dot and stands for all names below it. Without a port, any is allowed. Case
-// makes no difference.
-func ProxyHosts(hosts ...string) func(*url.URL) bool {
+// makes no difference. Without hosts, no proxy is allowed.
+func AllowHosts(hosts ...string) func(context.Context, *url.URL) bool {
 	hosts = slices.Clone(hosts)
 	for i := range hosts {
 		hosts[i] = strings.ToLower(hosts[i])
@@ -134,7 +135,7 @@ func ProxyHosts(hosts ...string) func(*url.URL) bool {
 			hosts[i] = strings.Trim(hosts[i], "[]") // an IPv6 address without a port
 		}
 	}
-	return func(proxy *url.URL) bool {
+	return func(_ context.Context, proxy *url.URL) bool {
 		name := strings.ToLower(proxy.Hostname())
 		return slices.ContainsFunc(hosts, func(h string) bool {
 			if strings.HasPrefix(h, ".") {

@@ -198,7 +198,7 @@ func (p *proxy) prove(ctx context.Context, m *method) {
 		return
 	}
 	if p.trace != nil {
-		call(p.trace.Authenticated, TraceInfo{Proxy: p.name, Scheme: m.scheme.Name()})
+		call(askFor(ctx, p), p.trace.Accepted, TraceInfo{Proxy: p.name, Scheme: m.scheme.Name()})
 	}
 	if o, ok := p.provider.(CredentialsObserver); ok && news {
 		o.Accepted(ctx, m.req, m.creds)
@@ -239,7 +239,7 @@ func (p *proxy) refuse(ctx context.Context, m *method) {
 	}
 	p.count.rejections.Add(1)
 	if p.trace != nil {
-		call(p.trace.Rejected, TraceInfo{Proxy: p.name, Scheme: m.scheme.Name(), Err: ErrRejected})
+		call(askFor(ctx, p), p.trace.Refused, TraceInfo{Proxy: p.name, Scheme: m.scheme.Name(), Err: ErrRejected})
 	}
 	if o, ok := p.provider.(CredentialsObserver); ok {
 		o.Rejected(askFor(ctx, p), m.req, m.creds)
@@ -353,7 +353,7 @@ func (p *proxy) ask(ctx context.Context, index int, realm string, guess bool) (*
 	}
 	end()
 	if p.trace != nil {
-		call(p.trace.CredentialsAsked, TraceInfo{Proxy: p.name, Scheme: req.Scheme, Duration: time.Since(start), Err: err})
+		call(askFor(ctx, p), p.trace.CredentialsAsked, TraceInfo{Proxy: p.name, Scheme: req.Scheme, Duration: time.Since(start), Err: err})
 	}
 	ambient := errors.Is(err, ErrNoCredentials) && isAmbient(scheme)
 	if err != nil && !ambient {
@@ -377,7 +377,7 @@ func isAmbient(scheme Scheme) bool {
 }
 
 // ended notes that a request ended with err.
-func (p *proxy) ended(err error) {
+func (p *proxy) ended(ctx context.Context, err error) {
 	p.count.fail(err)
-	p.log.failed(err)
+	p.log.failed(ctx, err)
 }

@@ -1,45 +1,56 @@
 package proxyauth
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptrace"
+	"os"
+	"reflect"
+	"strings"
 	"time"
 )
 
-// A Trace is a set of hooks that are told what a [Transport] does at a proxy. Any
-// of them may be nil. They are called by the goroutines that do the work, many at
-// a time, and hold them up.
+// A Trace is a set of hooks that are called for what a [Transport] does at a proxy.
+// Any of them may be nil. They are called by the goroutines that do the work, many at
+// a time, which wait for them to return.
 //
-// CredentialsAsked, Authenticated and Rejected are about the proxy and all who use
-// it: they have no target, op or leg number.
+// The context is that of the request. Requests that a hook makes itself must use it,
+// as in [CredentialsProvider], or another client.
 //
-// No hook is given a secret, a token or user info. All that comes from the proxy
-// is text of a peer.
+// CredentialsAsked, Accepted and Refused concern the proxy and all its users: their
+// TraceInfo has no target, operation or leg number.
+//
+// No hook is given a secret, an authorization or user info. All that comes from the
+// proxy is text of a peer.
 type Trace struct {
+	// ProxyChosen is called when the proxy of a request is known, or Reason says
+	// why it takes none.
+	ProxyChosen func(context.Context, TraceInfo)
+
 	// LegSent is called when a leg is about to be written to a connection.
-	LegSent func(TraceInfo)
+	LegSent func(context.Context, TraceInfo)
 
 	// LegAnswered is called when the header of the answer has arrived, or Err
 	// says why none has.
-	LegAnswered func(TraceInfo)
+	LegAnswered func(context.Context, TraceInfo)
 
 	// Challenged is called for each 407, with the schemes offered.
-	Challenged func(TraceInfo)
+	Challenged func(context.Context, TraceInfo)
 
-	// CredentialsAsked is called when the provider has answered; Err is its
+	// CredentialsAsked is called when the provider has answered. Err is its
 	// error.
-	CredentialsAsked func(TraceInfo)
+	CredentialsAsked func(context.Context, TraceInfo)
 
-	// Authenticated is called when the proxy has accepted credentials that
-	// were not proved.
-	Authenticated func(TraceInfo)
+	// Accepted is called when the proxy has accepted credentials that it had not
+	// accepted before.
+	Accepted func(context.Context, TraceInfo)
 
-	// Rejected is called when the proxy has refused credentials.
-	Rejected func(TraceInfo)
+	// Refused is called when the proxy has refused credentials.
+	Refused func(context.Context, TraceInfo)
 
-	// TunnelOpened is called when a tunnel is open; Leg is the number of legs
+	// TunnelOpened is called when a tunnel is open. Leg is the number of legs
 	// and Duration the time it took.
-	TunnelOpened func(TraceInfo)
+	TunnelOpened func(context.Context, TraceInfo)
 }
 
 // A TraceInfo says what a hook of a [Trace] is called for. Fields that don't apply
@@ -50,21 +61,26 @@ type TraceInfo struct {
 	// a request that only asks the proxy for a challenge.
 	Op string
 
-	// Proxy is the URL of the proxy, without user info.
+	// Proxy is the URL of the proxy, without user info. It is empty if a request
+	// takes no proxy.
 	Proxy string
+
+	// Reason says why a request takes no proxy, or one that is left to Base: for
+	// example that HTTPS_PROXY is not set.
+	Reason string
 
 	// Target is the host, with a port for CONNECT, that the request is for.
 	Target string
 
-	// Scheme is the auth-scheme of the leg's Proxy-Authorization, or that the
-	// credentials are for. It is empty for a leg without.
+	// Scheme is the auth-scheme of the leg's authorization, or that the
+	// credentials are for. It is empty for a leg without authorization.
 	Scheme string
 
-	// Leg is the number of the leg, counted from 1 for each request; what
-	// opens a connection is counted on its own.
+	// Leg is the number of the leg, counted from 1 for each request. The legs of
+	// a handshake on a new connection are counted separately.
 	Leg int
 
-	// Reused says that the connection has carried an answer before.
+	// Reused means that the connection has carried an answer before.
 	Reused bool
 
 	// Status is the status code of the answer.
@@ -82,10 +98,44 @@ type TraceInfo struct {
 }
 
 // call calls a hook if there is one.
-func call(hook func(TraceInfo), info TraceInfo) {
+func call(ctx context.Context, hook func(context.Context, TraceInfo), info TraceInfo) {
 	if hook != nil {
-		hook(info)
+		hook(ctx, info)
 	}
+}
+
+// chosen traces the choice of a proxy, by its name, for a request. The name is empty
+// if there is none.
+func (s *state) chosen(req *http.Request, name string) {
+	if s.trace == nil || s.trace.ProxyChosen == nil {
+		return
+	}
+	info := TraceInfo{Target: req.URL.Host, Proxy: name}
+	switch {
+	case name == "":
+		info.Reason = s.whyNone(req)
+	case strings.HasPrefix(name, "socks5"):
+		info.Reason = "a SOCKS proxy is left to Base"
+	}
+	s.trace.ProxyChosen(req.Context(), info)
+}
+
+// whyNone returns why Base's Proxy has chosen no proxy, as far as can be told.
+func (s *state) whyNone(req *http.Request) string {
+	switch {
+	case s.base.Proxy == nil:
+		return "Base.Proxy is nil"
+	case reflect.ValueOf(s.base.Proxy).Pointer() != reflect.ValueOf(http.ProxyFromEnvironment).Pointer():
+		return "Base.Proxy returned none"
+	}
+	name := strings.ToUpper(req.URL.Scheme) + "_PROXY"
+	switch {
+	case name == "HTTP_PROXY" && os.Getenv("REQUEST_METHOD") != "":
+		return "HTTP_PROXY is not read in a CGI program (REQUEST_METHOD is set)"
+	case os.Getenv(name) == "" && os.Getenv(strings.ToLower(name)) == "":
+		return name + " is not set"
+	}
+	return "NO_PROXY names the host, or it is this machine"
 }
 
 // info returns what is known of the leg under way.
@@ -106,14 +156,14 @@ func (info *TraceInfo) answered(start time.Time, resp *http.Response, err error)
 }
 
 // challenged counts a 407, and traces it as the answer to the leg of info.
-func (p *proxy) challenged(info TraceInfo, resp *http.Response) {
+func (p *proxy) challenged(ctx context.Context, info TraceInfo, resp *http.Response) {
 	p.count.challenges.Add(1)
 	if p.trace == nil {
 		return
 	}
 	challenges, _ := ParseChallenges(resp.Header)
 	info.Status, info.Offered = resp.StatusCode, schemesOf(challenges)
-	call(p.trace.Challenged, info)
+	call(ctx, p.trace.Challenged, info)
 }
 
 // schemesOf returns the auth-schemes of challenges.
@@ -134,7 +184,7 @@ func (d *dialogue) legInfo() TraceInfo {
 }
 
 // traced makes a leg over the connection of a dialogue.
-func (d *dialogue) traced(leg func() (*http.Response, bool, error)) (*http.Response, bool, error) {
+func (d *dialogue) traced(ctx context.Context, leg func() (*http.Response, bool, error)) (*http.Response, bool, error) {
 	t := d.p.trace
 	if t == nil {
 		return leg()
@@ -142,10 +192,10 @@ func (d *dialogue) traced(leg func() (*http.Response, bool, error)) (*http.Respo
 	info := d.legInfo()
 	info.Reused = d.wire.used
 	start := time.Now()
-	call(t.LegSent, info)
+	call(ctx, t.LegSent, info)
 	resp, keep, err := leg()
 	info.answered(start, resp, err)
-	call(t.LegAnswered, info)
+	call(ctx, t.LegAnswered, info)
 	return resp, keep, err
 }
 
@@ -175,9 +225,10 @@ func (f *forwarding) traced(s step) (*http.Response, error) {
 		return f.roundTrip(s)
 	}
 	f.carried = ""
+	ctx := f.req.Context()
 	leg := &tracedLeg{info: f.legInfo(s)} // f itself is not to escape
 	s.req = s.req.WithContext(httptrace.WithClientTrace(s.req.Context(), &httptrace.ClientTrace{
-		GotConn: func(got httptrace.GotConnInfo) { leg.sent(t, got) },
+		GotConn: func(got httptrace.GotConnInfo) { leg.sent(ctx, t, got) },
 	}))
 	resp, err := f.roundTrip(s)
 	if s.pool == boundPool {
@@ -185,18 +236,18 @@ func (f *forwarding) traced(s step) (*http.Response, error) {
 	}
 	if !leg.start.IsZero() {
 		leg.info.answered(leg.start, resp, err)
-		call(t.LegAnswered, leg.info)
+		call(ctx, t.LegAnswered, leg.info)
 	}
 	return resp, err
 }
 
-func (l *tracedLeg) sent(t *Trace, got httptrace.GotConnInfo) {
+func (l *tracedLeg) sent(ctx context.Context, t *Trace, got httptrace.GotConnInfo) {
 	l.info.Reused = got.Reused
 	if c, ok := got.Conn.(*boundConn); ok {
 		l.info.Scheme, l.info.Reused = c.scheme(), got.Reused || c.used
 	}
 	l.start = time.Now()
-	call(t.LegSent, l.info)
+	call(ctx, t.LegSent, l.info)
 }
 
 // What a TraceInfo or an Error is about.

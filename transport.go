@@ -45,8 +45,8 @@ type Transport struct {
 	Base http.RoundTripper
 
 	// Schemes are the authentication schemes that may be used, the strongest
-	// first. The first one that the proxy offers as well is taken.
-	// schemes.Default returns a good list. It must not be empty.
+	// first. The first one that the proxy offers as well is used. schemes.Default
+	// returns a good list. An empty list is an error.
 	Schemes []Scheme
 
 	// Credentials supplies user name and password. Nil means the user info of
@@ -66,14 +66,16 @@ type Transport struct {
 	// proxy's certificate.
 	ProxyTLSClientConfig *tls.Config
 
-	// AllowProxy reports whether a proxy may be given credentials; it gets the
-	// proxy's URL with nothing but scheme and host, the latter with a port, when
-	// a scheme is chosen and when credentials that expire are renewed.
-	// Nil means every proxy that Base chooses. A proxy that comes from the
-	// network, by WPAD or a PAC file, or from an environment that others set,
-	// deserves a list: see [ProxyHosts]. It must not change the URL, and must be
-	// safe for concurrent use.
-	AllowProxy func(proxy *url.URL) bool
+	// AllowProxy reports whether credentials may be sent to a proxy. Nil means
+	// every proxy that Base chooses. It is called when a scheme is chosen and when
+	// credentials that expire are renewed, with the request's context, which
+	// requests that it makes itself must use, and with the proxy's URL, reduced to
+	// scheme, host and port, which it must not change. It must be safe for
+	// concurrent use.
+	//
+	// If the proxy comes from the network, by WPAD or a PAC file, or from an
+	// environment that others set, use [AllowHosts].
+	AllowProxy func(ctx context.Context, proxy *url.URL) bool
 
 	// ForbidCleartext forbids schemes that reveal the secret, as Basic does,
 	// to http:// proxies. By default they are allowed, since many proxies
@@ -94,17 +96,24 @@ type Transport struct {
 	// challenge first, as Digest does, the proxy is asked after all.
 	Preemptive bool
 
+	// ErrorOn407 makes RoundTrip return the [*Error] in place of a 407 that it
+	// can't answer to a request for an http:// URL, as it does for https:// URLs.
+	// Then no caller takes the proxy's error page for the origin's. False
+	// returns the 407: see [ResponseError].
+	ErrorOn407 bool
+
 	// LegTimeout limits each leg that the Transport adds of its own accord:
 	// connecting to the proxy, a CONNECT and its answer, and each request
 	// whose only purpose is to authenticate. Zero means one minute, negative
 	// no limit. It does not limit the caller's forwarded requests.
 	LegTimeout time.Duration
 
-	// Trace, if not nil, is told what happens at proxies.
+	// Trace has hooks for what happens at proxies. Nil means none.
 	Trace *Trace
 
-	// Logger, if not nil, is given the same at Debug, and failures with their
-	// hints at Warn. Nothing secret is logged.
+	// Logger logs the same at [slog.LevelDebug], and failures with their hints at
+	// [slog.LevelWarn], with the context of the request. Nil means no log.
+	// Nothing secret is logged.
 	Logger *slog.Logger
 
 	once    sync.Once
@@ -148,6 +157,10 @@ func (t *Transport) newState() (*state, error) {
 	if base == nil {
 		base = http.DefaultTransport
 	}
+	if _, ok := base.(*Transport); ok && t.Base == nil {
+		return nil, errors.New("proxyauth: http.DefaultTransport has been replaced by a proxyauth.Transport; " +
+			"set Transport.Base to the *http.Transport that it was before")
+	}
 	ht, ok := base.(*http.Transport)
 	if !ok || ht == nil {
 		return nil, fmt.Errorf("proxyauth: Transport.Base is a %T, not an *http.Transport; "+
@@ -155,6 +168,11 @@ func (t *Transport) newState() (*state, error) {
 	}
 	if len(t.Schemes) == 0 {
 		return nil, errors.New("proxyauth: Transport.Schemes is empty; set it to schemes.Default()")
+	}
+	for i, scheme := range t.Schemes {
+		if scheme == nil {
+			return nil, fmt.Errorf("proxyauth: Transport.Schemes[%d] is nil", i)
+		}
 	}
 	s := &state{
 		base:     ht,
@@ -167,6 +185,7 @@ func (t *Transport) newState() (*state, error) {
 			forbidClear:    t.ForbidCleartext,
 			allowDowngrade: t.InsecureAllowDowngrade,
 			preemptive:     t.Preemptive,
+			errorOn407:     t.ErrorOn407,
 		},
 		proxyTLS: proxyTLSConfig(t.ProxyTLSClientConfig, ht.Clone().TLSClientConfig), // net/http may be about to set it
 		timeout:  max(t.LegTimeout, 0),
@@ -198,8 +217,9 @@ func userInfoCredentials(_ context.Context, req *CredentialsRequest) (Credential
 //
 //   - for an https:// URL the error is an [*Error];
 //   - for an http:// URL the proxy's 407 is returned as any other response, with
-//     its body intact, and [ResponseError] returns the *Error. A body of more
-//     than 256 KiB may end there with [io.ErrUnexpectedEOF]. Where the proxy
+//     its body intact, and [ResponseError] returns the *Error, unless
+//     [Transport.ErrorOn407] is set. A body of more than 256 KiB may end there
+//     with [io.ErrUnexpectedEOF]. Where the proxy
 //     has not answered the request itself, but broke off the handshake on the
 //     connection that was to carry it, the error is the *Error.
 //
@@ -280,6 +300,14 @@ func (t *Transport) CloseIdleConnections() {
 	s.base.CloseIdleConnections()
 }
 
+// Check returns what is wrong with the configuration, nil if nothing is. It sends
+// nothing. Without it, the first request returns the same error. The Transport counts
+// as used afterwards.
+func (t *Transport) Check() error {
+	_, err := t.use()
+	return err
+}
+
 // Reset forgets everything that has been learned about proxies, the refused
 // credentials included, and closes idle connections to them; schemes that are a
 // [Resetter] are reset as well. Requests under way are not affected.
@@ -305,21 +333,34 @@ var errSOCKS = errors.New("proxyauth: SOCKS proxy")
 // proxyFor returns the proxy that req takes, in use until it is put back, or nil
 // if it takes none.
 func (s *state) proxyFor(req *http.Request) (*proxy, error) {
-	if req.URL == nil || s.base.Proxy == nil || (req.URL.Scheme != "http" && req.URL.Scheme != "https") {
+	if req.URL == nil || (req.URL.Scheme != "http" && req.URL.Scheme != "https") {
+		return nil, nil
+	}
+	if s.base.Proxy == nil {
+		s.chosen(req, "")
 		return nil, nil
 	}
 	u, err := s.base.Proxy(req)
-	if err != nil || u == nil {
+	if err != nil {
 		return nil, err
+	}
+	if u == nil {
+		s.chosen(req, "")
+		return nil, nil
 	}
 	switch u.Scheme {
 	case "http", "https":
 	case "socks5", "socks5h":
+		s.chosen(req, u.Scheme+"://"+u.Host)
 		return nil, errSOCKS
 	default:
 		return nil, fmt.Errorf("proxyauth: proxy URL with scheme %q", u.Scheme)
 	}
-	return s.proxies.take(s, u)
+	p, err := s.proxies.take(s, u)
+	if err == nil {
+		s.chosen(req, p.name)
+	}
+	return p, err
 }
 
 // roundTripWithout sends req without its Proxy-Authorization: an origin server

@@ -17,7 +17,7 @@ func (p *proxy) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error
 	p.count.requests.Add(1)
 	conn, err := p.openTunnel(ctx, addr)
 	if err != nil {
-		p.ended(err)
+		p.ended(ctx, err)
 		return nil, err
 	}
 	return conn, nil
@@ -49,7 +49,7 @@ func (p *proxy) openTunnel(ctx context.Context, addr string) (net.Conn, error) {
 	if trace := p.trace; trace != nil {
 		info := t.info(opConnect)
 		info.Status, info.Duration = t.last.StatusCode, time.Since(start)
-		call(trace.TunnelOpened, info)
+		call(ctx, trace.TunnelOpened, info)
 	}
 	conn := t.wire.raw()
 	t.wire = nil

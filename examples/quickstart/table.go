@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,7 +35,7 @@ func (t *table) trace() *proxyauth.Trace {
 	return &proxyauth.Trace{LegAnswered: t.leg}
 }
 
-func (t *table) leg(info proxyauth.TraceInfo) {
+func (t *table) leg(_ context.Context, info proxyauth.TraceInfo) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.legs++

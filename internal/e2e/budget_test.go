@@ -122,6 +122,7 @@ func TestAllocationsInTunnel(t *testing.T) {
 		l.base.ForceAttemptHTTP2 = false
 		rt := http.RoundTripper(l.base)
 		if len(auth) > 0 {
+			l.rt.Logger = nil
 			rt = l.rt
 		}
 		return testing.AllocsPerRun(500, getter(t, rt, httpsOrigin))

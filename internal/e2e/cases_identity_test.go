@@ -143,7 +143,9 @@ var bubbleStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 func TestRulesHoldForTheCallersAuthorization(t *testing.T) {
 	own := "Basic " + base64.StdEncoding.EncodeToString([]byte("bob:hunter2"))
 	for desc, set := range map[string]func(rt *proxyauth.Transport){
-		"AllowProxy":      func(rt *proxyauth.Transport) { rt.AllowProxy = func(*url.URL) bool { return false } },
+		"AllowProxy": func(rt *proxyauth.Transport) {
+			rt.AllowProxy = func(_ context.Context, _ *url.URL) bool { return false }
+		},
 		"ForbidCleartext": func(rt *proxyauth.Transport) { rt.ForbidCleartext = true },
 	} {
 		holds(t, desc, func(t testing.TB) {

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -161,7 +162,7 @@ func failures() []failure {
 			cause:  proxyauth.CauseProxyFailed,
 		}, {
 			desc: "rule of the program", config: basicProxy,
-			change: func(l *lab) { l.rt.AllowProxy = func(*url.URL) bool { return false } },
+			change: func(l *lab) { l.rt.AllowProxy = func(_ context.Context, _ *url.URL) bool { return false } },
 			cause:  proxyauth.CausePolicyForbids, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"}, hint: "rule",
 		},
 	}

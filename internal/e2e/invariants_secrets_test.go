@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -170,7 +171,7 @@ func TestTransportShowsNoSecrets(t *testing.T) {
 func tracing(b *bytes.Buffer) *proxyauth.Trace {
 	trace := new(proxyauth.Trace)
 	for _, hook := range reflect.ValueOf(trace).Elem().Fields() {
-		hook.Set(reflect.ValueOf(func(info proxyauth.TraceInfo) { fmt.Fprintf(b, "%+v\n", info) }))
+		hook.Set(reflect.ValueOf(func(_ context.Context, info proxyauth.TraceInfo) { fmt.Fprintf(b, "%+v\n", info) }))
 	}
 	return trace
 }

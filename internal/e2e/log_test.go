@@ -70,13 +70,14 @@ func TestLog(t *testing.T) {
 		})
 		require.NoError(t, tunnel(t.Context(), l.rt, originHost))
 		require.Equal(t, lines(
+			`level=DEBUG msg="proxyauth: proxy chosen" proxy=http://proxy.example.com:3128 target=origin.example.com:443`,
 			`level=DEBUG msg="proxyauth: leg sent" `+common+"leg=1 reused=false",
 			`level=DEBUG msg="proxyauth: leg answered" `+common+"leg=1 reused=false status=407 duration=1s",
 			`level=DEBUG msg="proxyauth: challenged" `+common+`leg=1 reused=false status=407 offered="Digest, Basic"`,
 			`level=DEBUG msg="proxyauth: credentials asked" proxy=http://proxy.example.com:3128 scheme=Digest`,
 			`level=DEBUG msg="proxyauth: leg sent" `+common+"scheme=Digest leg=2 reused=true",
 			`level=DEBUG msg="proxyauth: leg answered" `+common+"scheme=Digest leg=2 reused=true status=200 duration=1s",
-			`level=DEBUG msg="proxyauth: authenticated" proxy=http://proxy.example.com:3128 scheme=Digest`,
+			`level=DEBUG msg="proxyauth: credentials accepted" proxy=http://proxy.example.com:3128 scheme=Digest`,
 			`level=DEBUG msg="proxyauth: tunnel opened" `+common+"scheme=Digest leg=2 reused=false status=200 duration=2s",
 		), b.lines())
 	})
@@ -87,6 +88,7 @@ func TestLog(t *testing.T) {
 		l.get(httpOrigin + "/path?query")
 		const warm = "proxy=http://proxy.example.com:3128 op=forward target=origin.example.com scheme=Basic leg=1 reused=true"
 		require.Equal(t, lines(
+			`level=DEBUG msg="proxyauth: proxy chosen" proxy=http://proxy.example.com:3128 target=origin.example.com`,
 			`level=DEBUG msg="proxyauth: leg sent" `+warm,
 			`level=DEBUG msg="proxyauth: leg answered" `+warm+" status=200",
 		), b.lines())
@@ -246,7 +248,7 @@ func TestLogAndTrace(t *testing.T) {
 		l.rt.Trace = r.trace()
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 		require.NotEmpty(t, r.lines)
-		require.Equal(t, len(r.lines), strings.Count(b.lines(), "\n"))
+		require.Equal(t, 1+len(r.lines), strings.Count(b.lines(), "\n"), "and the proxy chosen")
 		l.rt.Trace = &proxyauth.Trace{} // too late, and no harm
 	})
 }

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"testing"
@@ -67,7 +68,7 @@ func TestAllowProxy(t *testing.T) {
 				l := newLab(t, testproxy.Config{Auth: allMechanisms()[i : i+1]})
 				l.rt.Preemptive = tt.preemptive
 				l.base.Proxy = http.ProxyURL(withUser(l.proxy.URL(), "bob", "hunter2"))
-				l.rt.AllowProxy = func(u *url.URL) bool {
+				l.rt.AllowProxy = func(_ context.Context, u *url.URL) bool {
 					require.Equal(t, "http://proxy.example.com:3128", u.String())
 					return false
 				}
@@ -85,7 +86,7 @@ func TestAllowProxyIsPerProxy(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, w way) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		open := testproxy.Start(t, testproxy.Config{Network: l.network, Addr: "open.example.com:3128"})
-		l.rt.AllowProxy = proxyauth.ProxyHosts("proxy.example.com")
+		l.rt.AllowProxy = proxyauth.AllowHosts("proxy.example.com")
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 		l.base.Proxy = http.ProxyURL(open.URL())
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
@@ -99,7 +100,7 @@ func TestAllowProxyIsPerProxy(t *testing.T) {
 	})
 }
 
-func TestProxyHosts(t *testing.T) {
+func TestAllowHosts(t *testing.T) {
 	for _, tt := range []struct {
 		host  string
 		proxy string
@@ -131,14 +132,14 @@ func TestProxyHosts(t *testing.T) {
 	} {
 		u, err := url.Parse(tt.proxy)
 		require.NoError(t, err)
-		require.Equal(t, tt.want, proxyauth.ProxyHosts("other.example.com", tt.host)(u), "%q, %s", tt.host, tt.proxy)
+		require.Equal(t, tt.want, proxyauth.AllowHosts("other.example.com", tt.host)(t.Context(), u), "%q, %s", tt.host, tt.proxy)
 	}
-	require.False(t, proxyauth.ProxyHosts()(&url.URL{Scheme: "http", Host: "proxy.example.com:3128"}))
+	require.False(t, proxyauth.AllowHosts()(t.Context(), &url.URL{Scheme: "http", Host: "proxy.example.com:3128"}))
 
 	hosts := []string{"proxy.example.com"}
-	allow := proxyauth.ProxyHosts(hosts...)
+	allow := proxyauth.AllowHosts(hosts...)
 	hosts[0] = "evil.example.com"
-	require.False(t, allow(&url.URL{Scheme: "http", Host: "evil.example.com:3128"}), "the list is shared with the caller")
+	require.False(t, allow(t.Context(), &url.URL{Scheme: "http", Host: "evil.example.com:3128"}), "the list is shared with the caller")
 }
 
 // TestForbidCleartext lets what reveals the secret through TLS alone.
@@ -234,7 +235,7 @@ func TestRuleIsAskedAtRenewal(t *testing.T) {
 	eachWay(t, "", func(t *testing.T, w way) {
 		l, p := newLeasedLab(t, &testproxy.Basic{Realm: "lab"})
 		allowed := true
-		l.rt.AllowProxy = func(*url.URL) bool { return allowed }
+		l.rt.AllowProxy = func(_ context.Context, _ *url.URL) bool { return allowed }
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 		allowed = false
 		time.Sleep(2 * lease)

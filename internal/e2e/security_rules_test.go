@@ -67,7 +67,7 @@ func lengthsAreNotBelieved(t *testing.T) {
 // onlyToAllowedProxies asks a list before anything else.
 func onlyToAllowedProxies(t *testing.T) {
 	everyWay(func(t *testing.T, l *lab, w way) {
-		l.rt.AllowProxy = proxyauth.ProxyHosts("other.example.com", ".proxy.example.com", "proxy.example.com:8080")
+		l.rt.AllowProxy = proxyauth.AllowHosts("other.example.com", ".proxy.example.com", "proxy.example.com:8080")
 		requireCause(t, proxyauth.CausePolicyForbids, w.reach(t.Context(), l.rt, originHost))
 		require.Zero(t, l.asked.Load())
 		for _, leg := range l.proxy.Legs() {

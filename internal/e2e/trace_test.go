@@ -25,11 +25,14 @@ type recorder struct {
 	infos []proxyauth.TraceInfo
 }
 
-// trace returns a Trace with all hooks.
+// trace returns a Trace with all hooks but ProxyChosen, which has a test of its own.
 func (r *recorder) trace() *proxyauth.Trace {
 	trace := new(proxyauth.Trace)
 	for field, hook := range reflect.ValueOf(trace).Elem().Fields() {
-		hook.Set(reflect.ValueOf(func(info proxyauth.TraceInfo) {
+		if field.Name == "ProxyChosen" {
+			continue
+		}
+		hook.Set(reflect.ValueOf(func(_ context.Context, info proxyauth.TraceInfo) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.lines = append(r.lines, field.Name+lineOf(info))
@@ -101,7 +104,7 @@ var traced = []struct {
 			"CredentialsAsked Basic",
 			"LegSent forward o leg 2 Basic reused",
 			"LegAnswered forward o leg 2 Basic reused -> 200",
-			"Authenticated Basic",
+			"Accepted Basic",
 		},
 		[]string{"LegSent forward o leg 1 Basic reused", "LegAnswered forward o leg 1 Basic reused -> 200"},
 		[]string{"LegSent forward o leg 1 Basic", "LegAnswered forward o leg 1 Basic -> 200"},
@@ -114,7 +117,7 @@ var traced = []struct {
 			"CredentialsAsked Digest",
 			"LegSent forward o leg 2 Digest reused",
 			"LegAnswered forward o leg 2 Digest reused -> 200",
-			"Authenticated Digest",
+			"Accepted Digest",
 		},
 		[]string{"LegSent forward o leg 1 Digest reused", "LegAnswered forward o leg 1 Digest reused -> 200"},
 		[]string{"LegSent forward o leg 1 Digest", "LegAnswered forward o leg 1 Digest -> 200"},
@@ -129,7 +132,7 @@ var traced = []struct {
 			"LegAnswered open o leg 1 NTLM -> 407",
 			"Challenged open o leg 1 NTLM offers [NTLM] -> 407",
 			"LegSent forward o leg 2 NTLM reused",
-			"Authenticated NTLM",
+			"Accepted NTLM",
 			"LegAnswered forward o leg 2 NTLM reused -> 200",
 		},
 		[]string{"LegSent forward o leg 1 reused", "LegAnswered forward o leg 1 reused -> 200"},
@@ -149,7 +152,7 @@ var traced = []struct {
 			"CredentialsAsked Basic",
 			"LegSent CONNECT t leg 2 Basic reused",
 			"LegAnswered CONNECT t leg 2 Basic reused -> 200",
-			"Authenticated Basic",
+			"Accepted Basic",
 			"TunnelOpened CONNECT t leg 2 Basic -> 200",
 		},
 		nil,
@@ -163,7 +166,7 @@ var traced = []struct {
 			"CredentialsAsked Digest",
 			"LegSent CONNECT t leg 2 Digest reused",
 			"LegAnswered CONNECT t leg 2 Digest reused -> 200",
-			"Authenticated Digest",
+			"Accepted Digest",
 			"TunnelOpened CONNECT t leg 2 Digest -> 200",
 		},
 		nil,
@@ -180,7 +183,7 @@ var traced = []struct {
 			"Challenged CONNECT t leg 2 NTLM offers [NTLM] -> 407",
 			"LegSent CONNECT t leg 3 NTLM reused",
 			"LegAnswered CONNECT t leg 3 NTLM reused -> 200",
-			"Authenticated NTLM",
+			"Accepted NTLM",
 			"TunnelOpened CONNECT t leg 3 NTLM -> 200",
 		},
 		nil,
@@ -236,7 +239,7 @@ func TestTraceRefusal(t *testing.T) {
 				"LegSent forward o leg 2 Basic reused",
 				"LegAnswered forward o leg 2 Basic reused -> 407",
 				"Challenged forward o leg 2 Basic offers [Basic] -> 407",
-				"Rejected Basic " + rejected,
+				"Refused Basic " + rejected,
 			},
 			[]string{"CredentialsAsked Basic"},
 		}, {
@@ -245,7 +248,7 @@ func TestTraceRefusal(t *testing.T) {
 				"LegSent CONNECT t leg 2 Digest reused",
 				"LegAnswered CONNECT t leg 2 Digest reused -> 407",
 				"Challenged CONNECT t leg 2 Digest offers [Digest] -> 407",
-				"Rejected Digest " + rejected,
+				"Refused Digest " + rejected,
 			},
 			[]string{"CredentialsAsked Digest"},
 		}, {
@@ -255,7 +258,7 @@ func TestTraceRefusal(t *testing.T) {
 				"LegAnswered open o leg 1 NTLM -> 407",
 				"Challenged open o leg 1 NTLM offers [NTLM] -> 407",
 				"LegSent forward o leg 2 NTLM reused",
-				"Rejected NTLM " + rejected, // the connection sees it first
+				"Refused NTLM " + rejected, // the connection sees it first
 				"LegAnswered forward o leg 2 NTLM reused -> 407",
 				"Challenged forward o leg 2 NTLM offers [NTLM] -> 407",
 			},
@@ -269,7 +272,7 @@ func TestTraceRefusal(t *testing.T) {
 				"LegSent CONNECT t leg 3 NTLM reused",
 				"LegAnswered CONNECT t leg 3 NTLM reused -> 407",
 				"Challenged CONNECT t leg 3 NTLM offers [NTLM] -> 407",
-				"Rejected NTLM " + rejected,
+				"Refused NTLM " + rejected,
 			},
 			[]string{"CredentialsAsked NTLM"},
 		},

@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -121,7 +122,7 @@ func TestNoTicketFallsBackToBasic(t *testing.T) {
 			},
 			provider: fixed(ann),
 			change: func(rt *proxyauth.Transport) {
-				rt.Trace = &proxyauth.Trace{Authenticated: func(info proxyauth.TraceInfo) { accepted.Store(info.Scheme) }}
+				rt.Trace = &proxyauth.Trace{Accepted: func(_ context.Context, info proxyauth.TraceInfo) { accepted.Store(info.Scheme) }}
 			},
 		}
 		client := u.client(t)
