@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -303,7 +302,7 @@ func isWriteError(err error) bool {
 	if !ok || op.Op == "read" {
 		return false
 	}
-	_, ok = errors.AsType[syscall.Errno](err)
+	_, ok = errors.AsType[errno](err)
 	return ok || errors.Is(err, net.ErrClosed)
 }
 

@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -252,5 +253,5 @@ func (a *attempt) verdict() Cause {
 	case errors.Is(a.tried[len(a.tried)-1], errHandshakeBroken):
 		return CauseHandshakeBroken
 	}
-	return CauseSchemeFailed
+	return cmp.Or(schemeCause(a.tried), CauseSchemeFailed)
 }

@@ -23,6 +23,13 @@
 // environment, by default. 401 and Authorization belong to origin servers and are
 // not touched.
 //
+// # Errors
+//
+// A request that does not get through a proxy ends with an [*Error]. Its Cause is one
+// of a list, and its Hint says what fixes it. A 407 to a request for an http:// URL
+// is a response, as in net/http: [ResponseError] returns the *Error that belongs to
+// it, and [Transport.ErrorOn407] returns it in place of the response.
+//
 // # Schemes
 //
 // The schemes are in packages below schemes; a program that lists them by hand
@@ -30,9 +37,6 @@
 // one is tried if one can't be carried out, never because a password was refused:
 // one refusal is remembered, and the password not sent to this proxy again, since
 // directories lock accounts after a few.
-//
-// Another scheme is added by implementing [Scheme] and [Session]; the example of
-// Scheme does.
 //
 // # Connections
 //
@@ -70,4 +74,11 @@
 // [Transport.ForbidCleartext], and a list of schemes without the weak ones;
 // [Transport.AllowProxy] is for programs whose proxy is named by others.
 // SECURITY.md says more.
+//
+// # Other schemes
+//
+// A program adds a scheme by implementing [Scheme] and [Session]; the example of
+// Scheme does it in a few lines. [Describer], [Continuer], [Verifier] and [Resetter]
+// are for schemes that need more: several legs, connections of their own, or a
+// memory. Everything that these interfaces mention is for authors of schemes.
 package proxyauth

@@ -155,6 +155,17 @@ func (e *Error) Hint() string {
 	return hint
 }
 
+// schemeCause returns the cause that the first of the errors names, "" if none does.
+func schemeCause(tried []*SchemeError) Cause {
+	for _, t := range tried {
+		var c interface{ Cause() Cause }
+		if errors.As(t, &c) {
+			return c.Cause()
+		}
+	}
+	return ""
+}
+
 // schemeHint returns the hint of the first error with one that determines the cause.
 func (e *Error) schemeHint() (hint string, ok bool) {
 	for _, err := range e.Unwrap() {

@@ -251,9 +251,9 @@ type Verifier interface {
 	Session
 
 	// Verify examines resp, the answer to the last authorization. For CONNECT,
-	// it may look only at status and header. An error means that the peer has
-	// not proved to be the proxy; resp is then not used. Verify may replace
-	// resp.Body with a reader that fails.
+	// it may look only at status and header. An error, which should wrap
+	// [ErrNotVerified], means that the peer has not proved to be the proxy; resp
+	// is then not used. Verify may replace resp.Body with a reader that fails.
 	Verify(resp *http.Response) error
 }
 
@@ -281,6 +281,10 @@ var (
 	// error that wraps it may have a method Retry() time.Time, which returns
 	// when they may be sent again.
 	ErrHeldBack = errors.New("proxyauth: credentials held back")
+
+	// ErrNotVerified means that the peer has not proved to be the proxy, or that
+	// its proof is wrong.
+	ErrNotVerified = errors.New("proxyauth: proxy not verified")
 
 	// ErrBodyNotReplayable means that a session needs to read the request's
 	// body, which can be read only once.

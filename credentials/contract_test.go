@@ -37,7 +37,7 @@ func sources(t *testing.T) map[string]source {
 	store := git(t, "credential-store", "--file", filepath.Join(t.TempDir(), "credentials"))
 	store.Accepted(t.Context(), request(t, proxyText), pair("ann", "old"))
 	vault := &vault{password: "old"}
-	managed := &keyring.Provider{Service: "managed", Username: "ann", Manage: true}
+	managed := &keyring.Provider{Service: "managed", Username: "ann", SaveAndDelete: true}
 
 	all := map[string]source{
 		"static":   {provider: credentials.Static("ann", "old")},

@@ -17,11 +17,11 @@ type saved struct {
 	fromStore memo.Table[bool]
 }
 
-// Saved returns a provider that keeps in store what source says: a credential
-// helper with a prompt behind it, for example. It asks the store first and, if
-// that has none, or only what was refused, the source. The store is told what
-// the proxy accepted, to keep it, and what it refused, to give it up, whichever
-// of the two it came from; the source is told of its own answers.
+// Saved returns a provider that saves the answers of source in store: those of a
+// prompt in a [Command] or a keyring.Provider with SaveAndDelete, for example. It asks
+// the store first and, if that has no credentials, or only refused ones, the source.
+// The store's Accepted and Rejected methods are called for the answers of both, the
+// source's for its own.
 //
 // If one of the two fails, as opposed to having none, its error is returned with
 // its name.

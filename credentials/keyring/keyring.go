@@ -41,13 +41,14 @@ type Provider struct {
 	// the stores can't be searched for it.
 	Username string
 
-	// Manage lets the provider store what the proxy has accepted, if it is not
-	// stored yet, and delete what the proxy has refused. It is for use as the
-	// store of [github.com/go-proxyauth/proxyauth/credentials.Saved].
-	Manage bool
+	// SaveAndDelete calls Save for credentials that the proxy has accepted, if
+	// they are not stored yet, and Delete for those that it has refused. Set it
+	// for the store of [github.com/go-proxyauth/proxyauth/credentials.Saved].
+	// False means that the provider only reads.
+	SaveAndDelete bool
 
-	// Logger is told at [slog.LevelWarn] if storing or deleting fails. Nil
-	// means nobody is.
+	// Logger logs failures of Save and Delete with SaveAndDelete, at
+	// [slog.LevelWarn]. Nil means no log.
 	Logger *slog.Logger
 
 	once sync.Once
@@ -94,7 +95,7 @@ func (p *Provider) Delete(ctx context.Context, proxy *url.URL, user string) erro
 
 // Accepted implements [proxyauth.CredentialsObserver].
 func (p *Provider) Accepted(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
-	if !p.Manage {
+	if !p.SaveAndDelete {
 		return
 	}
 	stored, err := p.get(ctx, p.service(req.Proxy), c.Username)
@@ -106,7 +107,7 @@ func (p *Provider) Accepted(ctx context.Context, req *proxyauth.CredentialsReque
 
 // Rejected implements [proxyauth.CredentialsObserver].
 func (p *Provider) Rejected(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
-	if !p.Manage {
+	if !p.SaveAndDelete {
 		return
 	}
 	// What somebody has stored since was not refused.

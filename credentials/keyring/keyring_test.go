@@ -93,7 +93,7 @@ func TestOnlyReadsUnlessItManages(t *testing.T) {
 
 func TestManages(t *testing.T) {
 	needKeyring(t)
-	p := &keyring.Provider{Manage: true}
+	p := &keyring.Provider{SaveAndDelete: true}
 	asked := 0
 	person := proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 		asked++
@@ -152,7 +152,7 @@ func TestConcurrentUse(t *testing.T) {
 
 func TestRefusesControlCharacters(t *testing.T) {
 	var log bytes.Buffer
-	p := &keyring.Provider{Manage: true, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	p := &keyring.Provider{SaveAndDelete: true, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	_, err := p.Credentials(t.Context(), request("ann\nadd"))
 	require.ErrorContains(t, err, "proxyauth: keyring: a control character")
 	require.NotErrorIs(t, err, proxyauth.ErrNoCredentials)

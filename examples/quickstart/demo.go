@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"os"
 
 	"github.com/go-proxyauth/proxyauth"
@@ -88,11 +89,11 @@ func startRealm() (*kdc.KDC, error) {
 func realmSchemes(realm *kdc.KDC) []proxyauth.Scheme {
 	all := schemes.Default()
 	all[0] = &negotiate.Scheme{
-		Sources:          []negotiate.Source{negotiate.Password},
-		ConfigFile:       os.DevNull,
-		Realm:            realm.Realm(),
-		KDCs:             []string{realm.Addr()},
-		ServicePrincipal: proxyPrincipal,
+		Sources:    []negotiate.Source{negotiate.Password},
+		ConfigFile: os.DevNull,
+		Realm:      realm.Realm(),
+		KDCs:       []string{realm.Addr()},
+		SPN:        func(*url.URL) string { return proxyPrincipal },
 	}
 	return all
 }

@@ -177,7 +177,7 @@ func TestProxyNotVerified(t *testing.T) {
 					var e *proxyauth.Error
 					require.ErrorAs(t, err, &e)
 					require.Equal(t, proxyauth.CauseProxyNotVerified, e.Cause)
-					require.ErrorIs(t, err, digest.ErrNotVerified)
+					require.ErrorIs(t, err, proxyauth.ErrNotVerified)
 				}
 				require.Empty(t, l.secure.Requests())
 				l.requireQuiet()
@@ -190,7 +190,7 @@ func TestProxyNotVerified(t *testing.T) {
 			resp, err := l.rt.RoundTrip(l.request(http.MethodGet, httpOrigin, nil))
 			require.NoError(t, err)
 			_, err = io.ReadAll(resp.Body)
-			require.ErrorIs(t, err, digest.ErrNotVerified)
+			require.ErrorIs(t, err, proxyauth.ErrNotVerified)
 			require.NoError(t, resp.Body.Close())
 		})
 	})

@@ -25,7 +25,6 @@ import (
 	"github.com/go-proxyauth/proxyauth/internal/secretscan"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/schemes/basic"
-	"github.com/go-proxyauth/proxyauth/schemes/digest"
 )
 
 // A failure is a way not to get through a proxy, and what the Error says of it.
@@ -133,7 +132,7 @@ func failures() []failure {
 		}, {
 			desc: "proxy does not know the password", lost: true,
 			config: testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Digest{Realm: "lab", RspAuth: testproxy.RspAuthWrong}}},
-			cause:  proxyauth.CauseProxyNotVerified, status: 200, offered: []string{"Digest"}, is: digest.ErrNotVerified, hint: "not be your proxy",
+			cause:  proxyauth.CauseProxyNotVerified, status: 200, offered: []string{"Digest"}, is: proxyauth.ErrNotVerified, hint: "not be your proxy",
 		}, {
 			desc: "403 to CONNECT", only: http.MethodConnect,
 			config: faulty(testproxy.OnScheme("Basic", testproxy.Refuse(403, "not you")), &testproxy.Basic{Realm: "lab"}),

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -168,6 +169,16 @@ func bubble(t *testing.T, desc string, f func(t *testing.T)) {
 
 func credentialsOf(user, password string) proxyauth.Credentials {
 	return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}
+}
+
+// requireKerberosCause requires err to be an *Error for want of a ticket or another
+// failure of Kerberos.
+func requireKerberosCause(t *testing.T, err error) *proxyauth.Error {
+	t.Helper()
+	e, ok := errors.AsType[*proxyauth.Error](err)
+	require.True(t, ok, "%v", err)
+	require.Contains(t, []proxyauth.Cause{proxyauth.CauseTicketMissing, proxyauth.CauseKerberosFailed}, e.Cause)
+	return e
 }
 
 // explained returns why a 407 could not be answered, or nil.

@@ -62,10 +62,10 @@ func TestNegotiatePasswordRefusedByTheKDC(t *testing.T) {
 		failures int // of pre-authentication
 		want     error
 	}{
-		{"wrong", func(r *realm) { r.SetPassword(user, "other") }, 1, negotiate.ErrPasswordWrong},
-		{"expired", func(r *realm) { r.Expire(user, true) }, 0, negotiate.ErrPasswordExpired},
-		{"locked", func(r *realm) { r.Lock(user, true) }, 0, negotiate.ErrAccountRevoked},
-		{"of unknown correctness", func(r *realm) { r.instead(r.noVerdict) }, 0, negotiate.ErrMalformedReply},
+		{"wrong", func(r *realm) { r.SetPassword(user, "other") }, 1, negotiate.PasswordWrong},
+		{"expired", func(r *realm) { r.Expire(user, true) }, 0, negotiate.PasswordExpired},
+		{"locked", func(r *realm) { r.Lock(user, true) }, 0, negotiate.AccountRevoked},
+		{"of unknown correctness", func(r *realm) { r.instead(r.noVerdict) }, 0, negotiate.MalformedReply},
 	} {
 		for _, path := range []struct {
 			desc string
@@ -87,7 +87,7 @@ func TestNegotiatePasswordRefusedByTheKDC(t *testing.T) {
 						return mixed(path.ways, i).reach(t.Context(), l.rt, originHost)
 					}) {
 						cause := proxyauth.CauseSchemeFailed
-						if tt.want == negotiate.ErrPasswordWrong {
+						if tt.want == negotiate.PasswordWrong {
 							cause = proxyauth.CauseCredentialsRejected
 						}
 						e := requireCause(t, cause, err)
@@ -97,7 +97,7 @@ func TestNegotiatePasswordRefusedByTheKDC(t *testing.T) {
 				}
 				require.Equal(t, tt.failures, r.Total().PreauthFailed)
 				require.LessOrEqual(t, r.Total().ASRequests, 2)
-				if tt.want == negotiate.ErrPasswordWrong {
+				if tt.want == negotiate.PasswordWrong {
 					require.Equal(t, []string{password}, w.rejected)
 				} else {
 					require.Empty(t, w.rejected, "the password may be good")
@@ -138,20 +138,20 @@ func TestNegotiateSilentKDC(t *testing.T) {
 			l.scheme.DisableNTLM, l.scheme.DialKDC = true, silentKDC
 			start := time.Now()
 			for _, err := range together(100, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
-				require.ErrorIs(t, requireCause(t, proxyauth.CauseSchemeFailed, err), negotiate.ErrKDCUnreachable)
+				require.ErrorIs(t, requireKerberosCause(t, err), negotiate.KDCUnreachable)
 			}
 			require.LessOrEqual(t, time.Since(start), 2*kdcTimeout)
 
 			for range 2 {
 				err := w.reach(t.Context(), l.rt, originHost)
-				require.ErrorIs(t, requireCause(t, proxyauth.CauseSchemeFailed, err), negotiate.ErrKDCUnreachable)
+				require.ErrorIs(t, requireKerberosCause(t, err), negotiate.KDCUnreachable)
 			}
 			require.LessOrEqual(t, time.Since(start), 2*kdcTimeout, "nobody waits again at once")
 
 			time.Sleep(time.Minute)
 			start = time.Now()
 			err := w.reach(t.Context(), l.rt, originHost)
-			require.ErrorIs(t, requireCause(t, proxyauth.CauseSchemeFailed, err), negotiate.ErrKDCUnreachable)
+			require.ErrorIs(t, requireKerberosCause(t, err), negotiate.KDCUnreachable)
 			require.Equal(t, kdcTimeout, time.Since(start), "who comes later tries again")
 		})
 	}

@@ -35,19 +35,19 @@ func TestNegotiateVerifiesTheProxy(t *testing.T) {
 		{desc: "good", mutual: true},
 		{desc: "good, without SPNEGO", reply: spnegoserver.ReplyBare, mutual: true},
 		{desc: "good, in Proxy-Authentication-Info", final: spnegoserver.FinalInfo, mutual: true},
-		{desc: "wrong key", reply: spnegoserver.ReplyWrongKey, want: negotiate.ErrNotVerified},
-		{desc: "wrong key, in Proxy-Authentication-Info", reply: spnegoserver.ReplyWrongKey, final: spnegoserver.FinalInfo, want: negotiate.ErrNotVerified},
-		{desc: "wrong time", reply: spnegoserver.ReplyWrongTime, want: negotiate.ErrNotVerified},
-		{desc: "wrong microseconds", reply: spnegoserver.ReplyWrongMicros, want: negotiate.ErrNotVerified},
-		{desc: "cut", reply: spnegoserver.ReplyCut, want: negotiate.ErrNotVerified},
-		{desc: "garbage", reply: spnegoserver.ReplyGarbage, want: negotiate.ErrNotVerified},
-		{desc: "an error", reply: spnegoserver.ReplyError, want: negotiate.ErrNotVerified},
+		{desc: "wrong key", reply: spnegoserver.ReplyWrongKey, want: proxyauth.ErrNotVerified},
+		{desc: "wrong key, in Proxy-Authentication-Info", reply: spnegoserver.ReplyWrongKey, final: spnegoserver.FinalInfo, want: proxyauth.ErrNotVerified},
+		{desc: "wrong time", reply: spnegoserver.ReplyWrongTime, want: proxyauth.ErrNotVerified},
+		{desc: "wrong microseconds", reply: spnegoserver.ReplyWrongMicros, want: proxyauth.ErrNotVerified},
+		{desc: "cut", reply: spnegoserver.ReplyCut, want: proxyauth.ErrNotVerified},
+		{desc: "garbage", reply: spnegoserver.ReplyGarbage, want: proxyauth.ErrNotVerified},
+		{desc: "an error", reply: spnegoserver.ReplyError, want: proxyauth.ErrNotVerified},
 		{desc: "SPNEGO alone", reply: spnegoserver.ReplyMissing},
-		{desc: "SPNEGO alone, required", reply: spnegoserver.ReplyMissing, mutual: true, want: negotiate.ErrNoMutual},
+		{desc: "SPNEGO alone, required", reply: spnegoserver.ReplyMissing, mutual: true, want: negotiate.NoMutual},
 		{desc: "none", reply: spnegoserver.ReplyNone},
-		{desc: "none, required", reply: spnegoserver.ReplyNone, mutual: true, want: negotiate.ErrNoMutual},
+		{desc: "none, required", reply: spnegoserver.ReplyNone, mutual: true, want: negotiate.NoMutual},
 		{desc: "kept by squid", final: spnegoserver.FinalNever},
-		{desc: "kept by squid, required", final: spnegoserver.FinalNever, mutual: true, want: negotiate.ErrNoMutual},
+		{desc: "kept by squid, required", final: spnegoserver.FinalNever, mutual: true, want: negotiate.NoMutual},
 	} {
 		for _, w := range ways {
 			r := newRealm(t)
@@ -99,24 +99,24 @@ func TestNegotiateLocalFailures(t *testing.T) {
 		want   error
 		remedy string
 	}{
-		{"no ticket cache", func(l *negotiateLab) { l.scheme.Sources = []negotiate.Source{negotiate.TicketCache} }, negotiate.ErrNoTicket, "kinit"},
-		{"ticket expired", cache(kdc.CCache{Client: user, Age: 2 * time.Hour, Life: time.Hour}), negotiate.ErrTicketExpired, "kinit"},
-		{"ticket of somebody else", cache(kdc.CCache{Client: "bob"}), negotiate.ErrNoTicket, "kinit"},
+		{"no ticket cache", func(l *negotiateLab) { l.scheme.Sources = []negotiate.Source{negotiate.TicketCache} }, negotiate.NoTicket, "kinit"},
+		{"ticket expired", cache(kdc.CCache{Client: user, Age: 2 * time.Hour, Life: time.Hour}), negotiate.TicketExpired, "kinit"},
+		{"ticket of somebody else", cache(kdc.CCache{Client: "bob"}), negotiate.NoTicket, "kinit"},
 		{"cache of another type", func(l *negotiateLab) {
 			l.scheme.Sources, l.scheme.TicketCache = []negotiate.Source{negotiate.TicketCache}, "KEYRING:persistent:1000"
-		}, negotiate.ErrCacheType, "KRB5CCNAME=FILE:"},
-		{"KDC down", func(l *negotiateLab) { l.scheme.DialKDC = refuseKDC }, negotiate.ErrKDCUnreachable, "port 88"},
-		{"KDC silent", func(l *negotiateLab) { l.scheme.DialKDC = silentKDC }, negotiate.ErrKDCUnreachable, "port 88"},
-		{"KDC speaks something else", func(l *negotiateLab) { l.realm.instead(func([]byte) []byte { return []byte("HTTP/1.1 400\r\n") }) }, negotiate.ErrMalformedReply, ""},
-		{"clock wrong", func(l *negotiateLab) { l.realm.SetClockOffset(time.Hour) }, negotiate.ErrClockSkew, "NTP"},
-		{"proxy unknown to the KDC", func(l *negotiateLab) { l.realm.Remove(proxySPN) }, negotiate.ErrServiceUnknown, "setspn -S " + proxySPN},
-		{"user unknown to the KDC", func(l *negotiateLab) { l.realm.Remove(user) }, negotiate.ErrClientUnknown, "realm"},
-		{"no encryption type in common", func(l *negotiateLab) { l.realm.Refuse(proxySPN, 14) }, negotiate.ErrEncType, "permitted_enctypes"},
-		{"no realm", func(l *negotiateLab) { l.scheme.Realm = "" }, negotiate.ErrNoRealm, "default_realm"},
+		}, negotiate.CacheType, "KRB5CCNAME=FILE:"},
+		{"KDC down", func(l *negotiateLab) { l.scheme.DialKDC = refuseKDC }, negotiate.KDCUnreachable, "port 88"},
+		{"KDC silent", func(l *negotiateLab) { l.scheme.DialKDC = silentKDC }, negotiate.KDCUnreachable, "port 88"},
+		{"KDC speaks something else", func(l *negotiateLab) { l.realm.instead(func([]byte) []byte { return []byte("HTTP/1.1 400\r\n") }) }, negotiate.MalformedReply, ""},
+		{"clock wrong", func(l *negotiateLab) { l.realm.SetClockOffset(time.Hour) }, negotiate.ClockSkew, "NTP"},
+		{"proxy unknown to the KDC", func(l *negotiateLab) { l.realm.Remove(proxySPN) }, negotiate.ServiceUnknown, "setspn -S " + proxySPN},
+		{"user unknown to the KDC", func(l *negotiateLab) { l.realm.Remove(user) }, negotiate.ClientUnknown, "realm"},
+		{"no encryption type in common", func(l *negotiateLab) { l.realm.Refuse(proxySPN, 14) }, negotiate.EncType, "permitted_enctypes"},
+		{"no realm", func(l *negotiateLab) { l.scheme.Realm = "" }, negotiate.NoRealm, "default_realm"},
 		{"proxy has no name", func(l *negotiateLab) {
 			u := &url.URL{Scheme: "http", Host: "192.0.2.1:3128"}
 			l.base.Proxy, l.base.DialContext = http.ProxyURL(u), l.redial
-		}, negotiate.ErrIPAddress, "host name"},
+		}, negotiate.IPAddress, "host name"},
 	} {
 		for _, w := range ways {
 			r := newRealm(t, bob)
@@ -124,7 +124,7 @@ func TestNegotiateLocalFailures(t *testing.T) {
 				l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, testproxy.Config{})
 				l.scheme.DisableNTLM = true
 				tt.upset(l)
-				e := requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
+				e := requireKerberosCause(t, w.reach(t.Context(), l.rt, originHost))
 				require.ErrorIs(t, e, tt.want)
 				require.NotErrorIs(t, e, proxyauth.ErrRejected)
 				require.Len(t, e.Tried, 1)
@@ -178,13 +178,13 @@ func TestNegotiateFailuresAreListed(t *testing.T) {
 			l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, basicToo(testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.NTLM{}}}))
 			l.scheme.Sources = nil
 			l.rt.Credentials = nil
-			e := requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
+			e := requireKerberosCause(t, w.reach(t.Context(), l.rt, originHost))
 			var tried []string
 			for _, s := range e.Tried {
 				tried = append(tried, s.Scheme)
 			}
 			require.Equal(t, []string{"Negotiate", "NTLM", "Basic"}, tried)
-			require.ErrorIs(t, e.Tried[0], negotiate.ErrNoTicket)
+			require.ErrorIs(t, e.Tried[0], negotiate.NoTicket)
 			require.ErrorIs(t, e.Tried[1], proxyauth.ErrNoCredentials)
 			require.ErrorIs(t, e.Tried[2], proxyauth.ErrNoCredentials)
 		})

@@ -60,8 +60,8 @@ func TestNegotiateRefusedTicketIsForgotten(t *testing.T) {
 				server := &spnegoserver.Server{Faults: spnegoserver.First(1, tt.faults)}
 				l := newNegotiateLab(t, r, spnegoserver.Mechanism{Server: server, Final: tt.final}, testproxy.Config{})
 				l.ambient(kdc.CCache{Client: user})
-				e := requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
-				require.ErrorIs(t, e, negotiate.ErrTicketRefused)
+				e := requireKerberosCause(t, w.reach(t.Context(), l.rt, originHost))
+				require.ErrorIs(t, e, negotiate.TicketRefused)
 				require.NotErrorIs(t, e, proxyauth.ErrRejected)
 				require.Zero(t, l.rt.Stats()[0].Rejections)
 				for range 2 {
@@ -97,7 +97,7 @@ func TestNegotiateRefusedTicketFallsBack(t *testing.T) {
 		l := broken(t)
 		u := newUpload(longBody)
 		_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
-		require.ErrorIs(t, requireCause(t, proxyauth.CauseBodyNotReplayable, err), negotiate.ErrTicketRefused)
+		require.ErrorIs(t, requireCause(t, proxyauth.CauseBodyNotReplayable, err), negotiate.TicketRefused)
 		u.requireClosed(t)
 		for range 2 {
 			u = newUpload(longBody)
@@ -150,8 +150,8 @@ func TestNegotiateKdestroy(t *testing.T) {
 			}
 			l.hangUp()
 			for range 2 {
-				e := requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
-				require.ErrorIs(t, e, negotiate.ErrNoTicket)
+				e := requireKerberosCause(t, w.reach(t.Context(), l.rt, originHost))
+				require.ErrorIs(t, e, negotiate.NoTicket)
 				require.Contains(t, e.Error(), "kinit")
 			}
 			require.NoError(t, os.WriteFile(cache, must(r.CCache(kdc.CCache{Client: user})), 0o600))

@@ -32,7 +32,7 @@ func TestRequireMutual(t *testing.T) {
 						continue
 					}
 					_, err := client.Get(target)
-					require.ErrorIs(t, err, negotiate.ErrNoMutual, "%s proxy, %s", via.Scheme, way)
+					require.ErrorIs(t, err, negotiate.NoMutual, "%s proxy, %s", via.Scheme, way)
 					why := requireFailure(t, client, target)
 					require.Equal(t, proxyauth.CauseProxyNotVerified, why.Cause)
 				}

@@ -25,7 +25,7 @@ func TestTicketRefused(t *testing.T) {
 					scheme: &negotiate.Scheme{ConfigFile: kdc.ConfigFile, TicketCache: newTickets(t, kdc).Name},
 				}.client(t)
 				why := requireFailure(t, client, target)
-				require.ErrorIs(t, why, negotiate.ErrTicketRefused, way)
+				require.ErrorIs(t, why, negotiate.TicketRefused, way)
 			}
 			require.Zero(t, origin.requests.Load())
 		})

@@ -107,7 +107,7 @@ func TestKerberosFromTheEnvironment(t *testing.T) {
 		client := user{origin: origin, proxy: proxy, via: proxy.URL, scheme: &negotiate.Scheme{}}.client(t)
 		for _, target := range origin.targets() {
 			why := requireFailure(t, client, target)
-			requireTried(t, why, negotiate.ErrNoTicket)
+			requireTried(t, why, negotiate.NoTicket)
 			require.ErrorContains(t, why, "kinit")
 		}
 	})

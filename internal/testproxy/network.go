@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 )
 
 // maxBacklog is how many connections wait to be accepted before more are
@@ -45,7 +44,7 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 		addr = n.freeAddr(host)
 	}
 	if n.listeners[addr] != nil {
-		return nil, opError("listen", memAddr(addr), nil, syscall.EADDRINUSE)
+		return nil, opError("listen", memAddr(addr), nil, errAddrInUse)
 	}
 	ln := &memListener{network: n, addr: memAddr(addr)}
 	ln.cond.L = &ln.mu
@@ -82,7 +81,7 @@ func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Co
 	}
 	client, server := pipe(memAddr(local), memAddr(addr))
 	if !ln.enqueue(server) {
-		return nil, opError("dial", nil, memAddr(addr), syscall.ECONNREFUSED)
+		return nil, opError("dial", nil, memAddr(addr), errConnRefused)
 	}
 	return client, nil
 }
@@ -95,11 +94,11 @@ func (n *Network) unreachable(addr string) error {
 	}
 	for other := range n.listeners {
 		if name, _, _ := net.SplitHostPort(other); name == host {
-			return syscall.ECONNREFUSED
+			return errConnRefused
 		}
 	}
 	if net.ParseIP(host) != nil {
-		return syscall.ECONNREFUSED
+		return errConnRefused
 	}
 	return &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }

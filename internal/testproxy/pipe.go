@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -178,7 +177,7 @@ func (s *stream) end(err error) error {
 		s.readErr = io.EOF
 	}
 	if s.sendErr = err; err == nil {
-		s.sendErr = syscall.EPIPE
+		s.sendErr = errPipe
 	}
 	s.finish(&s.writing)
 	return nil
@@ -190,10 +189,10 @@ func (s *stream) reset(discard bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readErr != io.EOF {
-		s.readErr = syscall.ECONNRESET
+		s.readErr = errConnReset
 	}
 	if discard && s.lost == nil {
-		s.lost = syscall.ECONNRESET
+		s.lost = errConnReset
 		s.buf.Reset()
 	}
 	s.sendErr = net.ErrClosed
@@ -209,7 +208,7 @@ func (s *stream) abandon() (unread bool) {
 	s.buf = bytes.Buffer{}
 	s.lost = net.ErrClosed
 	if s.sendErr == nil {
-		s.sendErr = syscall.ECONNRESET
+		s.sendErr = errConnReset
 	}
 	s.finish(&s.reading)
 	return unread

@@ -28,9 +28,7 @@ var (
 	// (RFC 7617, Section 2).
 	ErrColon = errors.New("proxyauth: basic: colon in the user name")
 
-	// ErrControl means that there is a control character in the user name or
-	// the password, often the line end of the file that it was read from.
-	ErrControl = errors.New("proxyauth: basic: control character in the user name or password")
+	errControl = errors.New("proxyauth: basic: control character in the user name or password")
 )
 
 // Name returns "Basic".
@@ -41,15 +39,16 @@ func (Scheme) Properties() proxyauth.SchemeProperties {
 	return proxyauth.SchemeProperties{RevealsSecret: true}
 }
 
-// NewSession returns a session for ex.Credentials, or [ErrColon] or
-// [ErrControl]. The password may be empty.
+// NewSession returns a session for ex.Credentials. A control character is an error,
+// often the line end of the file that the password was read from, and a colon in the
+// user name is [ErrColon]. The password may be empty.
 func (Scheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {
 	user, password := ex.Credentials.Username, ex.Credentials.Password.Reveal()
 	if strings.Contains(user, ":") {
 		return nil, ErrColon
 	}
 	if strings.ContainsFunc(user+password, isControl) {
-		return nil, ErrControl
+		return nil, errControl
 	}
 	text := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 	return session{proxyauth.NewSecret("Basic " + text)}, nil

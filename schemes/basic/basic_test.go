@@ -45,18 +45,18 @@ func TestAuthorization(t *testing.T) {
 func TestNewSessionRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		desc, user, password string
-		want                 error
+		want                 string // in the error
 	}{
-		{"a colon in the user name", "an:n", "x", basic.ErrColon},
-		{"a line feed in the user name", "ann\n", "x", basic.ErrControl},
-		{"a line end in the password", "ann", "s3cret\r\n", basic.ErrControl},
-		{"NUL", "ann", "s3\x00cret", basic.ErrControl},
-		{"a tab", "ann", "s3\tcret", basic.ErrControl},
-		{"DEL", "ann\x7f", "s3cret", basic.ErrControl},
+		{"a colon in the user name", "an:n", "x", "colon"},
+		{"a line feed in the user name", "ann\n", "x", "control character"},
+		{"a line end in the password", "ann", "s3cret\r\n", "control character"},
+		{"NUL", "ann", "s3\x00cret", "control character"},
+		{"a tab", "ann", "s3\tcret", "control character"},
+		{"DEL", "ann\x7f", "s3cret", "control character"},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			s, err := basic.Scheme{}.NewSession(t.Context(), exchange(tc.user, tc.password))
-			require.ErrorIs(t, err, tc.want)
+			require.ErrorContains(t, err, tc.want)
 			require.Nil(t, s)
 			require.NotContains(t, err.Error(), "ann")
 			require.NotContains(t, err.Error(), "s3")

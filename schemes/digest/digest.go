@@ -35,19 +35,11 @@ type Scheme struct {
 var _ proxyauth.Scheme = Scheme{}
 
 var (
-	// ErrControl is returned by NewSession if there is a control character in
-	// the user name or the password, often the line end of the file that it
-	// was read from.
-	ErrControl = errors.New("proxyauth: digest: control character in the user name or password")
+	errControl = errors.New("proxyauth: digest: control character in the user name or password")
 
 	// ErrBodyNeeded is returned by Authorization if the proxy wants the body
 	// to be hashed (qop "auth-int") and there is no GetBody.
 	ErrBodyNeeded = fmt.Errorf("%w: digest: qop auth-int takes a body that can be read twice", proxyauth.ErrBodyNotReplayable)
-
-	// ErrNotVerified is wrapped by the error of Verify, or of reading the body
-	// of the response, if the proxy's proof that it knows the password is
-	// wrong (RFC 7616, Section 3.5).
-	ErrNotVerified = errors.New("proxyauth: digest: proxy not verified")
 )
 
 // Name returns "Digest".
@@ -62,7 +54,8 @@ func (Scheme) Name() string { return "Digest" }
 // has called two young nonces stale within a minute, then for ten minutes it uses
 // only one that came on its own connection: see ex.AcceptedHere.
 //
-// Besides [ErrControl], the error wraps
+// A control character in the user name or the password, often the line end of the
+// file that it was read from, is an error. Otherwise the error wraps
 //
 //   - [proxyauth.ErrChallengeRequired] if there is neither a challenge nor a nonce;
 //   - [proxyauth.ErrUnsupportedChallenge] if no challenge has a known and permitted
@@ -79,7 +72,7 @@ func (s Scheme) newSession(ex proxyauth.Exchange, cnonce func() string) (proxyau
 	}
 	c := ex.Credentials
 	if strings.ContainsFunc(c.Username+c.Password.Reveal(), isControl) {
-		return nil, ErrControl
+		return nil, errControl
 	}
 	if len(ex.Challenges) == 0 {
 		return nil, proxyauth.ErrChallengeRequired

@@ -83,7 +83,7 @@ func FuzzVerifyAcceptsNoForgery(f *testing.F) {
 		}
 		sent, _ := proxyauth.ParseParams([]string{info})
 		if _, ok := sent["rspauth"]; ok {
-			require.ErrorIs(t, err, digest.ErrNotVerified)
+			require.ErrorIs(t, err, proxyauth.ErrNotVerified)
 		}
 		c.get()
 	})

@@ -43,10 +43,10 @@ func (p *proof) check(info map[string]string, bodyHash string) error {
 	if p.qop != qopNone {
 		var nc [8]byte
 		if got, ok := info["nc"]; ok && !strings.EqualFold(got, string(appendCount(nc[:0], p.nc))) {
-			return fmt.Errorf("%w: nc of another request", ErrNotVerified)
+			return fmt.Errorf("%w: digest: nc of another request", proxyauth.ErrNotVerified)
 		}
 		if got, ok := info["cnonce"]; ok && got != p.cnonce {
-			return fmt.Errorf("%w: cnonce of another request", ErrNotVerified)
+			return fmt.Errorf("%w: digest: cnonce of another request", proxyauth.ErrNotVerified)
 		}
 	}
 	got, ok := info["rspauth"]
@@ -54,7 +54,7 @@ func (p *proof) check(info map[string]string, bodyHash string) error {
 		return nil // it is optional, and no forward proxy of today sends it
 	}
 	if subtle.ConstantTimeCompare([]byte(strings.ToLower(got)), p.rspauth(info, bodyHash)) == 0 {
-		return fmt.Errorf("%w: wrong rspauth", ErrNotVerified)
+		return fmt.Errorf("%w: digest: wrong rspauth", proxyauth.ErrNotVerified)
 	}
 	return nil
 }

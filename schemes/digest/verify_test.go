@@ -30,7 +30,7 @@ func TestRspauthVectors(t *testing.T) {
 		c.send(proxyauth.Leg{Method: "GET", Target: "/dir/index.html"})
 		require.NoError(t, c.accepted(`rspauth="`+rspauth+`"`))
 		wrong := "0" + rspauth[1:]
-		require.ErrorIs(t, c.accepted(`rspauth="`+wrong+`"`), digest.ErrNotVerified)
+		require.ErrorIs(t, c.accepted(`rspauth="`+wrong+`"`), proxyauth.ErrNotVerified)
 	}
 }
 
@@ -60,7 +60,7 @@ func TestVerify(t *testing.T) {
 				if tc.ok {
 					require.NoError(t, err)
 				} else {
-					require.ErrorIs(t, err, digest.ErrNotVerified)
+					require.ErrorIs(t, err, proxyauth.ErrNotVerified)
 				}
 			}
 		})
@@ -77,13 +77,13 @@ func TestVerifyRFC2069(t *testing.T) {
 	c := newClient(t, params{"realm": "lab", "nonce": "n"})
 	c.get()
 	require.NoError(t, c.accepted("rspauth="+c.rspauth("", "")))
-	require.ErrorIs(t, c.accepted("rspauth=0"), digest.ErrNotVerified)
+	require.ErrorIs(t, c.accepted("rspauth=0"), proxyauth.ErrNotVerified)
 }
 
 func TestUnverifiedAnswerTeachesNothing(t *testing.T) {
 	c := newClient(t, offered("n1"))
 	c.get()
-	require.ErrorIs(t, c.accepted(`rspauth="0", nextnonce="n2"`), digest.ErrNotVerified)
+	require.ErrorIs(t, c.accepted(`rspauth="0", nextnonce="n2"`), proxyauth.ErrNotVerified)
 	c.get()
 	c.requireSent("n1", "00000002", "cn1")
 	c.requireNext(proxyauth.Refused, offered("n3"))
@@ -91,7 +91,7 @@ func TestUnverifiedAnswerTeachesNothing(t *testing.T) {
 
 func TestVerifyBeforeAnyRequest(t *testing.T) {
 	c := newClient(t, offered("n"))
-	require.ErrorIs(t, c.accepted("rspauth=0"), digest.ErrNotVerified)
+	require.ErrorIs(t, c.accepted("rspauth=0"), proxyauth.ErrNotVerified)
 	require.NoError(t, c.accepted())
 }
 
@@ -124,9 +124,9 @@ func TestVerifyAuthInt(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			require.ErrorIs(t, err, digest.ErrNotVerified)
+			require.ErrorIs(t, err, proxyauth.ErrNotVerified)
 			_, err = resp.Body.Read(make([]byte, 1))
-			require.ErrorIs(t, err, digest.ErrNotVerified, "the verdict must last")
+			require.ErrorIs(t, err, proxyauth.ErrNotVerified, "the verdict must last")
 		})
 	}
 }
@@ -137,7 +137,7 @@ func TestVerifyAuthIntOfAnAlteredBody(t *testing.T) {
 	resp := response("hell0", "rspauth="+c.rspauth("auth-int", "hello"))
 	require.NoError(t, c.answered(resp))
 	_, err := io.ReadAll(resp.Body)
-	require.ErrorIs(t, err, digest.ErrNotVerified)
+	require.ErrorIs(t, err, proxyauth.ErrNotVerified)
 	require.NoError(t, resp.Body.Close())
 }
 
@@ -194,7 +194,7 @@ func TestVerifyAuthIntWithoutABodyToRead(t *testing.T) {
 			}
 			require.NoError(t, answer(c.rspauth("auth-int", "")))
 			if err := answer("0"); tc.checked {
-				require.ErrorIs(t, err, digest.ErrNotVerified)
+				require.ErrorIs(t, err, proxyauth.ErrNotVerified)
 			} else {
 				require.NoError(t, err)
 			}
@@ -231,5 +231,5 @@ func TestTrailerOfARealResponse(t *testing.T) {
 	require.NoError(t, c.answered(resp))
 	got, err := io.ReadAll(resp.Body)
 	require.Equal(t, "hello", string(got))
-	require.ErrorIs(t, err, digest.ErrNotVerified)
+	require.ErrorIs(t, err, proxyauth.ErrNotVerified)
 }

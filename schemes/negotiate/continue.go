@@ -20,10 +20,15 @@ const maxToken = 64 << 10
 // A 407 after NTLM's AUTHENTICATE_MESSAGE is a refusal of the password, unless
 // the proxy has accepted it and wants an integrity code. A 407 after a ticket
 // without a token of the proxy is a refusal of the ticket, which is dropped: the
-// error wraps [ErrTicketRefused]. If a new session would try something else, a new
+// error has the code [TicketRefused]. If a new session would try something else, a new
 // ticket or NTLM, it is Broken, and otherwise Refused. A proxy that says that it
 // rejects the ticket, or selects NTLM, gets NTLM at once if there is a password.
 func (s *session) Continue(ctx context.Context, challenges []proxyauth.Challenge) (proxyauth.Next, error) {
+	next, err := s.proceed(ctx, challenges)
+	return next, explained(err)
+}
+
+func (s *session) proceed(ctx context.Context, challenges []proxyauth.Challenge) (proxyauth.Next, error) {
 	if s.legs == 0 {
 		return proxyauth.GoOn, errors.New("proxyauth: negotiate: Continue before Authorization")
 	}
@@ -91,7 +96,7 @@ func (s *session) bare() (proxyauth.Next, error) {
 // A ticket from before the proxy's key was changed can't be used any more, so that a
 // new one is worth a try, on another connection: squid closes this one.
 func (s *session) refused(why error) (proxyauth.Next, error) {
-	err := ErrTicketRefused
+	err := errTicketRefused
 	if s.binding != nil {
 		err = fmt.Errorf("%w; or TLS ends before the proxy: see InsecureOmitChannelBindings", err)
 	}
@@ -114,7 +119,7 @@ func (s *session) refused(why error) (proxyauth.Next, error) {
 func (s *session) rawNTLM(ctx context.Context, message []byte) error {
 	switch {
 	case s.ntlm == nil:
-		return ErrNoPassword
+		return errNoPassword
 	case s.ntlm.opened:
 		s.kerberos, s.wrapped = nil, nil
 		return s.step(ctx, s.ntlm, message)
@@ -143,7 +148,7 @@ func (s *session) answer(ctx context.Context, token []byte) (proxyauth.Next, err
 	case !kerberos:
 		return proxyauth.GoOn, err
 	case errors.Is(err, spnego.ErrNotOffered):
-		return proxyauth.GoOn, fmt.Errorf("%w (%w)", ErrNoPassword, err)
+		return proxyauth.GoOn, fmt.Errorf("%w (%w)", errNoPassword, err)
 	case errors.Is(err, spnego.ErrNothingLeft) && s.kerberos.Verified():
 		// Apache says with each answer that it has accepted the ticket.
 		return proxyauth.Complete, nil
@@ -162,7 +167,7 @@ func (s *session) rejected(ctx context.Context, why error) (proxyauth.Next, erro
 		return s.refused(why)
 	}
 	s.ticket.Forget()
-	s.localErr = fmt.Errorf("%w: %w", ErrTicketRefused, why)
+	s.localErr = fmt.Errorf("%w: %w", errTicketRefused, why)
 	s.scheme.proxies.add(memoryKey(s.ex))
 	return proxyauth.GoOn, s.beginNTLM(ctx, true)
 }

@@ -31,11 +31,11 @@
 // that did not answer are not waited for again for half a minute.
 //
 // A password that the KDC has refused is not sent to it again. If it does not
-// answer whether the password is right ([ErrNoVerdict]), or says that the account
+// answer whether the password is right ([NoVerdict]), or says that the account
 // is locked or expired without having seen the password, it is not asked again
 // for a while: ten seconds the first time, and twice as long each further time, up
 // to half an hour. Meanwhile it is not sent to the proxy in NTLM inside Negotiate,
-// either. [Scheme.Forget] ends all of this.
+// either. [Scheme.Reset] ends all of this.
 //
 // # What is sent
 //
@@ -57,7 +57,7 @@
 // same one.
 //
 // A proxy that refuses a ticket has not refused a password. The ticket is dropped
-// and the error wraps [ErrTicketRefused]; so another scheme may be tried. A
+// and the error has the code [TicketRefused]; so another scheme may be tried. A
 // password that the KDC refuses is refused: the error wraps
 // [proxyauth.ErrRejected].
 package negotiate

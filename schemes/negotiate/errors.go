@@ -3,112 +3,207 @@ package negotiate
 import (
 	"errors"
 
+	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/spnego"
 )
 
-// Errors of [Scheme.NewSession] and of the sessions. What is local is told
-// apart, since each cause has another remedy, which the text names where it is in
-// the user's hands. The error returned wraps one of them, or several if several
-// sources of tickets were tried.
-var (
-	// ErrNoTicket means that there are no Kerberos credentials: no ticket
-	// cache, no keytab, no password, or none that can be read. The text has
-	// the file.
-	ErrNoTicket = krb.ErrNoTicket
+// An Error is a failure of [Scheme.NewSession] or of a session. Its text names the
+// remedy. If several sources of tickets were tried, it has the failures of all of
+// them: errors.Is(err, code) reports whether a [Code] is among them.
+type Error struct {
+	// Code is the failure that explains most.
+	Code Code
 
-	// ErrTicketExpired means that the ticket cache holds no ticket that is
-	// still good: kinit gets one.
-	ErrTicketExpired = krb.ErrTicketExpired
+	// Err is the error underneath. It wraps [proxyauth.ErrRejected] or
+	// [proxyauth.ErrHeldBack] if the credentials must not be sent.
+	Err error
+}
 
-	// ErrCacheType means that the ticket cache is not a file: KEYRING, KCM,
-	// API and so on can only be read by the system's own library.
-	ErrCacheType = krb.ErrCacheType
+// Error returns the text of e.Err.
+func (e *Error) Error() string { return e.Err.Error() }
 
-	// ErrMalformedFile means that a ticket cache, a keytab or a krb5.conf is
+// Unwrap returns e.Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is the Code of e, or of another failure that e has.
+func (e *Error) Is(target error) bool {
+	code, ok := target.(Code)
+	return ok && code != "" && (code == e.Code || errors.Is(e.Err, known(code).err))
+}
+
+// Cause returns the cause for [proxyauth.Error].
+func (e *Error) Cause() proxyauth.Cause { return known(e.Code).cause }
+
+// A Code is a failure of Kerberos. It is an error for use with [errors.Is].
+type Code string
+
+// Error returns the code as text.
+func (c Code) Error() string { return "proxyauth: negotiate: " + string(c) }
+
+// The codes.
+const (
+	// NoTicket means that there are no Kerberos credentials: no ticket cache, no
+	// keytab, no password, or none that can be read.
+	NoTicket Code = "no_ticket"
+
+	// TicketExpired means that the ticket cache holds no ticket that is still
+	// valid.
+	TicketExpired Code = "ticket_expired"
+
+	// CacheType means that the type of the ticket cache is not supported.
+	CacheType Code = "cache_type"
+
+	// MalformedFile means that a ticket cache, a keytab or a krb5.conf is
 	// damaged.
-	ErrMalformedFile = krb.ErrMalformedFile
+	MalformedFile Code = "malformed_file"
 
-	// ErrNoRealm means that the user's realm is unknown.
-	ErrNoRealm = krb.ErrNoRealm
+	// NoRealm means that the user's realm is unknown.
+	NoRealm Code = "no_realm"
 
-	// ErrNoKDC means that no KDC is known for a realm.
-	ErrNoKDC = krb.ErrNoKDC
+	// NoKDC means that no KDC is known for a realm.
+	NoKDC Code = "no_kdc"
 
-	// ErrKDCUnreachable means that no KDC of a realm answers.
-	ErrKDCUnreachable = krb.ErrKDCUnreachable
+	// KDCUnreachable means that no KDC of a realm answers.
+	KDCUnreachable Code = "kdc_unreachable"
 
-	// ErrNoVerdict means that the KDC was sent proof of the password, or of the
+	// NoVerdict means that the KDC was sent proof of the password, or of the
 	// keytab's key, and has not answered, so that it may have counted a failure.
 	// The secret is not sent again for a while, which is longer each time, or
-	// until [Scheme.Forget]. An error that wraps it wraps ErrKDCUnreachable, too.
-	ErrNoVerdict = krb.ErrNoVerdict
+	// until [Scheme.Reset]. KDCUnreachable is among the failures.
+	NoVerdict Code = "no_verdict"
 
-	// ErrKDC means that the KDC refuses for a reason of its own. The text has
+	// KDCRefuses means that the KDC refuses for a reason of its own. The text has
 	// the code (RFC 4120, Section 7.5.9).
-	ErrKDC = krb.ErrKDC
+	KDCRefuses Code = "kdc_refuses"
 
-	// ErrMalformedReply means that a KDC's answer can't be understood.
-	ErrMalformedReply = krb.ErrMalformedReply
+	// MalformedReply means that a KDC's answer can't be understood.
+	MalformedReply Code = "malformed_reply"
 
-	// ErrClockSkew means that the clocks of client, KDC and proxy differ by more
+	// ClockSkew means that the clocks of client, KDC and proxy differ by more
 	// than five minutes, or what is configured.
-	ErrClockSkew = krb.ErrClockSkew
+	ClockSkew Code = "clock_skew"
 
-	// ErrClientUnknown means that the KDC does not know the user.
-	ErrClientUnknown = krb.ErrClientUnknown
+	// ClientUnknown means that the KDC does not know the user.
+	ClientUnknown Code = "client_unknown"
 
-	// ErrServiceUnknown means that the KDC does not know the proxy's service
+	// ServiceUnknown means that the KDC does not know the proxy's service
 	// principal, which the text names.
-	ErrServiceUnknown = krb.ErrServiceUnknown
+	ServiceUnknown Code = "service_unknown"
 
-	// ErrEncType means that there is no encryption type that all can use.
-	ErrEncType = krb.ErrEncType
+	// EncType means that there is no encryption type that all can use.
+	EncType Code = "enctype"
 
-	// ErrPasswordWrong means that the KDC has refused the password or, if it
-	// asks for no proof, that its reply can't be decrypted with it. An error of
-	// a Scheme or session that wraps it wraps [proxyauth.ErrRejected], too.
-	ErrPasswordWrong = krb.ErrPasswordWrong
+	// PasswordWrong means that the KDC has refused the password or, if it asks
+	// for no proof, that its reply can't be decrypted with it.
+	PasswordWrong Code = "password_wrong"
 
-	// ErrPasswordExpired means that the password must be changed. An error
-	// that wraps it wraps [proxyauth.ErrRejected], too, if it is the
-	// provider's password, and was proved to the KDC before that said so.
-	ErrPasswordExpired = krb.ErrPasswordOld
+	// PasswordExpired means that the password must be changed. The error wraps
+	// [proxyauth.ErrRejected] if the provider's password was proved to the KDC
+	// before.
+	PasswordExpired Code = "password_expired"
 
-	// ErrAccountRevoked means that the account is locked, disabled or expired.
-	// An error that wraps it wraps [proxyauth.ErrRejected], too, if the
-	// provider's password was proved to the KDC before that said so.
-	ErrAccountRevoked = krb.ErrRevoked
+	// AccountRevoked means that the account is locked, disabled or expired. The
+	// error wraps [proxyauth.ErrRejected] if the provider's password was proved
+	// to the KDC before.
+	AccountRevoked Code = "account_revoked"
 
-	// ErrKeytabStale means that the KDC has refused the key in the keytab.
-	ErrKeytabStale = krb.ErrKeytabStale
+	// KeytabStale means that the KDC has refused the key in the keytab.
+	KeytabStale Code = "keytab_stale"
 
-	// ErrProxyKey means that the proxy can't decrypt the ticket.
-	ErrProxyKey = krb.ErrProxyKey
+	// ProxyKey means that the proxy can't decrypt the ticket.
+	ProxyKey Code = "proxy_key"
 
-	// ErrNotVerified means that the proxy's answer was not made by the service
-	// that the ticket is for.
-	ErrNotVerified = krb.ErrNotVerified
+	// TicketRefused means that the proxy has refused a ticket.
+	TicketRefused Code = "ticket_refused"
 
-	// ErrTicketRefused means that the proxy has refused a ticket.
-	ErrTicketRefused = errors.New("proxyauth: negotiate: the proxy refuses the Kerberos ticket: check its keytab, its clock and whether the user is allowed")
+	// IPAddress means that the proxy is configured by its IP address, which has
+	// no service principal.
+	IPAddress Code = "ip_address"
 
-	// ErrIPAddress means that the proxy is configured by its IP address, which
-	// has no service principal.
-	ErrIPAddress = errors.New("proxyauth: negotiate: Kerberos needs the proxy's host name, not its IP address: configure the name, or set ServicePrincipal")
+	// NotVerified means that the proxy's answer was not made by the service that
+	// the ticket is for. The error wraps [proxyauth.ErrNotVerified].
+	NotVerified Code = "not_verified"
 
-	// ErrNoMutual means that the proxy has not proved who it is though
-	// [Scheme.RequireMutual] wants it.
-	ErrNoMutual = errors.New("proxyauth: negotiate: the proxy has sent no mutual authentication: not every proxy can, clear RequireMutual to allow that")
+	// NoMutual means that the proxy has not proved who it is though
+	// [Scheme.RequireMutual] is set. The error wraps [proxyauth.ErrNotVerified].
+	NoMutual Code = "no_mutual"
 
-	// ErrNoPassword means that the proxy wants NTLM and there is no password for
-	// it, or it is not allowed.
-	ErrNoPassword = errors.New("proxyauth: negotiate: the proxy wants NTLM, for which there is no password")
+	// NoPassword means that the proxy wants NTLM, and there is no password for
+	// it, or NTLM is disabled.
+	NoPassword Code = "no_password"
 )
 
 var (
+	errTicketRefused = errors.New("proxyauth: negotiate: the proxy refuses the Kerberos ticket: check its keytab, its clock and whether the user is allowed")
+	errIPAddress     = errors.New("proxyauth: negotiate: Kerberos needs the proxy's host name, not its IP address: configure the name, or set SPN")
+	errNoMutual      = errors.New("proxyauth: negotiate: the proxy has sent no mutual authentication: not every proxy can, clear RequireMutual to allow that")
+	errNoPassword    = errors.New("proxyauth: negotiate: the proxy wants NTLM, for which there is no password")
+
 	errLegs           = errors.New("proxyauth: negotiate: too many legs")
 	errNoAnswer       = errors.New("proxyauth: negotiate: the proxy does not answer NTLM")
 	errOtherMechanism = errors.New("proxyauth: negotiate: the proxy answers NTLM with another mechanism")
 	errRejectsNTLM    = errors.New("proxyauth: negotiate: the proxy rejects NTLM")
 	errToken          = errors.New("proxyauth: negotiate: the proxy's token is too long or not base64")
 )
+
+// A failure is what is known of a code.
+type failure struct {
+	code  Code
+	err   error // that the error underneath wraps
+	cause proxyauth.Cause
+}
+
+// failures has those that explain most first: an error may have several.
+var failures = []failure{
+	{NoMutual, errNoMutual, proxyauth.CauseProxyNotVerified},
+	{NotVerified, proxyauth.ErrNotVerified, proxyauth.CauseProxyNotVerified},
+	{PasswordWrong, krb.ErrPasswordWrong, proxyauth.CauseCredentialsRejected},
+	{PasswordExpired, krb.ErrPasswordOld, proxyauth.CauseKerberosFailed},
+	{AccountRevoked, krb.ErrRevoked, proxyauth.CauseKerberosFailed},
+	{NoVerdict, krb.ErrNoVerdict, proxyauth.CauseKerberosFailed},
+	{ClockSkew, krb.ErrClockSkew, proxyauth.CauseKerberosFailed},
+	{ProxyKey, krb.ErrProxyKey, proxyauth.CauseKerberosFailed},
+	{TicketRefused, errTicketRefused, proxyauth.CauseKerberosFailed},
+	{IPAddress, errIPAddress, proxyauth.CauseKerberosFailed},
+	{ServiceUnknown, krb.ErrServiceUnknown, proxyauth.CauseKerberosFailed},
+	{ClientUnknown, krb.ErrClientUnknown, proxyauth.CauseKerberosFailed},
+	{KeytabStale, krb.ErrKeytabStale, proxyauth.CauseKerberosFailed},
+	{EncType, krb.ErrEncType, proxyauth.CauseKerberosFailed},
+	{NoKDC, krb.ErrNoKDC, proxyauth.CauseKerberosFailed},
+	{KDCUnreachable, krb.ErrKDCUnreachable, proxyauth.CauseKerberosFailed},
+	{NoRealm, krb.ErrNoRealm, proxyauth.CauseKerberosFailed},
+	{MalformedReply, krb.ErrMalformedReply, proxyauth.CauseKerberosFailed},
+	{KDCRefuses, krb.ErrKDC, proxyauth.CauseKerberosFailed},
+	{TicketExpired, krb.ErrTicketExpired, proxyauth.CauseTicketMissing},
+	{CacheType, krb.ErrCacheType, proxyauth.CauseTicketMissing},
+	{MalformedFile, krb.ErrMalformedFile, proxyauth.CauseTicketMissing},
+	{NoTicket, krb.ErrNoTicket, proxyauth.CauseTicketMissing},
+	{NoPassword, errNoPassword, proxyauth.CauseSchemeFailed},
+}
+
+// known returns what is known of a code.
+func known(code Code) failure {
+	for _, f := range failures {
+		if f.code == code {
+			return f
+		}
+	}
+	return failure{err: errors.New("unknown"), cause: proxyauth.CauseSchemeFailed}
+}
+
+// explained returns err as an *Error, if its code is known.
+func explained(err error) error {
+	if _, ok := errors.AsType[*Error](err); ok || err == nil {
+		return err
+	}
+	if errors.Is(err, spnego.ErrMIC) || errors.Is(err, krb.ErrNotVerified) {
+		err = notVerified{err}
+	}
+	for _, f := range failures {
+		if errors.Is(err, f.err) {
+			return &Error{Code: f.code, Err: err}
+		}
+	}
+	return err
+}

@@ -27,9 +27,9 @@ func TestPasswordIsHeldBack(t *testing.T) {
 		want     error
 		requests int // that the KDC sees each time
 	}{
-		{"without a verdict", func(l *lab) { l.SetFault(kdc.NoVerdict) }, negotiate.ErrNoVerdict, 2},
-		{"locked", func(l *lab) { l.Lock("ann", true) }, negotiate.ErrAccountRevoked, 1},
-		{"expired", func(l *lab) { l.Expire("ann", true) }, negotiate.ErrPasswordExpired, 1},
+		{"without a verdict", func(l *lab) { l.SetFault(kdc.NoVerdict) }, negotiate.NoVerdict, 2},
+		{"locked", func(l *lab) { l.Lock("ann", true) }, negotiate.AccountRevoked, 1},
+		{"expired", func(l *lab) { l.Expire("ann", true) }, negotiate.PasswordExpired, 1},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			l := newLab(t).withNTLM()
@@ -62,7 +62,7 @@ func TestRequestProvesThePasswordOnce(t *testing.T) {
 		t.Run(fmt.Sprintf("NTLM disabled: %t", disable), func(t *testing.T) {
 			l := newLab(t).withNTLM()
 			l.SetFault(kdc.NoVerdict)
-			l.scheme.DialKDC, l.scheme.DisableNTLM, l.scheme.ServicePrincipal = l.Dial, disable, proxySPN
+			l.scheme.DialKDC, l.scheme.DisableNTLM, l.scheme.SPN = l.Dial, disable, fixed(proxySPN)
 			synctest.Test(t, func(t *testing.T) {
 				network := testproxy.NewNetwork()
 				proxy := testproxy.Start(t, testproxy.Config{
@@ -80,7 +80,7 @@ func TestRequestProvesThePasswordOnce(t *testing.T) {
 						err, _ = proxyauth.ResponseError(resp)
 						resp.Body.Close()
 					}
-					require.ErrorIs(t, err, negotiate.ErrNoVerdict)
+					require.ErrorIs(t, err, negotiate.NoVerdict)
 					require.Equal(t, 1, l.Total().PreauthFailed)
 				}
 				require.Empty(t, l.proxy.Contexts(), "nothing goes to the proxy")

@@ -48,7 +48,7 @@ func TestAmbientCredentials(t *testing.T) {
 	onlyPassword := &negotiate.Scheme{Sources: []negotiate.Source{negotiate.Password}}
 	require.Equal(t, proxyauth.SchemeProperties{BindsConnection: true}, onlyPassword.Properties())
 	_, err := l.connect(t.Context(), exchange("", ""))
-	require.ErrorIs(t, err, negotiate.ErrNoTicket)
+	require.ErrorIs(t, err, negotiate.NoTicket)
 	require.ErrorContains(t, err, "kinit")
 
 	cache, err := l.CCache(kdc.CCache{Client: "ann"})
@@ -96,20 +96,20 @@ func TestReplyIsVerified(t *testing.T) {
 		{"good", spnegoserver.Faults{}, nil, nil},
 		{"without state and mechanism", spnegoserver.Faults{OmitNegState: true, OmitMech: true}, nil, nil},
 		{"without SPNEGO", spnegoserver.Faults{Reply: spnegoserver.ReplyBare}, nil, nil},
-		{"missing in the token", spnegoserver.Faults{Reply: spnegoserver.ReplyMissing}, negotiate.ErrNoMutual, nil},
-		{"missing", spnegoserver.Faults{Reply: spnegoserver.ReplyNone}, negotiate.ErrNoMutual, nil},
-		{"of another key", spnegoserver.Faults{Reply: spnegoserver.ReplyWrongKey}, negotiate.ErrNotVerified, negotiate.ErrNotVerified},
-		{"of another second", spnegoserver.Faults{Reply: spnegoserver.ReplyWrongTime}, negotiate.ErrNotVerified, negotiate.ErrNotVerified},
-		{"of another microsecond", spnegoserver.Faults{Reply: spnegoserver.ReplyWrongMicros}, negotiate.ErrNotVerified, negotiate.ErrNotVerified},
-		{"cut", spnegoserver.Faults{Reply: spnegoserver.ReplyCut}, negotiate.ErrNotVerified, negotiate.ErrNotVerified},
-		{"garbage", spnegoserver.Faults{Reply: spnegoserver.ReplyGarbage}, negotiate.ErrNotVerified, negotiate.ErrNotVerified},
-		{"an error", spnegoserver.Faults{Reply: spnegoserver.ReplyError}, negotiate.ErrNotVerified, negotiate.ErrNotVerified},
+		{"missing in the token", spnegoserver.Faults{Reply: spnegoserver.ReplyMissing}, negotiate.NoMutual, nil},
+		{"missing", spnegoserver.Faults{Reply: spnegoserver.ReplyNone}, negotiate.NoMutual, nil},
+		{"of another key", spnegoserver.Faults{Reply: spnegoserver.ReplyWrongKey}, proxyauth.ErrNotVerified, proxyauth.ErrNotVerified},
+		{"of another second", spnegoserver.Faults{Reply: spnegoserver.ReplyWrongTime}, proxyauth.ErrNotVerified, proxyauth.ErrNotVerified},
+		{"of another microsecond", spnegoserver.Faults{Reply: spnegoserver.ReplyWrongMicros}, proxyauth.ErrNotVerified, proxyauth.ErrNotVerified},
+		{"cut", spnegoserver.Faults{Reply: spnegoserver.ReplyCut}, proxyauth.ErrNotVerified, proxyauth.ErrNotVerified},
+		{"garbage", spnegoserver.Faults{Reply: spnegoserver.ReplyGarbage}, proxyauth.ErrNotVerified, proxyauth.ErrNotVerified},
+		{"an error", spnegoserver.Faults{Reply: spnegoserver.ReplyError}, proxyauth.ErrNotVerified, proxyauth.ErrNotVerified},
 		{"extra leg", spnegoserver.Faults{ExtraLegs: 1}, nil, nil},
 		{"extra legs", spnegoserver.Faults{ExtraLegs: 3}, nil, nil},
 		{"too many legs", spnegoserver.Faults{ExtraLegs: 10}, errBroken, errBroken},
 		{"MIC wanted", spnegoserver.Faults{RequestMIC: true}, nil, nil},
 		{"MIC wanted silently", spnegoserver.Faults{RequestMIC: true, PlainIncomplete: true}, nil, nil},
-		{"wrong MIC", spnegoserver.Faults{RequestMIC: true, WrongMIC: true}, negotiate.ErrNotVerified, negotiate.ErrNotVerified},
+		{"wrong MIC", spnegoserver.Faults{RequestMIC: true, WrongMIC: true}, proxyauth.ErrNotVerified, proxyauth.ErrNotVerified},
 	} {
 		for _, field := range []string{"Proxy-Authenticate", "Proxy-Authentication-Info"} {
 			t.Run(tc.desc+" in "+field, func(t *testing.T) {
@@ -137,8 +137,8 @@ func TestChannelBinding(t *testing.T) {
 		want error
 	}{
 		{"of the connection", leaf, false, nil},
-		{"of another connection", other, false, negotiate.ErrTicketRefused},
-		{"left out", leaf, true, negotiate.ErrTicketRefused},
+		{"of another connection", other, false, negotiate.TicketRefused},
+		{"left out", leaf, true, negotiate.TicketRefused},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			l := newLab(t)
@@ -156,17 +156,17 @@ func TestChannelBinding(t *testing.T) {
 	}
 }
 
-func TestServicePrincipal(t *testing.T) {
+func TestSPN(t *testing.T) {
 	for _, tc := range []struct {
 		desc, proxy, want string
 		change            func(*negotiate.Scheme)
 		err               error
 	}{
 		{desc: "of the host", proxy: "PROXY.example.com.:80", want: proxySPN},
-		{desc: "an IP address", proxy: "192.0.2.1:80", err: negotiate.ErrIPAddress},
-		{desc: "an IPv6 address", proxy: "[2001:db8::1]:80", err: negotiate.ErrIPAddress},
-		{desc: "given", proxy: "192.0.2.1:80", want: proxySPN, change: func(s *negotiate.Scheme) { s.ServicePrincipal = proxySPN }},
-		{desc: "given with realm", proxy: "192.0.2.1:80", want: proxySPN, change: func(s *negotiate.Scheme) { s.ServicePrincipal = proxySPN + "@EXAMPLE.COM" }},
+		{desc: "an IP address", proxy: "192.0.2.1:80", err: negotiate.IPAddress},
+		{desc: "an IPv6 address", proxy: "[2001:db8::1]:80", err: negotiate.IPAddress},
+		{desc: "given", proxy: "192.0.2.1:80", want: proxySPN, change: func(s *negotiate.Scheme) { s.SPN = fixed(proxySPN) }},
+		{desc: "given with realm", proxy: "192.0.2.1:80", want: proxySPN, change: func(s *negotiate.Scheme) { s.SPN = fixed(proxySPN + "@EXAMPLE.COM") }},
 		{desc: "from a func", proxy: "other:80", want: proxySPN, change: func(s *negotiate.Scheme) {
 			s.SPN = func(u *url.URL) string { return "HTTP/proxy.example.com" }
 		}},
@@ -178,8 +178,8 @@ func TestServicePrincipal(t *testing.T) {
 			s.CanonicalizeHost = true
 			s.Resolver = dnstest.Resolver(dnstest.Zone{})
 		}},
-		{desc: "an alias", proxy: "alias.example.com:80", err: negotiate.ErrServiceUnknown},
-		{desc: "unknown", proxy: "other.example.com:80", err: negotiate.ErrServiceUnknown},
+		{desc: "an alias", proxy: "alias.example.com:80", err: negotiate.ServiceUnknown},
+		{desc: "unknown", proxy: "other.example.com:80", err: negotiate.ServiceUnknown},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			l := newLab(t)
@@ -208,7 +208,7 @@ func TestWrongPasswordIsRejected(t *testing.T) {
 	wg.Wait()
 	for _, err := range errs {
 		require.ErrorIs(t, err, proxyauth.ErrRejected)
-		require.ErrorIs(t, err, negotiate.ErrPasswordWrong)
+		require.ErrorIs(t, err, negotiate.PasswordWrong)
 	}
 	require.Equal(t, 1, l.Total().PreauthFailed)
 	require.Empty(t, l.proxy.Contexts(), "nothing goes to the proxy")
@@ -222,10 +222,10 @@ func TestTicketRefused(t *testing.T) {
 		squid bool
 		want  error
 	}{
-		{"clock", 37, false, negotiate.ErrClockSkew},
-		{"key", 41, false, negotiate.ErrProxyKey},
-		{"something else", 60, false, negotiate.ErrTicketRefused},
-		{"without a word", 60, true, negotiate.ErrTicketRefused},
+		{"clock", 37, false, negotiate.ClockSkew},
+		{"key", 41, false, negotiate.ProxyKey},
+		{"something else", 60, false, negotiate.TicketRefused},
+		{"without a word", 60, true, negotiate.TicketRefused},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			l := newLab(t)
@@ -234,7 +234,7 @@ func TestTicketRefused(t *testing.T) {
 			l.proxy.Faults = spnegoserver.Always(spnegoserver.Faults{KRBError: tc.code})
 			legs, err := l.connect(t.Context(), exchange("ann", "s3cret"))
 			require.Equal(t, 1, legs)
-			require.ErrorIs(t, err, negotiate.ErrTicketRefused)
+			require.ErrorIs(t, err, negotiate.TicketRefused)
 			require.ErrorIs(t, err, tc.want)
 			require.NotErrorIs(t, err, proxyauth.ErrRejected)
 			require.NotErrorIs(t, err, errBroken)
@@ -298,10 +298,10 @@ func TestClockSkewOfTheKDC(t *testing.T) {
 	l := newLab(t)
 	l.SetClockOffset(time.Hour)
 	_, err := l.connect(t.Context(), exchange("ann", ""))
-	require.ErrorIs(t, err, negotiate.ErrNoTicket)
+	require.ErrorIs(t, err, negotiate.NoTicket)
 	l.scheme.DisableNTLM = true
 	_, err = l.connect(t.Context(), exchange("ann", "s3cret"))
-	require.ErrorIs(t, err, negotiate.ErrClockSkew)
+	require.ErrorIs(t, err, negotiate.ClockSkew)
 	require.Zero(t, l.Total().PreauthFailed)
 }
 

@@ -175,7 +175,7 @@ func (h *helper) check(t *testing.T, scheme *negotiate.Scheme, ex proxyauth.Exch
 	_, err = s.Authorization(t.Context(), proxyauth.Leg{})
 	require.NoError(t, err)
 	resp.Header.Set("Proxy-Authenticate", "Negotiate "+base64.StdEncoding.EncodeToString(raw))
-	require.ErrorIs(t, s.(proxyauth.Verifier).Verify(resp), negotiate.ErrNotVerified)
+	require.ErrorIs(t, s.(proxyauth.Verifier).Verify(resp), proxyauth.ErrNotVerified)
 }
 
 func TestMIT(t *testing.T) {
@@ -199,11 +199,11 @@ func TestMIT(t *testing.T) {
 	})
 	t.Run("unknown user", func(t *testing.T) {
 		_, err := (&negotiate.Scheme{DisableNTLM: true}).NewSession(t.Context(), exchange("nobody", "s3cret"))
-		require.ErrorIs(t, err, negotiate.ErrClientUnknown)
+		require.ErrorIs(t, err, negotiate.ClientUnknown)
 	})
 	t.Run("unknown service", func(t *testing.T) {
-		_, err := (&negotiate.Scheme{DisableNTLM: true, ServicePrincipal: "HTTP/nowhere"}).NewSession(t.Context(), exchange("ann", "s3cret"))
-		require.ErrorIs(t, err, negotiate.ErrServiceUnknown)
+		_, err := (&negotiate.Scheme{DisableNTLM: true, SPN: fixed("HTTP/nowhere")}).NewSession(t.Context(), exchange("ann", "s3cret"))
+		require.ErrorIs(t, err, negotiate.ServiceUnknown)
 	})
 	for _, name := range []string{"FILE:" + r.path("cc1"), "DIR:" + r.path("ccdir")} {
 		t.Run("ticket cache "+name[:strings.IndexByte(name, ':')], func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestMIT(t *testing.T) {
 			h.check(t, scheme, exchange("", ""))
 			r.run("", "kdestroy", "-c", name)
 			_, err := scheme.NewSession(t.Context(), exchange("", ""))
-			require.ErrorIs(t, err, negotiate.ErrNoTicket)
+			require.ErrorIs(t, err, negotiate.NoTicket)
 		})
 	}
 }

@@ -22,6 +22,9 @@ import (
 
 const proxySPN = "HTTP/proxy.example.com"
 
+// fixed returns an SPN function.
+func fixed(spn string) func(*url.URL) string { return func(*url.URL) string { return spn } }
+
 var proxyURL = &url.URL{Scheme: "http", Host: "Proxy.Example.com:3128"}
 
 // hermetic keeps what is configured on the machine out.

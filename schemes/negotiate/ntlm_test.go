@@ -38,7 +38,7 @@ func TestProxySelectsNTLM(t *testing.T) {
 		{"with a plain accept-incomplete", spnegoserver.Faults{SelectNTLM: true, PlainIncomplete: true}, 3, true, nil},
 		{"and sends raw messages", spnegoserver.Faults{SelectNTLM: true, RawNTLM: true}, 3, false, nil},
 		{"and wants more", spnegoserver.Faults{SelectNTLM: true, ExtraLegs: 1}, 4, true, nil},
-		{"and sends a wrong MIC", spnegoserver.Faults{SelectNTLM: true, WrongMIC: true}, 3, true, negotiate.ErrNotVerified},
+		{"and sends a wrong MIC", spnegoserver.Faults{SelectNTLM: true, WrongMIC: true}, 3, true, proxyauth.ErrNotVerified},
 		{"and sends no MIC", spnegoserver.Faults{SelectNTLM: true, NoMIC: true}, 3, true, nil},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestProxySelectsNTLMWithoutAPassword(t *testing.T) {
 	l.scheme.DisableNTLM = true
 	l.proxy.Faults = spnegoserver.Always(spnegoserver.Faults{SelectNTLM: true})
 	_, err := l.connect(t.Context(), exchange("ann", "s3cret"))
-	require.ErrorIs(t, err, negotiate.ErrTicketRefused)
+	require.ErrorIs(t, err, negotiate.TicketRefused)
 }
 
 // A proxy that wants NTLM though it was not offered gets no password, for there is none
@@ -93,7 +93,7 @@ func TestProxyWantsNTLMThatWasNotOffered(t *testing.T) {
 			err = proceed(t.Context(), s, []proxyauth.Challenge{
 				{Scheme: "Negotiate", Token68: base64.StdEncoding.EncodeToString(token)},
 			})
-			require.ErrorIs(t, err, negotiate.ErrNoPassword)
+			require.ErrorIs(t, err, negotiate.NoPassword)
 		})
 	}
 }
@@ -130,7 +130,7 @@ func TestProxyDropsTheTicket(t *testing.T) {
 	l.proxy.Keytab = l.Keytab("ann")
 	_, err := l.connect(t.Context(), exchange("ann", "s3cret"))
 	require.ErrorIs(t, err, errBroken)
-	require.ErrorIs(t, err, negotiate.ErrTicketRefused)
+	require.ErrorIs(t, err, negotiate.TicketRefused)
 	legs, err := l.connect(t.Context(), exchange("ann", "s3cret"))
 	require.NoError(t, err)
 	require.Equal(t, 2, legs)
@@ -144,7 +144,7 @@ func TestProxyWantsNTLMWrapped(t *testing.T) {
 	ex.Proxy = &url.URL{Scheme: "http", Host: "192.0.2.1:3128"}
 	_, err := l.connect(t.Context(), ex)
 	require.ErrorIs(t, err, errBroken)
-	require.ErrorIs(t, err, negotiate.ErrIPAddress)
+	require.ErrorIs(t, err, negotiate.IPAddress)
 	l.withNTLM()
 	legs, err := l.connect(t.Context(), ex)
 	require.NoError(t, err)

@@ -64,13 +64,10 @@ type Scheme struct {
 	// that the provider names, or else whoever they belong to.
 	Principal string
 
-	// ServicePrincipal is the proxy's service principal, such as
-	// HTTP/proxy.example.com, with or without a realm. Empty means HTTP/ and the
-	// host name of the proxy's URL, in lower case.
-	ServicePrincipal string
-
-	// SPN returns the service principal of a proxy, of which it gets scheme and
-	// host. Nil, or an empty result, means ServicePrincipal.
+	// SPN returns the service principal name of a proxy, such as
+	// HTTP/proxy.example.com, with or without a realm. It is given the scheme,
+	// host and port of the proxy's URL. Nil, or an empty result, means HTTP/ and the
+	// host name, in lower case.
 	SPN func(proxy *url.URL) string
 
 	// CanonicalizeHost takes the proxy's host name from DNS, following CNAME
@@ -136,7 +133,7 @@ func (s *Scheme) Reset() {
 // password now or before; it was not sent to the proxy. Any other is a local
 // failure. If there is a password and NTLM is not disabled, NTLM takes the place
 // of Kerberos after a local failure, unless the KDC may have refused the password
-// ([ErrNoVerdict]) or says that the account must not be used.
+// ([NoVerdict]) or says that the account must not be used.
 //
 // The session implements [proxyauth.Continuer] and [proxyauth.Verifier]. The
 // strength of its authorizations is 2 for Kerberos and 1 for NTLM.
@@ -149,11 +146,11 @@ func (s *Scheme) NewSession(ctx context.Context, ex proxyauth.Exchange) (proxyau
 		n.binding = channelbinding.ServerEndPoint(ex.TLS)
 	}
 	if s.allowsNTLM(ex) && s.proxies.has(memoryKey(ex)) {
-		n.localErr = ErrTicketRefused
+		n.localErr = errTicketRefused
 		return n, nil
 	}
 	if err := n.obtain(ctx); err != nil {
-		return nil, err
+		return nil, explained(err)
 	}
 	return n, nil
 }
@@ -167,7 +164,7 @@ func (s *Scheme) ticket(ctx context.Context, ex proxyauth.Exchange) (*krb.Ticket
 	host := s.host(ctx, ex.Proxy)
 	spn := s.spn(ex.Proxy, host)
 	if spn == "" {
-		return nil, ErrIPAddress
+		return nil, errIPAddress
 	}
 	return s.client().Ticket(ctx, krb.User{
 		Name:     ex.Credentials.Username,

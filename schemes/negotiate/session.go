@@ -54,14 +54,14 @@ func (s *session) Format(f fmt.State, verb rune) { io.WriteString(f, "Negotiate 
 func (s *session) Authorization(ctx context.Context, _ proxyauth.Leg) (proxyauth.Authorization, error) {
 	if s.pending == nil {
 		if err := s.begin(ctx); err != nil {
-			return proxyauth.Authorization{}, err
+			return proxyauth.Authorization{}, explained(err)
 		}
 	}
 	a := proxyauth.Authorization{
 		Value:    name + " " + base64.StdEncoding.EncodeToString(s.pending),
 		More:     !s.final,
 		Strength: strengthNTLM,
-		Fallback: s.localErr,
+		Fallback: explained(s.localErr),
 	}
 	if s.selectedKerberos() {
 		a.Ticket, a.Strength, a.Fallback = true, strengthKerberos, nil

@@ -25,17 +25,14 @@ func (s *Scheme) host(ctx context.Context, proxy *url.URL) string {
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
-// spn returns the proxy's service principal, or "" if it has none.
+// spn returns the proxy's service principal name, or "" if it has none.
 func (s *Scheme) spn(proxy *url.URL, host string) string {
 	if s.SPN != nil {
 		if spn := s.SPN(proxy); spn != "" {
 			return spn
 		}
 	}
-	switch {
-	case s.ServicePrincipal != "":
-		return s.ServicePrincipal
-	case host == "" || isAddress(host):
+	if host == "" || isAddress(host) {
 		return ""
 	}
 	return "HTTP/" + host

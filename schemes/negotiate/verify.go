@@ -3,9 +3,11 @@ package negotiate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
+	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
 )
 
@@ -17,6 +19,10 @@ const maxFields = 64
 // Apache has it, must be right. If there is none, that is an error if
 // [Scheme.RequireMutual] is set.
 func (s *session) Verify(resp *http.Response) error {
+	return explained(s.verify(resp))
+}
+
+func (s *session) verify(resp *http.Response) error {
 	text := finalToken(resp.Header)
 	switch {
 	case text != "" && s.wrapped != nil:
@@ -27,7 +33,7 @@ func (s *session) Verify(resp *http.Response) error {
 		return nil // NTLM says nothing in the end
 	}
 	if s.scheme.RequireMutual && (s.kerberos == nil || !s.kerberos.Verified()) {
-		return ErrNoMutual
+		return notVerified{errNoMutual}
 	}
 	return nil
 }
@@ -38,16 +44,15 @@ func (s *session) finish(text string) error {
 		err = s.wrapped.Finish(context.Background(), token)
 	}
 	if err != nil && !errors.Is(err, krb.ErrNotVerified) {
-		return notVerified{err}
+		return notVerified{fmt.Errorf("%w: %w", krb.ErrNotVerified, err)}
 	}
 	return err
 }
 
-// notVerified adds [ErrNotVerified] to an error.
+// notVerified adds [proxyauth.ErrNotVerified] to an error.
 type notVerified struct{ error }
 
-func (e notVerified) Error() string   { return ErrNotVerified.Error() + ": " + e.error.Error() }
-func (e notVerified) Unwrap() []error { return []error{ErrNotVerified, e.error} }
+func (e notVerified) Unwrap() []error { return []error{proxyauth.ErrNotVerified, e.error} }
 
 // finalToken returns the token of an answer that is no 407, or "".
 func finalToken(h http.Header) string {

@@ -1,0 +1,8 @@
+//go:build !plan9
+
+package proxyauth
+
+import "syscall"
+
+// errno is an error of the system.
+type errno = syscall.Errno
