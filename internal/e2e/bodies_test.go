@@ -116,6 +116,7 @@ const (
 // refused request in each way: it arrives whole, and is risked only if it is
 // short and can be had again.
 func TestBodies(t *testing.T) {
+	t.Parallel()
 	kinds := []struct {
 		desc    string
 		size    int
@@ -177,6 +178,7 @@ func TestBodies(t *testing.T) {
 
 // TestBodyClosed ends a request with a body in every way there is.
 func TestBodyClosed(t *testing.T) {
+	t.Parallel()
 	basic := func() testproxy.Config {
 		return testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}}
 	}
@@ -275,6 +277,7 @@ func TestBodyClosed(t *testing.T) {
 // TestChallengedMidway lets the proxy begin to ask, or the password expire, when
 // an unreplayable body is on its way.
 func TestChallengedMidway(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc          string
 		before, after []testproxy.Mechanism
@@ -336,6 +339,7 @@ func TestChallengedMidway(t *testing.T) {
 
 // TestRefusedWithBodyIntact compares the 407 that is returned with the proxy's.
 func TestRefusedWithBodyIntact(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int64{0, 1, 3 << 10, 60 << 10, 200 << 10} {
 		for _, kind := range []string{"GET", "short", "unreplayable"} {
 			t.Run(fmt.Sprintf("%d bytes, %s", size, kind), func(t *testing.T) {

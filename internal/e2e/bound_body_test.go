@@ -189,6 +189,7 @@ func (c fileWatch) ReadFrom(r io.Reader) (int64, error) {
 
 // A file is sent by the system, on the first request of a connection and later.
 func TestNTLMUploadOfFile(t *testing.T) {
+	t.Parallel()
 	const size = 1 << 20
 	name := filepath.Join(t.TempDir(), "body")
 	require.NoError(t, os.WriteFile(name, make([]byte, size), 0o600))
@@ -223,6 +224,7 @@ func TestNTLMUploadOfFile(t *testing.T) {
 // A wrong password reaches the proxy once, also with a body on its way, whatever
 // the proxy does with that, and the body is closed.
 func TestNTLMBodyWithWrongPassword(t *testing.T) {
+	t.Parallel()
 	for policy, refused := range bodyPolicies {
 		for _, size := range []int{shortBody, longBody} {
 			for _, replayable := range []bool{true, false} {
@@ -250,6 +252,7 @@ func TestNTLMBodyWithWrongPassword(t *testing.T) {
 
 // A body that can't be had again survives what happens before it is on its way.
 func TestNTLMBodyIsNotTouchedBeforeItIsSent(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc  string
 		upset func(l *lab, m *testproxy.NTLM)

@@ -97,6 +97,7 @@ func ntlmFaults() []ntlmFault {
 // TestNTLMFaults breaks every handshake: the requests are given up after bounded
 // attempts for a reason that is told, and nobody waits for them afterwards.
 func TestNTLMFaults(t *testing.T) {
+	t.Parallel()
 	for _, tt := range ntlmFaults() {
 		for _, way := range ways {
 			bubble(t, tt.desc+", "+way.desc, func(t *testing.T) {
@@ -132,6 +133,7 @@ func TestNTLMFaults(t *testing.T) {
 
 // A handshake that goes wrong once is made again.
 func TestNTLMTransientFaults(t *testing.T) {
+	t.Parallel()
 	for _, tt := range ntlmFaults() {
 		if tt.cause != broken {
 			continue
@@ -155,6 +157,7 @@ func TestNTLMTransientFaults(t *testing.T) {
 // A weaker scheme takes the place of one that is broken, unless the proxy has
 // accepted that before, or may have refused the password.
 func TestNTLMFallback(t *testing.T) {
+	t.Parallel()
 	for _, tt := range ntlmFaults() {
 		for _, way := range ways {
 			bubble(t, tt.desc+", "+way.desc, func(t *testing.T) {
@@ -201,6 +204,7 @@ func TestNTLMFallback(t *testing.T) {
 // A proxy that has lost the challenge it gave refuses the answer in the same
 // words as a wrong password: it can't be told apart and is not sent again.
 func TestNTLMChallengeForgotten(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		bubble(t, way.desc, func(t *testing.T) {
 			l, m := newNTLMLab(t, &ntlmserver.Server{Faults: ntlmserver.Always(ntlmserver.Forget)}, testproxy.Config{})
@@ -214,6 +218,7 @@ func TestNTLMChallengeForgotten(t *testing.T) {
 
 // A proxy may be content with the first message.
 func TestNTLMAcceptedWithoutChallenge(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newNTLMLab(t, &ntlmserver.Server{Faults: ntlmserver.Always(ntlmserver.AcceptWithoutChallenge)}, testproxy.Config{})
 		l.get(httpOrigin + "/a")
@@ -240,6 +245,7 @@ func TestNTLMAcceptedWithoutChallenge(t *testing.T) {
 // A request that was on its way when the connection broke is not repeated if that
 // could do harm.
 func TestNTLMUnansweredRequest(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		method string
 		key    bool
@@ -267,6 +273,7 @@ func TestNTLMUnansweredRequest(t *testing.T) {
 // A request that is cancelled in mid-handshake ends at once, and nobody waits for
 // what is left of it.
 func TestNTLMCancelled(t *testing.T) {
+	t.Parallel()
 	for _, token := range []string{negotiateToken, authenticateToken} {
 		for _, proved := range []bool{false, true} {
 			for _, way := range ways {
@@ -301,6 +308,7 @@ func TestNTLMCancelled(t *testing.T) {
 // The handshake of a cancelled request is not thrown away, unless its token has grown
 // old before it was sent.
 func TestNTLMTokenLife(t *testing.T) {
+	t.Parallel()
 	for _, wait := range []time.Duration{tokenLife - time.Second, tokenLife} {
 		bubble(t, wait.String(), func(t *testing.T) {
 			l, m := newNTLMLab(t, nil, testproxy.Config{})

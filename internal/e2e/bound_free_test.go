@@ -17,6 +17,7 @@ import (
 // others. A connection that was opened for one of them is authenticated for nobody:
 // a body that goes elsewhere does not go over it.
 func TestConnectionOfFreeHost(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc   string
 		status int
@@ -90,6 +91,7 @@ func TestConnectionOfFreeHost(t *testing.T) {
 // TestOverloadedProxy answers what opens NTLM with a 503, which is not the way to ask
 // nothing for a host.
 func TestOverloadedProxy(t *testing.T) {
+	t.Parallel()
 	bubble(t, "", func(t *testing.T) {
 		l, _ := newWitnessedLab(t, &testproxy.NTLM{}, always(password))
 		l.get(httpOrigin + "/")

@@ -18,6 +18,7 @@ import (
 // TestProviderEndsWithTheRequest asks somebody who does not answer: when the request
 // ends, so does the question, before RoundTrip returns. Others go on to be asked.
 func TestProviderEndsWithTheRequest(t *testing.T) {
+	t.Parallel()
 	for _, w := range ways[:2] {
 		eachMechanismOf(t, w, func(t *testing.T, m testproxy.Mechanism) {
 			l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{m}})
@@ -90,6 +91,7 @@ func (v *vault) CredentialsUntil(ctx context.Context, req *proxyauth.Credentials
 // TestProviderGoesThroughTheProxy has a provider that reaches its vault through the proxy
 // that it is asked about: it does not wait for itself, and does not authenticate.
 func TestProviderGoesThroughTheProxy(t *testing.T) {
+	t.Parallel()
 	for _, w := range ways {
 		eachMechanismOf(t, w, func(t *testing.T, m testproxy.Mechanism) {
 			l, _ := newFreeLab(t)
@@ -144,6 +146,7 @@ func (n *notifier) Rejected(ctx context.Context, _ *proxyauth.CredentialsRequest
 // TestObserverGoesThroughTheProxy has requests in place of notes: with what was accepted,
 // and without what was refused.
 func TestObserverGoesThroughTheProxy(t *testing.T) {
+	t.Parallel()
 	for _, w := range ways {
 		eachMechanismOf(t, w, func(t *testing.T, m testproxy.Mechanism) {
 			l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{m}})

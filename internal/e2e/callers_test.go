@@ -22,6 +22,7 @@ const (
 // TestCallersAuthorization leaves a forwarded request alone to which the caller has
 // put a Proxy-Authorization.
 func TestCallersAuthorization(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := basicLab(t, nil)
 		send := func(target, authorization string) *http.Response {
@@ -58,6 +59,7 @@ func TestCallersAuthorization(t *testing.T) {
 // TestCallersAuthorizationSpelled knows the field under keys that net/http would
 // not write itself, and sends as they are.
 func TestCallersAuthorizationSpelled(t *testing.T) {
+	t.Parallel()
 	for _, key := range []string{"Proxy-Authorization", "proxy-authorization", "PROXY-AUTHORIZATION", "proxy-Authorization"} {
 		for _, tt := range []struct {
 			desc, target string
@@ -106,6 +108,7 @@ func TestCallersAuthorizationSpelled(t *testing.T) {
 // TestCallersAuthorizationInTrailer refuses a Trailer that would take the field to
 // an origin.
 func TestCallersAuthorizationInTrailer(t *testing.T) {
+	t.Parallel()
 	for _, key := range []string{"Proxy-Authorization", "proxy-authorization"} {
 		for _, target := range []string{httpOrigin, httpsOrigin} {
 			t.Run(key+" "+target, func(t *testing.T) {
@@ -128,6 +131,7 @@ func TestCallersAuthorizationInTrailer(t *testing.T) {
 // TestCallersAuthorizationInConnect sends the one that Base puts into a CONNECT,
 // and does not answer the challenge to it.
 func TestCallersAuthorizationInConnect(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc, key, authorization string
 		ok, hook                 bool
@@ -171,6 +175,7 @@ func TestCallersAuthorizationInConnect(t *testing.T) {
 // TestOrigins407Forwarded returns a 407 that the origin made, out of which proxies
 // take the challenge, and does not hold it against the credentials.
 func TestOrigins407Forwarded(t *testing.T) {
+	t.Parallel()
 	for _, m := range mechanisms {
 		t.Run(m.scheme, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 // A proxy that is set up anew to offer a stronger scheme has not refused the
 // credentials.
 func TestProxyChangesScheme(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		l.get(httpOrigin + "/a")
@@ -35,6 +36,7 @@ func TestProxyChangesScheme(t *testing.T) {
 // An HTTP/2 implementation that the program has registered keeps connections of
 // its own, which clones of Base share: it is not let into tunnels.
 func TestRegisteredHTTP2(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		l.base.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{

@@ -19,6 +19,7 @@ import (
 
 // TestProxyChoice lets Base choose anew for each request.
 func TestProxyChoice(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := basicLab(t, nil)
 		second := testproxy.Start(t, testproxy.Config{Network: l.network, Addr: "second.example.com:3128"})
@@ -76,6 +77,7 @@ func TestEnvironment(t *testing.T) {
 // TestUntouched sends requests that take no HTTP proxy through Base itself, so that
 // they share its connections.
 func TestUntouched(t *testing.T) {
+	t.Parallel()
 	for _, socks := range []bool{false, true} {
 		t.Run(fmt.Sprintf("SOCKS %v", socks), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

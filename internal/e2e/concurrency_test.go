@@ -77,6 +77,7 @@ func TestDigestNonceCountsStayInOrder(t *testing.T) {
 // A proxy that has forgotten its nonces, and does not say so, has not refused the
 // password.
 func TestProxyForgetsItsNonces(t *testing.T) {
+	t.Parallel()
 	const n = 20
 	for _, way := range ways {
 		for _, tt := range []struct {
@@ -119,6 +120,7 @@ func TestProxyForgetsItsNonces(t *testing.T) {
 // squid calls an unknown nonce stale whatever the password. With
 // the fresh nonce the password is judged, and that is the end of it.
 func TestStaleNonceWithWrongPassword(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		t.Run(way.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -62,6 +62,7 @@ func basicLab(t testing.TB, fault testproxy.Fault) *lab {
 
 // TestConnected opens tunnels with every kind of success.
 func TestConnected(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc   string
 		action *testproxy.Action
@@ -109,6 +110,7 @@ func proxyConnection(proto, options string) *testproxy.Action {
 
 // TestConnect407 answers a challenge however the proxy treats the connection.
 func TestConnect407(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc   string
 		action *testproxy.Action
@@ -158,6 +160,7 @@ func TestConnect407(t *testing.T) {
 // TestConnectRefused has the cause, status, header and page of a proxy that opens
 // no tunnel.
 func TestConnectRefused(t *testing.T) {
+	t.Parallel()
 	page := strings.Repeat("denied ", 1000)
 	all := testproxy.Always
 	let := func(a *testproxy.Action) testproxy.Fault { return testproxy.On(200, a) }
@@ -228,6 +231,7 @@ func TestConnectRefused(t *testing.T) {
 
 // TestOrigins407InTunnel passes a 407 of the origin's on: no business of ours.
 func TestOrigins407InTunnel(t *testing.T) {
+	t.Parallel()
 	for _, proto := range []int{1, 2} {
 		t.Run(fmt.Sprintf("HTTP/%d", proto), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -258,6 +262,7 @@ func TestOrigins407InTunnel(t *testing.T) {
 
 // TestDialContext opens raw connections.
 func TestDialContext(t *testing.T) {
+	t.Parallel()
 	direct := func(l *lab) { l.base.Proxy = nil }
 	for _, tt := range []struct {
 		desc, network, addr string
@@ -334,6 +339,7 @@ func TestDialContext(t *testing.T) {
 // TestDialContextUnwrapped returns the connection to the proxy itself, so that the
 // system can splice it.
 func TestDialContextUnwrapped(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()

@@ -2,10 +2,12 @@ package e2e_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,6 +38,7 @@ type cutter struct {
 	mu    sync.Mutex
 	limit int // -1 for none
 	count int
+	seen  []byte // while there is no limit
 }
 
 func (c *cutter) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -46,12 +49,15 @@ func (c *cutter) DialContext(ctx context.Context, network, addr string) (net.Con
 	return &cutConn{Conn: conn, cutter: c}, nil
 }
 
-// allow returns how many of n bytes may pass, once: what comes after the cut goes
+// allow returns how many of the bytes may pass, once: what comes after the cut goes
 // through whole.
-func (c *cutter) allow(n int) (allowed int, cut bool) {
+func (c *cutter) allow(b []byte) (allowed int, cut bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := c.count
+	if c.limit < 0 {
+		c.seen = append(c.seen, b...)
+	}
+	n, before := len(b), c.count
 	c.count += n
 	if c.limit < 0 || before > c.limit || c.count <= c.limit {
 		return n, false
@@ -84,7 +90,7 @@ func (c *cutConn) Read(b []byte) (int, error) {
 	if n == 0 {
 		return n, err
 	}
-	n, cut := c.cutter.allow(n)
+	n, cut := c.cutter.allow(b[:n])
 	if cut {
 		c.kill()
 		if n == 0 {
@@ -101,7 +107,7 @@ func (c *cutConn) Write(b []byte) (int, error) {
 	if c.dead.Load() {
 		return 0, c.cutter.err
 	}
-	n, cut := c.cutter.allow(len(b))
+	n, cut := c.cutter.allow(b)
 	if !cut {
 		return c.Conn.Write(b)
 	}
@@ -110,23 +116,23 @@ func (c *cutConn) Write(b []byte) (int, error) {
 	return n, c.cutter.err
 }
 
-// TestCutAtEveryByte cuts the connection to the proxy at every byte of the
-// exchange, in either direction: the request gets through, or fails, and the next
-// one gets through. Cuts of other kinds, and within TLS, come every few bytes.
-// Negotiate has its ticket already.
+// TestCutAtEveryByte cuts the connection to the proxy at every byte of the exchange
+// where something changes, in either direction: the request gets through, or fails, and
+// the next one gets through. Cuts within TLS come every few bytes. Negotiate has its
+// ticket already.
 func TestCutAtEveryByte(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		desc string
 		cut  cut
 		tls  bool
-		step int
+		step int // of the bytes, or of those at which something changes
 	}{
 		{"reading", cut{err: io.EOF}, false, 1},
 		{"writing", cut{writes: true, err: syscall.ECONNRESET}, false, 1},
-		{"reading, reset", cut{err: syscall.ECONNRESET}, false, 11},
-		{"reading, half-closed", cut{err: io.EOF, half: true}, false, 11},
-		{"writing, half-closed", cut{writes: true, err: syscall.EPIPE, half: true}, false, 11},
+		{"reading, reset", cut{err: syscall.ECONNRESET}, false, 3},
+		{"reading, half-closed", cut{err: io.EOF, half: true}, false, 3},
+		{"writing, half-closed", cut{writes: true, err: syscall.EPIPE, half: true}, false, 3},
 		{"reading, TLS", cut{err: io.EOF}, true, 61},
 		{"writing, TLS", cut{writes: true, err: syscall.ECONNRESET}, true, 61},
 	} {
@@ -149,14 +155,21 @@ func TestCutAtEveryByte(t *testing.T) {
 					if m == nil {
 						start = ticketed(t, config)
 					}
-					length := cutAt(t, start, path, tt.cut, -1)
-					require.Greater(t, length, 100)
+					whole := cutAt(t, start, path, tt.cut, -1)
+					require.Greater(t, len(whole), 100)
+					places := changes(whole)
+					if tt.tls {
+						places = nil
+						for place := range whole {
+							places = append(places, place)
+						}
+					}
 					step := tt.step
 					if raceEnabled {
 						step *= 5 // it takes that much longer
 					}
-					for limit := i % step; limit < length; limit += step {
-						cutAt(t, start, path, tt.cut, limit)
+					for n := i % step; n < len(places); n += step {
+						cutAt(t, start, path, tt.cut, places[n])
 					}
 				})
 			}
@@ -167,7 +180,7 @@ func TestCutAtEveryByte(t *testing.T) {
 // ticketed returns labs whose proxies want Negotiate. They share the client's
 // tickets: to make one takes longer than all the rest.
 func ticketed(t *testing.T, config testproxy.Config) func(t *testing.T) *lab {
-	r := startRealm(t)
+	r := newRealm(t)
 	scheme := r.scheme()
 	return func(t *testing.T) *lab {
 		l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, config)
@@ -176,8 +189,38 @@ func ticketed(t *testing.T, config testproxy.Config) func(t *testing.T) *lab {
 	}
 }
 
-// cutAt makes two requests and returns how many bytes the first one took.
-func cutAt(t *testing.T, start func(*testing.T) *lab, path string, cut cut, limit int) (length int) {
+// firstPlaces are all within "HTTP/1.1 407 Proxy" and about as much of a request.
+var firstPlaces = func() (all []int) {
+	for i := range 20 {
+		all = append(all, i)
+	}
+	return all
+}()
+
+// changes returns the places of messages at which it makes a difference that they end: in
+// each half of a line, around its end, and in the first line at every byte.
+func changes(messages []byte) (places []int) {
+	start, first := 0, true
+	for line := range bytes.SplitAfterSeq(messages, []byte("\n")) {
+		n := len(line)
+		in := []int{0, 1, n / 2, n - 2, n - 1}
+		if first {
+			in = append(in, firstPlaces[:min(n, len(firstPlaces))]...)
+		}
+		for _, place := range in {
+			if place >= 0 && place < n {
+				places = append(places, start+place)
+			}
+		}
+		first = len(bytes.TrimSpace(line)) == 0
+		start += n
+	}
+	slices.Sort(places)
+	return slices.Compact(places)
+}
+
+// cutAt makes two requests and returns the bytes of the first one, if it is not cut.
+func cutAt(t *testing.T, start func(*testing.T) *lab, path string, cut cut, limit int) (whole []byte) {
 	synctest.Test(t, func(t *testing.T) {
 		l := start(t)
 		c := &cutter{cut: cut, dial: l.network.DialContext, limit: limit}
@@ -190,14 +233,14 @@ func cutAt(t *testing.T, start func(*testing.T) *lab, path string, cut cut, limi
 			require.NotNil(t, proxyauth.ResponseError(resp), "status %d at byte %d", resp.StatusCode, limit)
 		}
 		require.NoError(t, ctx.Err(), "hangs at byte %d", limit)
-		length = c.count
+		whole = bytes.Clone(c.seen)
 
 		resp, err = l.reach(ctx, path)
 		require.NoError(t, err, "after the cut at byte %d", limit)
 		require.Equal(t, http.StatusOK, resp.StatusCode, "after the cut at byte %d", limit)
 		l.requireQuiet()
 	})
-	return length
+	return whole
 }
 
 // reach makes a request to the http:// origin, forwarded or over a raw tunnel.

@@ -45,6 +45,7 @@ func (l *lab) poll(t *testing.T, get func(context.Context) error) (stop func()) 
 // TestDeadOrigin has a program poll an origin server that does not answer, so that
 // what proves the password is lost again and again. It reaches others all the same.
 func TestDeadOrigin(t *testing.T) {
+	t.Parallel()
 	for _, every := range []time.Duration{5 * time.Second, 30 * time.Second} {
 		eachMechanism(t, every.String(), func(t *testing.T, m testproxy.Mechanism, w way) {
 			l, _ := newWitnessedLab(t, m, always(password))
@@ -65,6 +66,7 @@ func TestDeadOrigin(t *testing.T) {
 // TestTunnelsForNobody has requests give up while a person types the password. The
 // connections that net/http goes on making for them are not made.
 func TestTunnelsForNobody(t *testing.T) {
+	t.Parallel()
 	bubble(t, "", func(t *testing.T) {
 		l, _ := newWitnessedLab(t, mechanismOf("Basic"), nil)
 		l.rt.Credentials = proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
@@ -96,6 +98,7 @@ func TestTunnelsForNobody(t *testing.T) {
 // that asks nothing, and at one that has been restarted and wants known credentials
 // with a new nonce.
 func TestLongAnswersDoNotHoldOthers(t *testing.T) {
+	t.Parallel()
 	for _, digest := range []bool{false, true} {
 		eachWay(t, fmt.Sprint("digest ", digest), func(t *testing.T, w way) {
 			config := testproxy.Config{}
@@ -131,6 +134,7 @@ func TestLongAnswersDoNotHoldOthers(t *testing.T) {
 // TestOutageEnds has what stands before a proxy close each connection for an
 // hour, from the first authorization on. No pause is longer than maxPause.
 func TestOutageEnds(t *testing.T) {
+	t.Parallel()
 	for _, preemptive := range []bool{false, true} {
 		eachMechanism(t, fmt.Sprint("preemptive ", preemptive), func(t *testing.T, m testproxy.Mechanism, w way) {
 			l, _ := newWitnessedLab(t, m, always(password))

@@ -38,6 +38,7 @@ func (l *lab) visit(target string) (statuses []int) {
 // TestDigestNonces has the legs of five requests, and what is learned of nonces
 // between them.
 func TestDigestNonces(t *testing.T) {
+	t.Parallel()
 	again, first := []int{407, 200}, []int{200}
 	forget := func(d *testproxy.Digest) { d.ForgetNonces() }
 	for _, tt := range []struct {
@@ -83,6 +84,7 @@ func TestDigestNonces(t *testing.T) {
 
 // TestDigestAlgorithms answers the strongest algorithm, whatever its place.
 func TestDigestAlgorithms(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		offered []string
 		want    string // empty if none can be answered
@@ -109,6 +111,7 @@ func TestDigestAlgorithms(t *testing.T) {
 
 // TestDigestUnknownAlgorithm leaves it to Basic, or gives up.
 func TestDigestUnknownAlgorithm(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := basicLab(t, nil)
 		const md6 = `Digest realm="lab", nonce="n", algorithm=MD6`
@@ -124,6 +127,7 @@ func TestDigestUnknownAlgorithm(t *testing.T) {
 
 // TestDigestAuthInt signs bodies too, and verifies the answer's.
 func TestDigestAuthInt(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{0, shortBody, longBody} {
 		t.Run(fmt.Sprintf("%d bytes", size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -167,6 +171,7 @@ func TestDigestAuthInt(t *testing.T) {
 
 // TestProxyNotVerified refuses the answer of a proxy whose proof is wrong.
 func TestProxyNotVerified(t *testing.T) {
+	t.Parallel()
 	for _, target := range []string{httpOrigin, httpsOrigin} {
 		t.Run(target, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -199,6 +204,7 @@ func TestProxyNotVerified(t *testing.T) {
 // TestDigestURI signs what stands in the request line, to a proxy that is strict
 // about it.
 func TestDigestURI(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc, target string
 		change       func(*http.Request)

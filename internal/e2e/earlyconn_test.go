@@ -28,6 +28,7 @@ func (c *plainConn) ReadFrom(r io.Reader) (n int64, err error) {
 // TestDialContextEarly returns a connection that can do what the one to the proxy
 // can, and no more, though the first bytes have come with the answer.
 func TestDialContextEarly(t *testing.T) {
+	t.Parallel()
 	const early, text = "220 ready\r\n", "anybody there?"
 	for _, behind := range []string{"", early} {
 		for _, half := range []bool{true, false} {

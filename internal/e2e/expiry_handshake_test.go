@@ -18,6 +18,7 @@ import (
 // TestLeaseEndsInTheHandshake has a proxy whose challenge takes longer than the
 // password is good for: that is not proved any more, and another one is asked for.
 func TestLeaseEndsInTheHandshake(t *testing.T) {
+	t.Parallel()
 	for _, proved := range []bool{false, true} {
 		eachWay(t, map[bool]string{false: "cold", true: "warm"}[proved], func(t *testing.T, w way) {
 			m := &testproxy.NTLM{}
@@ -54,6 +55,7 @@ func TestLeaseEndsInTheHandshake(t *testing.T) {
 // in order to authenticate itself. What Digest says is not for the connection: it is of
 // another request-target than that of the request behind it.
 func TestSchemeChangesWhileALeaseIsRenewed(t *testing.T) {
+	t.Parallel()
 	bubble(t, "", func(t *testing.T) {
 		ntlm, digest := &testproxy.NTLM{}, &testproxy.Digest{Realm: "lab"}
 		l, p := newLeasedLab(t, ntlm)
@@ -81,6 +83,7 @@ func TestSchemeChangesWhileALeaseIsRenewed(t *testing.T) {
 
 // TestLeaseThatCanNotBeUsed has leases that end before anything can be sent.
 func TestLeaseThatCanNotBeUsed(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l, p := newLeasedLab(t, &testproxy.Basic{Realm: "lab"})
 		p.grant = func(n int) (string, time.Time, error) {

@@ -86,6 +86,7 @@ func (l *lab) requireLeases(p *leaser, n int) {
 // TestLease states the legs of requests while a password is good and when it is no
 // longer: it is replaced without another one.
 func TestLease(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		scheme        string
 		way           way
@@ -129,6 +130,7 @@ func TestLease(t *testing.T) {
 // What the old password of the same user has opened goes on serving, and the
 // provider is not asked for what is not to be sent.
 func TestLeaseOfConnections(t *testing.T) {
+	t.Parallel()
 	for _, w := range ways {
 		m := &testproxy.NTLM{}
 		bubble(t, w.desc, func(t *testing.T) {
@@ -180,6 +182,7 @@ func TestLeaseOfConnections(t *testing.T) {
 // What was made of a password, for a request that was cancelled then, is not sent
 // when the time of the password has passed.
 func TestLeaseOfTokens(t *testing.T) {
+	t.Parallel()
 	const short = tokenLife / 2
 	bubble(t, "", func(t *testing.T) {
 		m := &testproxy.NTLM{}
@@ -213,6 +216,7 @@ func TestLeaseOfTokens(t *testing.T) {
 
 // Of another user there are other connections.
 func TestLeaseOfAnotherUser(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.NTLM{}}})
 		names := []string{user, "bob"}
@@ -235,6 +239,7 @@ func TestLeaseOfAnotherUser(t *testing.T) {
 
 // Many requests at once ask once.
 func TestLeaseIsRenewedOnce(t *testing.T) {
+	t.Parallel()
 	for _, m := range allMechanisms() {
 		eachWay(t, m.Scheme(), func(t *testing.T, w way) {
 			l, p := newLeasedLab(t, mechanismOf(m.Scheme()))
@@ -253,6 +258,7 @@ func TestLeaseIsRenewedOnce(t *testing.T) {
 
 // TestLeaseEnds has a provider that has nothing new, or nothing at all.
 func TestLeaseEnds(t *testing.T) {
+	t.Parallel()
 	later := func() time.Time { return time.Now().Add(lease) }
 	for _, tt := range []struct {
 		desc  string
@@ -316,6 +322,7 @@ func TestLeaseEnds(t *testing.T) {
 // Where there is no other password for the scheme, the proxy says what else it
 // offers; nothing is sent unasked to a proxy that is known.
 func TestLeaseEndsForAScheme(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Digest{Realm: "lab"}, &testproxy.Basic{Realm: "lab"}}})
 		l.rt.Schemes, l.rt.Preemptive = []proxyauth.Scheme{digest.Scheme{}, basic.Scheme{}}, true
@@ -338,6 +345,7 @@ func TestLeaseEndsForAScheme(t *testing.T) {
 
 // The providers of package credentials hand on what a source knows of the time.
 func TestLeaseThroughProviders(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		m := &testproxy.Basic{Realm: "lab"}
 		l, p := newLeasedLab(t, m)

@@ -49,6 +49,7 @@ func requireStalled(t testing.TB, cause proxyauth.Cause, err error) {
 // TestStalls lets the proxy fall silent at every point of every leg that the
 // Transport makes on its own.
 func TestStalls(t *testing.T) {
+	t.Parallel()
 	const limit = 20 * time.Second
 	connect := func(l *lab) error {
 		conn, err := l.rt.DialContext(l.t.Context(), "tcp", echoAddr)
@@ -112,6 +113,7 @@ func TestStalls(t *testing.T) {
 // TestStalledAnswer lets the proxy fall silent in the body of a 407 to a forwarded
 // request.
 func TestStalledAnswer(t *testing.T) {
+	t.Parallel()
 	for _, pt := range []testproxy.Point{testproxy.AfterHeader, testproxy.InBody} {
 		synctest.Test(t, func(t *testing.T) {
 			l := basicLab(t, testproxy.On(407, testproxy.StallAt(pt)))
@@ -127,6 +129,7 @@ func TestStalledAnswer(t *testing.T) {
 // TestStalledDial waits for a proxy that can't be reached, or says nothing in TLS,
 // no longer than the leg's limit.
 func TestStalledDial(t *testing.T) {
+	t.Parallel()
 	stall := func(int) testproxy.ConnAction { return testproxy.StallConn }
 	for _, tt := range []struct {
 		desc   string
@@ -166,6 +169,7 @@ func TestStalledDial(t *testing.T) {
 
 // TestCancel ends every kind of wait as soon as the request is cancelled.
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	stall := func(scheme string, pt testproxy.Point) func(*lab) {
 		return func(l *lab) { l.proxy.SetFault(testproxy.OnScheme(scheme, testproxy.StallAt(pt))) }
 	}
@@ -240,6 +244,7 @@ func TestCancel(t *testing.T) {
 
 // TestExcess is what a proxy may send: much, but not without limit.
 func TestExcess(t *testing.T) {
+	t.Parallel()
 	const challenge = `Basic realm="lab"`
 	for _, tt := range []struct {
 		desc   string
@@ -318,6 +323,7 @@ func (c *meteredConn) Read(b []byte) (int, error) {
 // TestProxyGoesAway restarts the proxy between two requests, and lets it close the
 // connection that it said it would keep.
 func TestProxyGoesAway(t *testing.T) {
+	t.Parallel()
 	for _, m := range mechanisms {
 		for _, target := range []string{httpOrigin, httpsOrigin} {
 			t.Run(m.scheme+" "+target, func(t *testing.T) {
@@ -338,6 +344,7 @@ func TestProxyGoesAway(t *testing.T) {
 
 // TestNothingLeft leaves nothing behind after tunnels that failed in every way.
 func TestNothingLeft(t *testing.T) {
+	t.Parallel()
 	for name, pt := range points {
 		for _, scheme := range []string{"", "Basic"} {
 			for _, reset := range []bool{false, true} {

@@ -18,6 +18,7 @@ import (
 // TestConnectionAfterRefusedBody lets a proxy begin to ask when a long body is on
 // its way: squid does not read on, whatever it says of the connection.
 func TestConnectionAfterRefusedBody(t *testing.T) {
+	t.Parallel()
 	// The 407 to HEAD has no body, upon which net/http takes the connection back
 	// before anybody can say otherwise.
 	for _, method := range []string{http.MethodPost, http.MethodHead} {
@@ -45,6 +46,7 @@ func TestConnectionAfterRefusedBody(t *testing.T) {
 // TestRefusedBodyReturned reads the 407 that can't be answered to its end, at
 // which net/http would take the connection back.
 func TestRefusedBodyReturned(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{RefusedBody: testproxy.AnswerThenRead})
 		l.get(httpOrigin + "/")
@@ -96,6 +98,7 @@ func (s *script) serve(conn net.Conn) {
 // TestAnswerToLongBody passes answers to a long body on as they are, but for the
 // 407, however they are cut into pieces.
 func TestAnswerToLongBody(t *testing.T) {
+	t.Parallel()
 	const (
 		hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 		ok    = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

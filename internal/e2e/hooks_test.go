@@ -32,6 +32,7 @@ func tlsLab(t testing.TB) *lab {
 
 // TestDialHooks connects to the proxy with whichever function Base has for it.
 func TestDialHooks(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc  string
 		tls   bool
@@ -102,6 +103,7 @@ func TestDialHooks(t *testing.T) {
 // TestDialHookFails reports the error of a dial function, and a function that
 // returns nothing at all.
 func TestDialHookFails(t *testing.T) {
+	t.Parallel()
 	errDial := errors.New("no route")
 	for _, want := range []error{errDial, nil} {
 		for _, target := range []string{httpOrigin, httpsOrigin} {
@@ -124,6 +126,7 @@ func TestDialHookFails(t *testing.T) {
 
 // TestConnectHeader puts Base's header into each CONNECT, and nowhere else.
 func TestConnectHeader(t *testing.T) {
+	t.Parallel()
 	header := http.Header{"X-Tenant": {"blue"}}
 	for _, tt := range []struct {
 		desc string
@@ -170,6 +173,7 @@ func TestConnectHeader(t *testing.T) {
 
 // TestConnectResponse shows Base's hook the answer that ends an exchange, once.
 func TestConnectResponse(t *testing.T) {
+	t.Parallel()
 	errHook := errors.New("not to my liking")
 	for _, tt := range []struct {
 		desc   string
@@ -219,6 +223,7 @@ func TestConnectResponse(t *testing.T) {
 // TestMaxConnsPerHost holds the bound while a proxy begins to ask many requests at
 // once: none of them may sit on a connection that another waits for.
 func TestMaxConnsPerHost(t *testing.T) {
+	t.Parallel()
 	for _, limit := range []int{1, 2} {
 		for _, m := range mechanisms {
 			t.Run(fmt.Sprintf("%s, %d", m.scheme, limit), func(t *testing.T) {
@@ -247,6 +252,7 @@ func TestMaxConnsPerHost(t *testing.T) {
 
 // TestIdleConnTimeout closes idle connections when Base would.
 func TestIdleConnTimeout(t *testing.T) {
+	t.Parallel()
 	for _, target := range []string{httpOrigin, httpsOrigin} {
 		synctest.Test(t, func(t *testing.T) {
 			l := basicLab(t, nil)

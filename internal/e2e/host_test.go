@@ -14,6 +14,7 @@ import (
 // TestUnwritableHost fails at once on a host that no request line can have, instead of
 // waiting for the answer to a request that was not sent.
 func TestUnwritableHost(t *testing.T) {
+	t.Parallel()
 	for _, m := range []func() testproxy.Mechanism{
 		func() testproxy.Mechanism { return &testproxy.Basic{Realm: "lab"} },
 		func() testproxy.Mechanism { return &testproxy.NTLM{} },

@@ -77,6 +77,7 @@ func (l *lab) tracked(ctx context.Context, w way, replayable bool) (*http.Reques
 // 2. The request is never modified, its body closed on every path, and it is the
 // one in the response.
 func TestRequestIsNotModified(t *testing.T) {
+	t.Parallel()
 	for _, tt := range outcomes {
 		for i, mechanism := range allMechanisms() {
 			for _, w := range ways {
@@ -123,6 +124,7 @@ func TestRequestIsNotModified(t *testing.T) {
 // 7. Controls in user names and passwords reach no wire: a name from a file that
 // ends in a line end must not begin another header field.
 func TestControlsInCredentials(t *testing.T) {
+	t.Parallel()
 	for _, evil := range []string{"\r\nX-Evil: 1", "\n", "\x00", "\x7f", "\x1b[2J"} {
 		for _, c := range []proxyauth.Credentials{credentialsOf(user+evil, password), credentialsOf(user, password+evil)} {
 			for i, mechanism := range allMechanisms() {
@@ -154,6 +156,7 @@ func TestControlsInCredentials(t *testing.T) {
 
 // 7. Nor do they come back from a realm, a nonce or an opaque.
 func TestControlsInChallenges(t *testing.T) {
+	t.Parallel()
 	for _, evil := range []string{"\x00", "\x01", "\x7f", "\x1b[2J"} {
 		for _, params := range []string{
 			`realm="lab%s", nonce="n"`,
@@ -183,6 +186,7 @@ func TestControlsInChallenges(t *testing.T) {
 
 // 7. What is outside ASCII goes out as UTF-8.
 func TestCredentialsOutsideASCII(t *testing.T) {
+	t.Parallel()
 	const foreign = "pässwörd 密 😀:\""
 	for _, scheme := range []proxyauth.Scheme{basic.Scheme{}, digest.Scheme{}} {
 		for _, w := range ways {

@@ -39,6 +39,7 @@ func requireNoSecret(t *testing.T, v any) {
 
 // 9. No error shows a secret, a token or user info.
 func TestErrorsHaveNoSecrets(t *testing.T) {
+	t.Parallel()
 	for i, tt := range failures() {
 		for _, w := range ways {
 			if tt.only != "" && tt.only != w.method {
@@ -80,6 +81,7 @@ func TestErrorsHaveNoSecrets(t *testing.T) {
 // 9. A proxy may echo credentials into its error page (CVE-2025-62168), which is
 // at hand and never shown.
 func TestEchoedCredentialsAreNotShown(t *testing.T) {
+	t.Parallel()
 	echo := "you sent Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 	eachWay(t, "", func(t *testing.T, w way) {
 		l, b := newLoggedLab(t, slog.LevelDebug, testproxy.Config{
@@ -107,6 +109,7 @@ func TestEchoedCredentialsAreNotShown(t *testing.T) {
 
 // 9. Nor do the values that a program may print, by mistake or in a debugger's way.
 func TestValuesHaveNoSecrets(t *testing.T) {
+	t.Parallel()
 	c := credentialsOf(user, password)
 	requireNoSecret(t, c)
 	requireNoSecret(t, &c)
@@ -134,6 +137,7 @@ func TestValuesHaveNoSecrets(t *testing.T) {
 
 // 9. Nor a Transport that has been used, its log and its trace.
 func TestTransportShowsNoSecrets(t *testing.T) {
+	t.Parallel()
 	for _, right := range []bool{true, false} {
 		for i, mechanism := range allMechanisms() {
 			for _, w := range ways {
@@ -178,6 +182,7 @@ func tracing(b *bytes.Buffer) *proxyauth.Trace {
 // 9. The user info of the proxy's URL is in nothing that is sent, but for the
 // authorization that it may be the source of.
 func TestUserInfoIsNotSent(t *testing.T) {
+	t.Parallel()
 	for i, mechanism := range allMechanisms() {
 		for _, w := range ways {
 			t.Run(mechanism.Scheme()+" "+w.desc, func(t *testing.T) {

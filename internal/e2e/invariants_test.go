@@ -44,6 +44,7 @@ var invariants = []struct {
 }
 
 func TestInvariants(t *testing.T) {
+	t.Parallel()
 	for _, tt := range invariants {
 		for i, mechanism := range allMechanisms() {
 			for _, w := range ways {

@@ -17,6 +17,7 @@ import (
 // TestRefusedWithBodyKept reads the 407 of a probe, whose body was kept: it ends with
 // an error if that is not all of it.
 func TestRefusedWithBodyKept(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc   string
 		action *testproxy.Action
@@ -61,6 +62,7 @@ func TestRefusedWithBodyKept(t *testing.T) {
 // TestConnectResponseBody shows the hook as much of the proxy's page as is kept, and
 // that it is not all of it.
 func TestConnectResponseBody(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc   string
 		action testproxy.Action

@@ -16,6 +16,7 @@ const (
 // TestLegs states the legs of the README's table: cold, on a new connection to a
 // known proxy, and on the same connection.
 func TestLegs(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc      string
 		mechanism testproxy.Mechanism

@@ -31,6 +31,7 @@ func identities(p *testproxy.Proxy) map[int][]string {
 
 // No connection serves two users, or a request that its caller authenticates.
 func TestNTLMIdentities(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		bubble(t, way.desc, func(t *testing.T) {
 			l, _ := newNTLMLab(t, nil, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
@@ -73,6 +74,7 @@ func TestNTLMIdentities(t *testing.T) {
 // A provider may name another user once the first is refused. Connections of the
 // first are not used any more, also not the ones that were busy at the time.
 func TestNTLMChangeOfUser(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newNTLMLab(t, nil, testproxy.Config{})
 		l.rt.Credentials = proxyauth.CredentialsFunc(func(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
@@ -119,6 +121,7 @@ func TestNTLMChangeOfUser(t *testing.T) {
 // refused once, where none had been sent it before; with the new one of the
 // provider all goes on.
 func TestNTLMPasswordChanges(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		bubble(t, way.desc, func(t *testing.T) {
 			const workers = 32

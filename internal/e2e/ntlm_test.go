@@ -47,6 +47,7 @@ func bare(leg *testproxy.Leg) bool { return leg.Status == 407 && leg.Scheme == "
 
 // TestNTLMLegs states the legs where the proxy is not the simplest.
 func TestNTLMLegs(t *testing.T) {
+	t.Parallel()
 	strict := func() *ntlmserver.Server {
 		return &ntlmserver.Server{
 			RequireMIC:      true,
@@ -130,6 +131,7 @@ func TestNTLMLegs(t *testing.T) {
 // What opens a connection has nothing of the caller's request but its URL and
 // User-Agent.
 func TestNTLMOpeningLeg(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newNTLMLab(t, nil, testproxy.Config{})
 		for _, path := range []string{"/known", "/again"} {
@@ -165,6 +167,7 @@ func TestNTLMOpeningLeg(t *testing.T) {
 // goroutines over few connections: each arrives once and whole, on a connection
 // that is authenticated.
 func TestNTLMConcurrentUploads(t *testing.T) {
+	t.Parallel()
 	const workers, posts, conns = 64, 50, 8
 	for _, way := range []string{httpOrigin, httpsOrigin} {
 		bubble(t, way, func(t *testing.T) {
@@ -219,6 +222,7 @@ func TestNTLMConcurrentUploads(t *testing.T) {
 
 // Settings of Base keep their meaning for authenticated connections.
 func TestNTLMPoolSettings(t *testing.T) {
+	t.Parallel()
 	three := func(l *lab) {
 		for _, err := range together(3, func(int) error { return fetch(l.t.Context(), l.rt, originHost) }) {
 			require.NoError(l.t, err)
@@ -268,6 +272,7 @@ func TestNTLMPoolSettings(t *testing.T) {
 
 // A connection whose authentication the proxy has forgotten is replaced.
 func TestNTLMForgottenConnection(t *testing.T) {
+	t.Parallel()
 	bubble(t, "one", func(t *testing.T) {
 		l, m := newNTLMLab(t, nil, testproxy.Config{})
 		l.get(httpOrigin + "/a")
@@ -345,6 +350,7 @@ func TestNTLMForgottenConnection(t *testing.T) {
 
 // A body of the origin that looks like a 407 is none, wherever reads end.
 func TestNTLMBodyLikeA407(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newNTLMLab(t, nil, testproxy.Config{})
 		l.get(httpOrigin + "/")

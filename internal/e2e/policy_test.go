@@ -58,6 +58,7 @@ func eachWay(t *testing.T, desc string, f func(t *testing.T, w way)) {
 // TestAllowProxy asks the rule before anything else is done about a challenge, and
 // shows it nothing of the user info.
 func TestAllowProxy(t *testing.T) {
+	t.Parallel()
 	for i, mechanism := range allMechanisms() {
 		for _, tt := range []struct {
 			desc       string
@@ -82,6 +83,7 @@ func TestAllowProxy(t *testing.T) {
 
 // Another proxy may be on the list. What needs no credentials is not its business.
 func TestAllowProxyIsPerProxy(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		open := testproxy.Start(t, testproxy.Config{Network: l.network, Addr: "open.example.com:3128"})
@@ -100,6 +102,7 @@ func TestAllowProxyIsPerProxy(t *testing.T) {
 }
 
 func TestProxyHosts(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		host  string
 		proxy string
@@ -143,6 +146,7 @@ func TestProxyHosts(t *testing.T) {
 
 // TestForbidCleartext lets what reveals the secret through TLS alone.
 func TestForbidCleartext(t *testing.T) {
+	t.Parallel()
 	basicFirst := []proxyauth.Scheme{basic.Scheme{}, digest.Scheme{}}
 	for _, tt := range []struct {
 		desc    string
@@ -188,6 +192,7 @@ func TestForbidCleartext(t *testing.T) {
 
 // TestMinAlgorithm holds Digest to its own rule.
 func TestMinAlgorithm(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc    string
 		offered []string
@@ -231,6 +236,7 @@ func TestMinAlgorithm(t *testing.T) {
 
 // TestRuleIsAskedAtRenewal has a rule that no longer allows the proxy when a lease ends.
 func TestRuleIsAskedAtRenewal(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l, p := newLeasedLab(t, &testproxy.Basic{Realm: "lab"})
 		allowed := true

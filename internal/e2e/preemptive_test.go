@@ -34,6 +34,7 @@ func (l *lab) requireUnrefused() {
 // TestPreemptiveLegs states the legs of the first column of the README's table, which
 // are those of the second.
 func TestPreemptiveLegs(t *testing.T) {
+	t.Parallel()
 	ntlmFirst := allSchemes()
 	basicAlone := []proxyauth.Scheme{basic.Scheme{}}
 	digestAlone := []proxyauth.Scheme{digest.Scheme{}}
@@ -111,6 +112,7 @@ func TestPreemptiveLegs(t *testing.T) {
 // Many requests at once open once, and what was opened in vain stands in nobody's
 // way.
 func TestPreemptiveIsSingleFlight(t *testing.T) {
+	t.Parallel()
 	for i, mechanism := range allMechanisms() {
 		eachWay(t, mechanism.Scheme(), func(t *testing.T, w way) {
 			l := newPreemptiveLab(t, testproxy.Config{Auth: allMechanisms()[i : i+1]}, allSchemes()...)
@@ -127,6 +129,7 @@ func TestPreemptiveIsSingleFlight(t *testing.T) {
 
 // A password that is wrong in the scheme that was opened is wrong in others too.
 func TestPreemptiveRefused(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc    string
 		schemes []proxyauth.Scheme
@@ -171,6 +174,7 @@ func TestPreemptiveRefused(t *testing.T) {
 // What one request has opened and not brought to an end is taken up by the next,
 // which is told as well that the proxy speaks something else.
 func TestPreemptiveTakenUp(t *testing.T) {
+	t.Parallel()
 	for _, first := range []proxyauth.Scheme{basic.Scheme{}, &ntlm.Scheme{}} {
 		eachWay(t, first.Name(), func(t *testing.T, w way) {
 			l := newPreemptiveLab(t, testproxy.Config{
@@ -193,6 +197,7 @@ func TestPreemptiveTakenUp(t *testing.T) {
 // A scheme that was opened unasked is not one that the proxy has offered, unless
 // it was accepted.
 func TestPreemptiveFloor(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "accepted", func(t *testing.T, w way) {
 		l := newPreemptiveLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.NTLM{}}}, allSchemes()...)
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))

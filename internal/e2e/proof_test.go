@@ -55,6 +55,7 @@ func requireOneFailure(t *testing.T, l *lab, w way, failures func() int) {
 // TestFirstMessageProvesNothing has NTLM's first message answered as if it had been
 // enough: the password, which is wrong, is not taken for proved.
 func TestFirstMessageProvesNothing(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "an error", func(t *testing.T, w way) {
 		l, m := newFreeLab(t)
 		slow := slowly(50 * time.Millisecond)
@@ -93,6 +94,7 @@ func TestFirstMessageProvesNothing(t *testing.T) {
 // TestForeignAnswerProvesNothing has what stands before the proxy answer a first
 // request that carries credentials unasked.
 func TestForeignAnswerProvesNothing(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		eachWay(t, http.StatusText(status), func(t *testing.T, w way) {
 			l := newPreemptiveLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}}, basic.Scheme{})
@@ -120,6 +122,7 @@ func unauthorized(scheme string) testproxy.Fault {
 // TestUnauthorizedTunnel has a proxy say 401 to a CONNECT, which is a refusal only of
 // what answered a challenge.
 func TestUnauthorizedTunnel(t *testing.T) {
+	t.Parallel()
 	t.Run("to a scheme that it doesn't know", func(t *testing.T) {
 		for _, first := range []proxyauth.Scheme{&ntlm.Scheme{}, basic.Scheme{}} {
 			synctest.Test(t, func(t *testing.T) {

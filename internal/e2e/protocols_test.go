@@ -23,6 +23,7 @@ import (
 // TestProtocols compares what is spoken to an origin through the tunnel with
 // what bare net/http speaks through a proxy that asks for nothing.
 func TestProtocols(t *testing.T) {
+	t.Parallel()
 	protocols := func(set ...func(*http.Protocols, bool)) *http.Protocols {
 		p := new(http.Protocols)
 		for _, f := range set {
@@ -98,6 +99,7 @@ func TestProtocols(t *testing.T) {
 // TestTunnelThroughTLSProxy speaks both protocols to an origin through an https://
 // proxy, to which only HTTP/1.1 is offered.
 func TestTunnelThroughTLSProxy(t *testing.T) {
+	t.Parallel()
 	for _, force := range []bool{false, true} {
 		t.Run(fmt.Sprintf("ForceAttemptHTTP2 %v", force), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -120,6 +122,7 @@ func TestTunnelThroughTLSProxy(t *testing.T) {
 
 // TestProxyTLS keeps what Base's TLSClientConfig says of origins from the proxy.
 func TestProxyTLS(t *testing.T) {
+	t.Parallel()
 	other := testproxy.NewCA()
 	for _, tt := range []struct {
 		desc   string
@@ -167,6 +170,7 @@ func TestProxyTLS(t *testing.T) {
 // TestProxyTLSState shows the proxy neither the client's certificate nor a session
 // that are meant for origins (CVE-2021-22890), nor keeps one of its own among those.
 func TestProxyTLSState(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		config := ca.ServerConfig("proxy.example.com")
 		config.ClientAuth = tls.RequestClientCert

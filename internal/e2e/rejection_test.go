@@ -101,6 +101,7 @@ func requireCause(t testing.TB, want proxyauth.Cause, err error) *proxyauth.Erro
 func mixed(ways []way, i int) way { return ways[i%len(ways)] }
 
 func TestWrongPasswordReachesTheProxyOnce(t *testing.T) {
+	t.Parallel()
 	for i, mechanism := range authMechanisms() {
 		for _, tt := range []struct {
 			desc string
@@ -147,6 +148,7 @@ func TestWrongPasswordReachesTheProxyOnce(t *testing.T) {
 // A provider that answers differently after a refusal is taken at its word at
 // once, within the request.
 func TestAnotherPasswordIsTriedAtOnce(t *testing.T) {
+	t.Parallel()
 	for i, mechanism := range authMechanisms() {
 		for _, way := range ways {
 			t.Run(fmt.Sprintf("%s %d %s", mechanism.Scheme(), i, way.desc), func(t *testing.T) {
@@ -173,6 +175,7 @@ func TestAnotherPasswordIsTriedAtOnce(t *testing.T) {
 
 // One request tries so many passwords and no more, whatever the provider has.
 func TestAnswersAreBounded(t *testing.T) {
+	t.Parallel()
 	for _, mechanism := range authMechanisms() {
 		for _, way := range ways {
 			t.Run(mechanism.Scheme()+" "+way.desc, func(t *testing.T) {
@@ -197,6 +200,7 @@ func TestAnswersAreBounded(t *testing.T) {
 }
 
 func TestResetForgetsRefusals(t *testing.T) {
+	t.Parallel()
 	for _, mechanism := range authMechanisms() {
 		if mechanism.Scheme() == "NTLM" {
 			continue // whose users can't be changed
@@ -222,6 +226,7 @@ func TestResetForgetsRefusals(t *testing.T) {
 // A password that is changed at the proxy while many requests are under way fails
 // once for each of them at most, and is then not sent again.
 func TestPasswordChangesUnderLoad(t *testing.T) {
+	t.Parallel()
 	const workers = 32
 	for _, mechanism := range authMechanisms() {
 		if mechanism.Scheme() == "NTLM" {

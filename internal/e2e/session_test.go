@@ -178,6 +178,7 @@ func TestFirstContactIsSingleFlight(t *testing.T) {
 
 // Who waits for the first request waits no longer than its own context allows.
 func TestWaitingEndsWithOwnContext(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		t.Run(way.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -208,6 +209,7 @@ func TestWaitingEndsWithOwnContext(t *testing.T) {
 // An origin that takes its time keeps the requests to others waiting for no
 // longer than patience.
 func TestSlowOriginDoesNotHoldOthers(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		for _, mechanism := range []testproxy.Mechanism{nil, &testproxy.Basic{Realm: "lab"}, &testproxy.Digest{Realm: "lab"}, &testproxy.NTLM{}} {
 			desc := "open proxy"
@@ -244,6 +246,7 @@ func TestSlowOriginDoesNotHoldOthers(t *testing.T) {
 
 // If the first request comes to nothing, the next one leads.
 func TestNextLeadsWhereTheFirstFails(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		for _, mechanism := range []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}, &testproxy.Digest{Realm: "lab"}, &testproxy.NTLM{}} {
 			t.Run(fmt.Sprintf("cancelled, %s %s", mechanism.Scheme(), way.desc), func(t *testing.T) {
@@ -295,6 +298,7 @@ func TestNextLeadsWhereTheFirstFails(t *testing.T) {
 // A proxy that does not answer fails all requests at about the same time, not one
 // after the other.
 func TestUnreachableProxyFailsAllTogether(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		t.Run(way.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

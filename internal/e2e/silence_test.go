@@ -33,6 +33,7 @@ func eachMechanism(t *testing.T, desc string, f func(t *testing.T, m testproxy.M
 // it is spared no longer than it must, nor is another one, nor for anybody who knows
 // better.
 func TestSparedNoLonger(t *testing.T) {
+	t.Parallel()
 	lost := func(t *testing.T, m testproxy.Mechanism, w way) (*lab, *witness) {
 		l, p := newWitnessedLab(t, m, always(password))
 		l.proxy.SetFault(testproxy.OnLeg(func(leg *testproxy.Leg) bool {
@@ -70,6 +71,7 @@ func TestSparedNoLonger(t *testing.T) {
 // TestSlowRefusal has a directory that takes longer to refuse a wrong password than
 // the others wait.
 func TestSlowRefusal(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc string
 		took time.Duration
@@ -93,6 +95,7 @@ func TestSlowRefusal(t *testing.T) {
 // TestImpatientCallers has callers that wait no longer than a directory takes to
 // refuse a wrong password.
 func TestImpatientCallers(t *testing.T) {
+	t.Parallel()
 	eachMechanism(t, "", func(t *testing.T, m testproxy.Mechanism, w way) {
 		l, _ := newWitnessedLab(t, m, always(wrongPassword))
 		l.proxy.SetFault(slowly(3 * time.Second))
@@ -119,6 +122,7 @@ func TestImpatientCallers(t *testing.T) {
 
 // TestSlowProvider has a person type the password: she is asked once.
 func TestSlowProvider(t *testing.T) {
+	t.Parallel()
 	eachMechanism(t, "", func(t *testing.T, m testproxy.Mechanism, w way) {
 		l, _ := newWitnessedLab(t, m, nil)
 		var mu sync.Mutex
@@ -141,6 +145,7 @@ func TestSlowProvider(t *testing.T) {
 // TestRefusedMeanwhile has a request that is slow in its handshake find, when it comes
 // to prove the password, that it has been refused to another.
 func TestRefusedMeanwhile(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		m := &testproxy.NTLM{}
 		l, _ := newWitnessedLab(t, m, func(req *proxyauth.CredentialsRequest) (string, error) {

@@ -19,6 +19,7 @@ import (
 // net/http answers a POST on an HTTP/2 connection that it has already with a copy
 // of the request.
 func TestResponseRequestOverHTTP2(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		for range 2 {
@@ -34,6 +35,7 @@ func TestResponseRequestOverHTTP2(t *testing.T) {
 // A proxy that answers NTLM's first message with an offer of something else is
 // asked once more what it wants, not greeted again and again.
 func TestSchemeWithdrawnMidway(t *testing.T) {
+	t.Parallel()
 	const ntlmOnly = "NTLM"
 	fault := func() testproxy.Fault { return testproxy.Once(testproxy.On(407, testproxy.Offer(ntlmOnly))) }
 	for _, downgrade := range []bool{true, false} {
@@ -71,6 +73,7 @@ func TestSchemeWithdrawnMidway(t *testing.T) {
 // A nonce that is stale as soon as it is issued says nothing of the password, which
 // is not given up.
 func TestStaleTwiceIsNoRejection(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		synctest.Test(t, func(t *testing.T) {
 			mechanism := &testproxy.Digest{Realm: "lab", Stale: testproxy.StaleSquid}
@@ -96,6 +99,7 @@ func TestStaleTwiceIsNoRejection(t *testing.T) {
 // An HTTP/2 connection that was in use when its proxy was forgotten can still be
 // closed when it is idle.
 func TestCloseIdleConnectionsAfterReset(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		hold := make(chan struct{})

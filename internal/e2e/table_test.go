@@ -37,6 +37,7 @@ func openConns(p *testproxy.Proxy) (n int) {
 // Another host, port, scheme or user info is another proxy: it is asked what it
 // wants, and so is the provider, and no connection is shared.
 func TestProxiesShareNothing(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc  string
 		other func(first *url.URL) *url.URL
@@ -93,6 +94,7 @@ func allMechanisms() []testproxy.Mechanism {
 // What one user info was refused says nothing of another one, and what it was
 // granted neither.
 func TestUserInfosAreIdentities(t *testing.T) {
+	t.Parallel()
 	for _, mechanism := range allMechanisms() {
 		for _, way := range ways {
 			t.Run(mechanism.Scheme()+" "+way.desc, func(t *testing.T) {
@@ -136,6 +138,7 @@ func TestUserInfosAreIdentities(t *testing.T) {
 
 // The proxy is chosen for each request by Base.Proxy.
 func TestProxyIsChosenPerRequest(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		second := testproxy.Start(t, testproxy.Config{Network: l.network, Addr: "second.example.com:3128"})
@@ -167,6 +170,7 @@ func TestProxyIsChosenPerRequest(t *testing.T) {
 
 // The table of proxies is bounded. What is forgotten leaves no connection behind.
 func TestTableIsBounded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		target := l.proxy.URL()
@@ -198,6 +202,7 @@ func TestTableIsBounded(t *testing.T) {
 // What has been refused stays refused when the proxy's entry has gone, for a
 // directory does not forget either, and the provider is told.
 func TestRefusalsOutliveTheTable(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, w := newWitnessedLab(t, &testproxy.Basic{Realm: "lab"}, always("wrong"))
 		target := l.proxy.URL()
@@ -221,6 +226,7 @@ func TestRefusalsOutliveTheTable(t *testing.T) {
 // A request that Reset overtakes goes on with what it knows. Its connections are
 // closed when it has ended.
 func TestResetInMidRequest(t *testing.T) {
+	t.Parallel()
 	for _, mechanism := range allMechanisms() {
 		t.Run(mechanism.Scheme(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -240,6 +246,7 @@ func TestResetInMidRequest(t *testing.T) {
 
 // A proxy in use is kept beyond the bound, or Reset: its request is not affected.
 func TestProxyInUseIsKept(t *testing.T) {
+	t.Parallel()
 	for _, reset := range []bool{false, true} {
 		t.Run(fmt.Sprint("reset: ", reset), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 // TestLostChallenge closes the connection without an answer to a short body. Whether
 // that was the end of a 407, a probe tells.
 func TestLostChallenge(t *testing.T) {
+	t.Parallel()
 	lose := testproxy.OnLeg(func(leg *testproxy.Leg) bool {
 		return leg.Method == http.MethodPost && leg.Scheme == ""
 	}, testproxy.ResetAt(testproxy.BeforeAnswer))
@@ -63,6 +64,7 @@ func TestLostChallenge(t *testing.T) {
 // TestUploadFile sends a file over TCP, which net/http hands to the system as it
 // is.
 func TestUploadFile(t *testing.T) {
+	t.Parallel()
 	u := newUpload(longBody)
 	name := filepath.Join(t.TempDir(), "upload")
 	require.NoError(t, os.WriteFile(name, u.data, 0o600))
