@@ -130,11 +130,11 @@ func TestCutAtEveryByte(t *testing.T) {
 	}{
 		{"reading", cut{err: io.EOF}, false, 1},
 		{"writing", cut{writes: true, err: syscall.ECONNRESET}, false, 1},
-		{"reading, reset", cut{err: syscall.ECONNRESET}, false, 3},
-		{"reading, half-closed", cut{err: io.EOF, half: true}, false, 3},
-		{"writing, half-closed", cut{writes: true, err: syscall.EPIPE, half: true}, false, 3},
-		{"reading, TLS", cut{err: io.EOF}, true, 61},
-		{"writing, TLS", cut{writes: true, err: syscall.ECONNRESET}, true, 61},
+		{"reading, reset", cut{err: syscall.ECONNRESET}, false, 7},
+		{"reading, half-closed", cut{err: io.EOF, half: true}, false, 7},
+		{"writing, half-closed", cut{writes: true, err: syscall.EPIPE, half: true}, false, 7},
+		{"reading, TLS", cut{err: io.EOF}, true, 101},
+		{"writing, TLS", cut{writes: true, err: syscall.ECONNRESET}, true, 101},
 	} {
 		for i, m := range append(allMechanisms(), testproxy.Mechanism(nil)) {
 			for _, path := range []string{"forwarded", "tunnelled"} {

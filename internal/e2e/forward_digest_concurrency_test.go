@@ -12,7 +12,7 @@ import (
 
 const (
 	digestWorkers  = 64
-	digestRequests = 100 // of each worker
+	digestRequests = 40 // of each worker
 )
 
 // squid forgets a nonce whose counts arrive out of order, so that
