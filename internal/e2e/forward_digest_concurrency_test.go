@@ -66,7 +66,7 @@ func TestDigestNonceCountsStayInOrder(t *testing.T) {
 						extra += n
 					}
 					t.Logf("%d legs more than %d requests", extra, requests)
-					require.LessOrEqual(t, extra, requests*tt.extra/100)
+					require.LessOrEqual(t, extra, digestWorkers+requests*tt.extra/100, "one for each connection, and few besides")
 					require.Zero(t, l.users.Failures(user))
 				})
 			})
