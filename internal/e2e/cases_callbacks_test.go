@@ -88,6 +88,7 @@ var callbacks = map[string]func(l *lab, call func(ctx context.Context)){
 
 // A func that the Transport calls may use it: such a request waits for nobody.
 func TestCallbacksMayUseTheTransport(t *testing.T) {
+	t.Parallel()
 	for desc, set := range callbacks {
 		for _, scheme := range []string{"Basic", "NTLM"} {
 			eachHolds(t, desc+", "+scheme, func(t testing.TB, w way) {
@@ -126,6 +127,7 @@ func TestCallbacksMayUseTheTransport(t *testing.T) {
 
 // Nor does a provider recur without bound whose requests have ever new user infos.
 func TestProviderDoesNotRecur(t *testing.T) {
+	t.Parallel()
 	eachHolds(t, "", func(t testing.TB, w way) {
 		l, _ := newCaseLab(t, password, mechanismOf("Basic"))
 		var n, depth, deepest atomic.Int64
@@ -151,6 +153,7 @@ func TestProviderDoesNotRecur(t *testing.T) {
 
 // The caller's deadline holds, whatever a provider makes of its context.
 func TestDeadlineHoldsWhateverTheProvider(t *testing.T) {
+	t.Parallel()
 	eachScheme(t, "", func(t testing.TB, m testproxy.Mechanism, w way) {
 		l, _ := newCaseLab(t, password, m)
 		l.rt.Credentials = proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {

@@ -29,6 +29,7 @@ func unended(status int, saysClose bool) *testproxy.Action {
 
 // The end of a refusal of a CONNECT is not waited for where there may be none.
 func TestRefusalWithoutEnd(t *testing.T) {
+	t.Parallel()
 	for _, saysClose := range []bool{false, true} {
 		for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
 			holds(t, fmt.Sprintf("%s, says close %v", scheme, saysClose), func(t testing.TB) {
@@ -60,6 +61,7 @@ func TestRefusalWithoutEnd(t *testing.T) {
 
 // A tunnel is open with the header of a 2xx, whatever that says of a body.
 func TestTunnelIsOpenWhateverItsLength(t *testing.T) {
+	t.Parallel()
 	for _, header := range []http.Header{
 		{"Content-Length": {"many"}},
 		{"Content-Length": {"-1"}},
@@ -81,6 +83,7 @@ func TestTunnelIsOpenWhateverItsLength(t *testing.T) {
 // A proxy that takes one CONNECT a connection answers the second one 400. The tunnel is
 // opened on a new connection, and the proxy's way is remembered.
 func TestProxyThatTakesOneConnectAConnection(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"Basic", "Digest"} {
 		holds(t, scheme, func(t testing.TB) {
 			m := mechanismOf(scheme)
@@ -105,6 +108,7 @@ func TestProxyThatTakesOneConnectAConnection(t *testing.T) {
 
 // Some proxies expect Basic unasked, and say nothing of it.
 func TestProxyThatNeverChallenges(t *testing.T) {
+	t.Parallel()
 	for desc, action := range map[string]*testproxy.Action{
 		"401":    {Status: http.StatusUnauthorized, Challenges: []string{}},
 		"403":    {Status: http.StatusForbidden, Challenges: []string{}},
@@ -133,6 +137,7 @@ func TestProxyThatNeverChallenges(t *testing.T) {
 
 // A hundred challenges of unknown schemes don't hide the one that is known.
 func TestKnownChallengeAmongMany(t *testing.T) {
+	t.Parallel()
 	var unknown []string
 	for i := range 100 {
 		unknown = append(unknown, fmt.Sprintf(`Unknown%d realm="lab", a=b`, i))
@@ -149,6 +154,7 @@ func TestKnownChallengeAmongMany(t *testing.T) {
 
 // One nonce for everybody is counted on by everybody.
 func TestNonceOfAllConnections(t *testing.T) {
+	t.Parallel()
 	eachHolds(t, "", func(t testing.TB, w way) {
 		d := &testproxy.Digest{Realm: "lab", SharedNonce: true, NonceCount: testproxy.NonceCountOnce}
 		l, provider := newCaseLab(t, password, d)
@@ -164,6 +170,7 @@ func TestNonceOfAllConnections(t *testing.T) {
 
 // A connection without deadlines has none of its own: the context ends what waits on it.
 func TestConnectionWithoutDeadlines(t *testing.T) {
+	t.Parallel()
 	holds(t, "CONNECT", func(t testing.TB) {
 		l, _ := newCaseLab(t, password, &testproxy.Basic{Realm: "lab"})
 		l.proxy.SetFault(testproxy.Always(testproxy.StallAt(testproxy.OnRequest)))
@@ -197,6 +204,7 @@ func (timelessConn) SetWriteDeadline(time.Time) error { return errors.ErrUnsuppo
 // A connection that closes after the 407, as Proxy-Connection says, is not used again
 // for a body.
 func TestProxyConnectionCloseIsTakenAtItsWord(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
 		holds(t, scheme, func(t testing.TB) {
 			l, _ := newCaseLab(t, password, mechanismOf(scheme))

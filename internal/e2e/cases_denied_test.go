@@ -26,6 +26,7 @@ func denying(m testproxy.Mechanism, host string) testproxy.Fault {
 
 // A target that is denied by a 407 fails for itself. The password is as good as before.
 func TestDeniedTargetFailsAlone(t *testing.T) {
+	t.Parallel()
 	eachScheme(t, "", func(t testing.TB, m testproxy.Mechanism, w way) {
 		l, provider := newCaseLab(t, password, m)
 		l.proxy.SetFault(denying(m, deniedHost))
@@ -50,6 +51,7 @@ func TestDeniedTargetFailsAlone(t *testing.T) {
 
 // So does one that answers 407 itself, through a proxy that passes the challenge on.
 func TestOriginsChallengeConcernsItAlone(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
 		holds(t, scheme, func(t testing.TB) {
 			l, provider := newCaseLab(t, password, mechanismOf(scheme))

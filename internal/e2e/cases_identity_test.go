@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,7 @@ import (
 // Once NTLM was accepted, broken handshakes open nothing weaker, whatever the
 // credentials are by then.
 func TestFloorOutlivesTheCredentials(t *testing.T) {
+	t.Parallel()
 	const second = "second"
 	garbage := onToken(negotiateToken, testproxy.Offer("NTLM ????", `Basic realm="lab"`))
 	for desc, breakIt := range map[string]testproxy.Fault{
@@ -78,12 +80,17 @@ func TestFloorOutlivesTheCredentials(t *testing.T) {
 // A connection for which ann's authorization was answered after her lease had ended
 // serves nobody else.
 func TestLateAnswerIsForItsUser(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
 		for target, desc := range map[string]string{httpOrigin: "forwarded", httpsOrigin: "tunnelled"} {
 			holds(t, scheme+", "+desc, func(t testing.TB) {
 				l, _ := newCaseLab(t, password, mechanismOf(scheme))
 				// The origin tells which of the proxy's connections a request came on.
-				tellConn := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) })
+				tellConn := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					time.Sleep(time.Second)
+					io.WriteString(w, r.RemoteAddr)
+				})
+				l.base.ForceAttemptHTTP2 = false // or one connection would do for all
 				const host = "telling.example.com"
 				testproxy.StartOrigin(t, testproxy.OriginConfig{Network: l.network, Addr: host + ":80", Handler: tellConn})
 				testproxy.StartOrigin(t, testproxy.OriginConfig{Network: l.network, Addr: host + ":443", Handler: tellConn, TLS: ca.ServerConfig(host)})
@@ -106,6 +113,7 @@ func TestLateAnswerIsForItsUser(t *testing.T) {
 					anns <- body
 				}()
 				time.Sleep(lease + lease/2)
+				var mu sync.Mutex
 				var bobs []string
 				for range 3 {
 					resp, body, err := l.do(l.request(http.MethodGet, where, nil))
@@ -116,10 +124,14 @@ func TestLateAnswerIsForItsUser(t *testing.T) {
 				}
 				first := <-anns
 				synctest.Wait()
-				for range 3 {
+				for _, err := range together(4, func(int) error { // which takes every connection that there is
 					_, body, err := l.do(l.request(http.MethodGet, where, nil))
-					require.NoError(t, err)
+					mu.Lock()
+					defer mu.Unlock()
 					bobs = append(bobs, body)
+					return err
+				}) {
+					require.NoError(t, err)
 				}
 				if target == httpsOrigin {
 					require.NotContains(t, bobs, first, "a request of bob's in ann's tunnel")
@@ -141,6 +153,7 @@ var bubbleStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // The rules hold for an authorization of the caller's own.
 func TestRulesHoldForTheCallersAuthorization(t *testing.T) {
+	t.Parallel()
 	own := "Basic " + base64.StdEncoding.EncodeToString([]byte("bob:hunter2"))
 	for desc, set := range map[string]func(rt *proxyauth.Transport){
 		"AllowProxy": func(rt *proxyauth.Transport) {

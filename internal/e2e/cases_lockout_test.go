@@ -36,6 +36,7 @@ func crowd(t testing.TB, l *lab, w way, n int) []error {
 
 // An answer that says nothing of the credentials lets two try, no more.
 func TestFailureIsNoAcceptance(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
 		eachScheme(t, fmt.Sprint(status), func(t testing.TB, m testproxy.Mechanism, w way) {
 			l, _ := newCaseLab(t, wrongPassword, m)
@@ -60,6 +61,7 @@ func TestFailureIsNoAcceptance(t *testing.T) {
 
 // A 407 to an authorization is a refusal, whatever it offers.
 func TestRefusalMayNameAnything(t *testing.T) {
+	t.Parallel()
 	for desc, offer := range map[string][]string{"another scheme": {`Unknown realm="lab"`}, "none": {}, "what can't be parsed": {`"`}} {
 		eachScheme(t, desc, func(t testing.TB, m testproxy.Mechanism, w way) {
 			l, provider := newCaseLab(t, wrongPassword, m)
@@ -77,6 +79,7 @@ func TestRefusalMayNameAnything(t *testing.T) {
 // An exchange that goes in circles is lost: it is begun again after a pause, and the
 // pauses get longer.
 func TestCirclesKeepTheBudget(t *testing.T) {
+	t.Parallel()
 	stale := func() testproxy.Fault {
 		var n atomic.Int64
 		return func(leg *testproxy.Leg) *testproxy.Action {
@@ -134,6 +137,7 @@ func TestCirclesKeepTheBudget(t *testing.T) {
 // Credentials that were accepted once, and are wrong since, at a proxy that closes in
 // place of refusing: three losses put them in doubt.
 func TestAcceptedOnceAndLostSince(t *testing.T) {
+	t.Parallel()
 	eachScheme(t, "", func(t testing.TB, m testproxy.Mechanism, w way) {
 		l, _ := newCaseLab(t, password, m)
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
@@ -173,6 +177,7 @@ func spellings(l *lab) (all []*url.URL) {
 
 // A secret is sent to one proxy once, under whatever name and user info it goes.
 func TestSpellingsAreOneProxy(t *testing.T) {
+	t.Parallel()
 	for _, from := range []int{0, 4} {
 		desc := map[int]string{0: "names", 4: "user infos"}[from]
 		eachScheme(t, desc, func(t testing.TB, m testproxy.Mechanism, w way) {
@@ -211,6 +216,7 @@ func TestSpellingsAreOneProxy(t *testing.T) {
 // The pass of a host for which the proxy asks nothing settles nothing. It slows nothing
 // down either.
 func TestPassOfExemptHostSettlesNothing(t *testing.T) {
+	t.Parallel()
 	lab := func(t testing.TB, secret string) *lab {
 		l := newLab(t, testproxy.Config{
 			Auth:      []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}},

@@ -26,6 +26,7 @@ var unusualInfos = map[string]ntlmserver.Faults{
 // NTLMv2 does without the target info, and takes it as it is; the password is not sent
 // in the clear in its place.
 func TestNTLMTakesAnyTargetInfo(t *testing.T) {
+	t.Parallel()
 	for desc, faults := range unusualInfos {
 		server := func() *ntlmserver.Server {
 			return &ntlmserver.Server{Users: map[string]string{user: password}, Faults: ntlmserver.Always(faults)}
@@ -36,7 +37,7 @@ func TestNTLMTakesAnyTargetInfo(t *testing.T) {
 			require.Equal(t, []string{"NTLM"}, l.schemesSent())
 			require.Empty(t, l.proxy.Violations())
 		})
-		r := startRealm(t)
+		r := newRealm(t)
 		r.Remove(proxySPN) // so that there is no ticket to be had
 		eachHolds(t, desc+", in Negotiate", func(t testing.TB, w way) {
 			s := &spnegoserver.Server{NTLM: func(binding []byte) spnegoserver.NTLM { return spnegoserver.NewNTLM(server())(binding) }}
@@ -62,6 +63,7 @@ func squid2(leg *testproxy.Leg) *testproxy.Action {
 // The legs of a CONNECT ask for a connection that stays. Where a forwarded handshake
 // can't have one, the error says so.
 func TestProxyThatKeepsConnectionsOnRequest(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
 		holds(t, scheme+", tunnelled", func(t testing.TB) {
 			l, _ := newCaseLab(t, password, mechanismOf(scheme))
@@ -84,6 +86,7 @@ func TestProxyThatKeepsConnectionsOnRequest(t *testing.T) {
 // After a 101 the connection is the program's, also one that NTLM has authenticated:
 // nothing is inserted, withheld or looked at.
 func TestUpgradedConnectionIsThePrograms(t *testing.T) {
+	t.Parallel()
 	const (
 		fromOrigin  = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"
 		fromProgram = "GET http://origin.example.com/ HTTP/1.1\r\nHost: origin.example.com\r\n\r\n"

@@ -28,6 +28,7 @@ func (l *lab) programs(method string, body io.Reader) *http.Request {
 
 // The legs that the library adds look like the request that they are for.
 func TestAddedLegsMeetTheRequestsRules(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
 		for _, body := range []string{"", "replayable", "not replayable"} {
 			holds(t, strings.TrimSuffix(scheme+", "+body, ", "), func(t testing.TB) {
@@ -53,6 +54,7 @@ func TestAddedLegsMeetTheRequestsRules(t *testing.T) {
 // A refusal of a probe that is not a 407 says nothing of the request: its challenge is
 // known to the next one at the latest.
 func TestRefusedProbeSettlesNothing(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
 		holds(t, scheme, func(t testing.TB) {
 			l, _ := newCaseLab(t, password, mechanismOf(scheme))

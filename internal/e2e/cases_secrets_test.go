@@ -26,6 +26,7 @@ const echoed = "Basic YW5uOnMzY3JldA=="
 // What a peer echoes of an authorization is in no error, however it is unwrapped, nor in
 // the log, the trace and the hint.
 func TestEchoIsInNoError(t *testing.T) {
+	t.Parallel()
 	const chunked = "HTTP/1.1 %s\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
 	for desc, action := range map[string]*testproxy.Action{
 		"scheme's name":      testproxy.Offer(`YW5uOnMzY3JldA realm="lab"`),
@@ -119,6 +120,7 @@ func asEnvironment(text string) (*url.URL, error) {
 
 // User info with characters that have to be percent-encoded is told from a host.
 func TestProxyURLIsInvalid(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{`http://CORP\ann:pw@proxy.example.com:3128`, "http://ann:p#w@proxy.example.com:3128", "http://ann:p^w@proxy.example.com:3128", "http://ann:p[w@proxy.example.com:3128"} {
 		u, err := asEnvironment(text)
 		require.NoError(t, err, text)

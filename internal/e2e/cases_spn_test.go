@@ -54,13 +54,14 @@ func (a aliases) serve(conn net.Conn) {
 
 // The service principal is that of the last name of a chain of aliases.
 func TestServiceOfTheLastAlias(t *testing.T) {
+	t.Parallel()
 	const spn = "HTTP/real.example.com"
 	for desc, chain := range map[string]aliases{
 		"an alias":             {"proxy.example.com.", "real.example.com."},
 		"an alias of an alias": {"proxy.example.com.", "alias.example.com.", "real.example.com."},
 		"four aliases":         {"proxy.example.com.", "a.example.com.", "b.example.com.", "c.example.com.", "real.example.com."},
 	} {
-		r := startRealm(t, kdc.Principal{Name: spn})
+		r := newRealm(t, kdc.Principal{Name: spn})
 		holdsAnyhow(t, desc, func(t testing.TB) {
 			for range 10 { // net's resolver takes the answer to A, AAAA or CNAME that comes first
 				l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, testproxy.Config{})

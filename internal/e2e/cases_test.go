@@ -89,6 +89,7 @@ func (f *failing) Logf(string, ...any)            {}
 
 // TestFailureOf checks that a mark is noticed when it is out of date.
 func TestFailureOf(t *testing.T) {
+	t.Parallel()
 	require.Empty(t, failureOf(t, func(testing.TB) {}))
 	require.Contains(t, failureOf(t, func(t testing.TB) { require.True(t, false); panic("went on") }), "Should be true")
 	require.Equal(t, "panic: oh", failureOf(t, func(testing.TB) { panic("oh") }))

@@ -198,6 +198,7 @@ func (f failure) fail(t *testing.T, w way, timeout time.Duration) *proxyauth.Err
 }
 
 func TestErrors(t *testing.T) {
+	t.Parallel()
 	for i, tt := range failures() {
 		for _, w := range ways {
 			for _, timeout := range []time.Duration{0, time.Hour} {
@@ -247,6 +248,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestUntrustedProxyIsExplained(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{TLS: testproxy.NewCA().ServerConfig("proxy.example.com")})
 		_, _, err := l.do(l.request(http.MethodGet, httpsOrigin, nil))
@@ -259,6 +261,7 @@ func TestUntrustedProxyIsExplained(t *testing.T) {
 
 // A body is gone where the proxy takes back what it had accepted.
 func TestBodyNotReplayable(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newWitnessedLab(t, &testproxy.Basic{Realm: "lab"}, untilRejected(password, "new"))
 		l.get(httpOrigin + "/")
@@ -276,6 +279,7 @@ func TestBodyNotReplayable(t *testing.T) {
 
 // The CONNECT's answer is at hand, cut, and what comes before it is not.
 func TestErrorHasTheAnswer(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		page := strings.Repeat("denied ", 1000)
 		l := newLab(t, testproxy.Config{Fault: testproxy.Always(&testproxy.Action{
@@ -294,6 +298,7 @@ func TestErrorHasTheAnswer(t *testing.T) {
 
 // A nil *Error, and one that a program has made, can be printed and asked.
 func TestErrorOfTheProgram(t *testing.T) {
+	t.Parallel()
 	for desc, e := range map[string]*proxyauth.Error{
 		"nil":            nil,
 		"zero":           {},
@@ -314,6 +319,7 @@ func TestErrorOfTheProgram(t *testing.T) {
 }
 
 func TestResponseErrorOfOthers(t *testing.T) {
+	t.Parallel()
 	for _, resp := range []*http.Response{nil, {StatusCode: 407}, {StatusCode: 407, Request: new(http.Request)}} {
 		e, ok := proxyauth.ResponseError(resp)
 		require.Nil(t, e)

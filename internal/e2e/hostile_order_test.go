@@ -35,6 +35,7 @@ func write(conn net.Conn, text string) bool {
 // TestHostileOrder lets a proxy close halfway, reset, answer before it is asked,
 // and send more than it was asked for.
 func TestHostileOrder(t *testing.T) {
+	t.Parallel()
 	log.SetOutput(io.Discard) // net/http logs what comes unasked
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	const (
@@ -122,6 +123,7 @@ func TestHostileOrder(t *testing.T) {
 
 // TestHalfClosedTunnel leaves the direction open that is not closed.
 func TestHalfClosedTunnel(t *testing.T) {
+	t.Parallel()
 	bubble(t, "by the target", func(t *testing.T) {
 		got := make(chan string, 1)
 		h := &hostile{answer: func(conn net.Conn, _ int, _ *http.Request) bool {

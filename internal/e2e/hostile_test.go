@@ -165,6 +165,7 @@ var operations = []struct {
 // TestHostileProxy lets a proxy try to keep a request for ever, or to have the
 // password proved again and again.
 func TestHostileProxy(t *testing.T) {
+	t.Parallel()
 	nonce := func(n int, more string) string {
 		return fmt.Sprintf(`Digest realm="lab", nonce="%d", qop="auth"%s`, n, more)
 	}

@@ -25,6 +25,7 @@ import (
 // connection. It is shown the password twice, however many ask, and then no more for
 // a while.
 func TestRefusedByClosing(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 100} {
 		for _, at := range []testproxy.Point{testproxy.BeforeAnswer, testproxy.InHeader} {
 			eachMechanism(t, "", func(t *testing.T, m testproxy.Mechanism, w way) {
@@ -53,6 +54,7 @@ func TestRefusedByClosing(t *testing.T) {
 
 // TestSparedForPauses has a password that is right, but whose proof was lost twice.
 func TestSparedForPauses(t *testing.T) {
+	t.Parallel()
 	lost := func(t *testing.T, m testproxy.Mechanism, w way) (*lab, *witness) {
 		l, p := newWitnessedLab(t, m, always(password))
 		l.proxy.SetFault(testproxy.OnLeg(func(leg *testproxy.Leg) bool {
@@ -81,6 +83,7 @@ func TestSparedForPauses(t *testing.T) {
 // TestOutageIsOverAtOnce has what stands before a proxy close each connection for an
 // hour, from the first proof on.
 func TestOutageIsOverAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, preemptive := range []bool{false, true} {
 		eachMechanism(t, fmt.Sprint("preemptive ", preemptive), func(t *testing.T, m testproxy.Mechanism, w way) {
 			l, _ := newWitnessedLab(t, m, always(password))
@@ -107,6 +110,7 @@ func TestOutageIsOverAtOnce(t *testing.T) {
 // TestUnauthorizedTunnelOfKnownCredentials has a proxy say 401 to credentials that it has
 // accepted.
 func TestUnauthorizedTunnelOfKnownCredentials(t *testing.T) {
+	t.Parallel()
 	t.Run("once, to what it has accepted", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := basicLab(t, nil)
@@ -138,6 +142,7 @@ func TestUnauthorizedTunnelOfKnownCredentials(t *testing.T) {
 
 // A proxy that answers what opens a connection itself, and closes it, is given up.
 func TestNegotiateOpeningAnswered(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{200, 403, 502} {
 		r := newRealm(t)
 		bubble(t, http.StatusText(status), func(t *testing.T) {

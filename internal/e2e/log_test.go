@@ -59,6 +59,7 @@ func lines(text ...string) string { return strings.Join(append(text, ""), "\n") 
 
 // TestLog states the lines of a request that is let through: all of them at Debug.
 func TestLog(t *testing.T) {
+	t.Parallel()
 	const common = "proxy=http://proxy.example.com:3128 op=CONNECT target=origin.example.com:443 "
 	bubble(t, "tunnelled", func(t *testing.T) {
 		l, b := newLoggedLab(t, slog.LevelDebug, testproxy.Config{
@@ -97,6 +98,7 @@ func TestLog(t *testing.T) {
 
 // TestLogLevels logs nothing of what goes well above Debug, and failures at Warn.
 func TestLogLevels(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		level  slog.Level
 		passed bool
@@ -144,6 +146,7 @@ func (mustFail) NewSession(context.Context, proxyauth.Exchange) (proxyauth.Sessi
 // TestLogFailures logs each failure once, with cause and hint, for a hook as well
 // as for a response.
 func TestLogFailures(t *testing.T) {
+	t.Parallel()
 	for i, tt := range failures() {
 		for _, w := range ways {
 			if tt.only != "" && tt.only != w.method {
@@ -178,6 +181,7 @@ func TestLogFailures(t *testing.T) {
 
 // What comes from a peer can't break a line, nor put one in.
 func TestLogIsPrintable(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		var text strings.Builder
 		for _, a := range []*testproxy.Action{
@@ -208,6 +212,7 @@ func TestLogIsPrintable(t *testing.T) {
 // A proxy may echo what it was sent into an answer that is malformed, which
 // net/http quotes.
 func TestEchoIsNotQuoted(t *testing.T) {
+	t.Parallel()
 	const echo = "you sent Basic YW5uOnMzY3JldA=="
 	for _, answer := range []string{
 		"HTTP/1.1 200 OK\r\n" + echo + "\r\n\r\n",
@@ -242,6 +247,7 @@ func TestEchoIsNotQuoted(t *testing.T) {
 
 // A Logger does not take the place of a Trace.
 func TestLogAndTrace(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l, b := newLoggedLab(t, slog.LevelDebug, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.NTLM{}}})
 		r := new(recorder)
@@ -255,6 +261,7 @@ func TestLogAndTrace(t *testing.T) {
 
 // What the log says of requests to many origins tells them apart.
 func TestLogTargets(t *testing.T) {
+	t.Parallel()
 	bubble(t, "", func(t *testing.T) {
 		l, b := newLoggedLab(t, slog.LevelDebug, testproxy.Config{})
 		testproxy.StartOrigin(t, testproxy.OriginConfig{Network: l.network, Addr: "second.example.com:8080"})

@@ -11,10 +11,14 @@ import (
 	"github.com/go-proxyauth/proxyauth/internal/secretscan"
 )
 
-// TestMain fails if the tests leave goroutines behind: the library's, the test
-// proxy's, or net/http's connections, which the cleanup of a test has to close; or
-// if there is a secret in what has been logged and in the errors.
+// TestMain keeps this machine's Kerberos out of the tests. It fails if they leave
+// goroutines behind: the library's, the test proxy's, or net/http's connections, which
+// the cleanup of a test has to close; or if there is a secret in what has been logged and
+// in the errors.
 func TestMain(m *testing.M) {
+	for name, value := range map[string]string{"KRB5_CONFIG": os.DevNull, "KRB5CCNAME": "FILE:/nonexistent", "KRB5_CLIENT_KTNAME": ""} {
+		os.Setenv(name, value)
+	}
 	debug.SetGCPercent(400) // a fifth of the time went into collecting small heaps
 	os.Exit(scanned.Report(leaktest.Run(m)))
 }

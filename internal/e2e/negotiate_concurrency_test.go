@@ -23,6 +23,7 @@ import (
 // However many requests come first, the KDC is asked once for each ticket, and the
 // proxy once what it wants.
 func TestNegotiateColdRequests(t *testing.T) {
+	t.Parallel()
 	const requests = 1000
 	for _, w := range ways {
 		for _, cache := range []bool{false, true} {
@@ -55,6 +56,7 @@ func TestNegotiateColdRequests(t *testing.T) {
 // A password that the KDC refuses is sent to it once, and to the proxy not at all,
 // in no scheme.
 func TestNegotiatePasswordRefusedByTheKDC(t *testing.T) {
+	t.Parallel()
 	const requests = 100
 	for _, tt := range []struct {
 		desc     string
@@ -130,6 +132,7 @@ func (r *realm) noVerdict(request []byte) []byte {
 // Those who have waited for a request that got no answer from the KDC share what
 // came of it: they do not wait one after the other.
 func TestNegotiateSilentKDC(t *testing.T) {
+	t.Parallel()
 	const kdcTimeout = 5 * time.Second
 	for _, w := range ways {
 		r := newRealm(t)
@@ -159,6 +162,7 @@ func TestNegotiateSilentKDC(t *testing.T) {
 
 // A proxy that wants a token with each request is noticed by many at once.
 func TestNegotiatePerRequestConcurrency(t *testing.T) {
+	t.Parallel()
 	const workers, requests = 16, 12
 	for _, tls := range []bool{false, true} {
 		r := newRealm(t)
@@ -191,6 +195,7 @@ func TestNegotiatePerRequestConcurrency(t *testing.T) {
 // Bodies that can't be had again arrive once, from many goroutines at once and
 // over few connections.
 func TestNegotiateConcurrentUploads(t *testing.T) {
+	t.Parallel()
 	const workers, posts, conns = 32, 20, 8
 	for _, m := range []spnegoserver.Mechanism{{}, {PerRequest: true}} {
 		r := newRealm(t)

@@ -25,6 +25,7 @@ import (
 // What comes back with the answer must be right, or the caller gets an error in
 // its place. If nothing does, that is an error where it is asked for.
 func TestNegotiateVerifiesTheProxy(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc   string
 		reply  spnegoserver.Reply
@@ -86,6 +87,7 @@ func basicToo(config testproxy.Config) testproxy.Config {
 // TestNegotiateLocalFailures is about what keeps Negotiate from being begun. It is
 // told with its remedy, and is no reason not to try the next scheme.
 func TestNegotiateLocalFailures(t *testing.T) {
+	t.Parallel()
 	cache := func(c kdc.CCache) func(*negotiateLab) {
 		return func(l *negotiateLab) {
 			l.scheme.Sources = []negotiate.Source{negotiate.TicketCache}
@@ -172,6 +174,7 @@ func (l *negotiateLab) kinit(c kdc.CCache) string {
 
 // Where every scheme fails, the error lists each.
 func TestNegotiateFailuresAreListed(t *testing.T) {
+	t.Parallel()
 	for _, w := range ways {
 		r := newRealm(t)
 		bubble(t, w.desc, func(t *testing.T) {
@@ -194,6 +197,7 @@ func TestNegotiateFailuresAreListed(t *testing.T) {
 // What opens a connection for a request that is held back may be let pass in ways
 // that leave no connection, or none that is of use to a body.
 func TestNegotiateHeldBack(t *testing.T) {
+	t.Parallel()
 	closes := testproxy.OnLeg(func(leg *testproxy.Leg) bool {
 		return leg.Status == 200 && leg.Method == http.MethodGet
 	}, testproxy.CloseOpenly())

@@ -98,6 +98,7 @@ func surprises() []surprise {
 }
 
 func TestNegotiateSurprises(t *testing.T) {
+	t.Parallel()
 	for _, tt := range surprises() {
 		for _, w := range ways {
 			r := newRealm(t)
@@ -120,6 +121,7 @@ func TestNegotiateSurprises(t *testing.T) {
 // A body that can't be had again is lost to a surprise at most once, which is told;
 // it never arrives in part. One that can is sent again.
 func TestNegotiateSurprisesWithBody(t *testing.T) {
+	t.Parallel()
 	for _, tt := range surprises() {
 		const size = longBody
 		for policy, refused := range bodyPolicies {
@@ -180,6 +182,7 @@ func (u *upload) hash() string {
 // A proxy that wants a token with each request is noticed at the second one, and
 // then served without a leg more than that.
 func TestNegotiatePerRequest(t *testing.T) {
+	t.Parallel()
 	for _, tls := range []bool{false, true} {
 		r := newRealm(t)
 		perRequest := func(t *testing.T) *negotiateLab {
@@ -236,6 +239,7 @@ func TestNegotiatePerRequest(t *testing.T) {
 // Bodies arrive once, whether or not they can be had again, before it is known that
 // the proxy wants a token with each request and after.
 func TestNegotiatePerRequestWithBody(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{shortBody, longBody} {
 		for _, replayable := range []bool{true, false} {
 			r := newRealm(t)
@@ -267,6 +271,7 @@ func TestNegotiatePerRequestWithBody(t *testing.T) {
 // Where there is no ticket any more, NTLM takes its place, for which it takes a
 // connection also at such a proxy.
 func TestNegotiatePerRequestWithoutTicket(t *testing.T) {
+	t.Parallel()
 	const workers = 20
 	r := newRealm(t)
 	bubble(t, "", func(t *testing.T) {

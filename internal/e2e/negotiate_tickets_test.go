@@ -28,6 +28,7 @@ func (l *negotiateLab) ambient(c kdc.CCache) (cache string) {
 
 // Who is logged in needs no password.
 func TestNegotiateAmbient(t *testing.T) {
+	t.Parallel()
 	for _, w := range ways {
 		r := newRealm(t)
 		bubble(t, w.desc, func(t *testing.T) {
@@ -46,6 +47,7 @@ func TestNegotiateAmbient(t *testing.T) {
 // A refused ticket is not a refused secret: it may be good the next time, or the
 // next one may.
 func TestNegotiateRefusedTicketIsForgotten(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc   string
 		faults spnegoserver.Faults
@@ -77,6 +79,7 @@ func TestNegotiateRefusedTicketIsForgotten(t *testing.T) {
 // A ticket that is refused without a word gives way to the next scheme, for which
 // a body that can't be had again must be there still.
 func TestNegotiateRefusedTicketFallsBack(t *testing.T) {
+	t.Parallel()
 	r := newRealm(t)
 	broken := func(t *testing.T) *negotiateLab {
 		l := newNegotiateLab(t, r, spnegoserver.Mechanism{Poison: true}, basicToo(testproxy.Config{}))
@@ -111,6 +114,7 @@ func TestNegotiateRefusedTicketFallsBack(t *testing.T) {
 
 // When the proxy gets another key, tickets for the old one are replaced.
 func TestNegotiateProxyChangesItsKey(t *testing.T) {
+	t.Parallel()
 	for _, w := range ways {
 		r := newRealm(t)
 		bubble(t, w.desc, func(t *testing.T) {
@@ -134,6 +138,7 @@ func TestNegotiateProxyChangesItsKey(t *testing.T) {
 // What has been authenticated goes on after kdestroy; what has not says why, until
 // the next kinit.
 func TestNegotiateKdestroy(t *testing.T) {
+	t.Parallel()
 	for _, w := range ways {
 		r := newRealm(t)
 		bubble(t, w.desc, func(t *testing.T) {
@@ -162,6 +167,7 @@ func TestNegotiateKdestroy(t *testing.T) {
 
 // Reset forgets tickets, and which passwords the KDC has refused.
 func TestNegotiateReset(t *testing.T) {
+	t.Parallel()
 	for _, w := range ways {
 		r := newRealm(t)
 		bubble(t, w.desc, func(t *testing.T) {
@@ -182,6 +188,7 @@ func TestNegotiateReset(t *testing.T) {
 // the old one once, and nobody sees it after that; the next one that the provider
 // has is tried at once.
 func TestNegotiatePasswordChanges(t *testing.T) {
+	t.Parallel()
 	for _, perRequest := range []bool{false, true} {
 		for _, w := range ways {
 			for _, next := range []bool{false, true} {

@@ -29,6 +29,7 @@ func (l *lab) newConns() {
 // TestFloor takes the strong scheme away from a proxy that has accepted it: what is
 // left is not given to whoever has done so.
 func TestFloor(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc         string
 		strong, weak int // of NTLM, Digest, Basic
@@ -79,6 +80,7 @@ func TestFloor(t *testing.T) {
 
 // The floor is each proxy's own.
 func TestFloorIsPerProxy(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l := newLab(t, testproxy.Config{})
 		_, strong, weak := l.strength()
@@ -93,6 +95,7 @@ func TestFloorIsPerProxy(t *testing.T) {
 // TestFloorInOneRequest takes the strong scheme away in the midst of a request: in
 // the 407 to an authorization that carried it.
 func TestFloorInOneRequest(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc  string
 		offer []string // in answer to Digest
@@ -127,6 +130,7 @@ func TestFloorInOneRequest(t *testing.T) {
 
 // What the proxy has only offered, and what fails here, may be replaced.
 func TestFloorIsNoObstacleToFallback(t *testing.T) {
+	t.Parallel()
 	handshake := onToken(negotiateToken, testproxy.Offer("NTLM")) // lists one scheme, as in every handshake
 	for _, tt := range []struct {
 		desc   string
@@ -180,6 +184,7 @@ func TestFloorIsNoObstacleToFallback(t *testing.T) {
 // A handshake that the proxy makes fail where it used to succeed is a downgrade,
 // not a failure of this side.
 func TestFloorHoldsAgainstBadTokens(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []ntlmserver.Faults{ntlmserver.GarbageChallenge, ntlmserver.TruncatedChallenge, ntlmserver.NTLMv1Only} {
 		eachWay(t, fmt.Sprint(fault), func(t *testing.T, w way) {
 			l := newLab(t, testproxy.Config{})
@@ -199,6 +204,7 @@ func TestFloorHoldsAgainstBadTokens(t *testing.T) {
 // TestDigestFloor offers a weaker algorithm than before, in each way in which a
 // nonce is replaced.
 func TestDigestFloor(t *testing.T) {
+	t.Parallel()
 	weakOffer := func(more string) []string {
 		return []string{`Digest realm="lab", nonce="n", qop="auth"` + more}
 	}
@@ -243,6 +249,7 @@ func TestDigestFloor(t *testing.T) {
 // A request that has no session to take up, since others have them all, is asked
 // anew, and by a weaker challenge.
 func TestDigestFloorOfNewSessions(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		strong := &testproxy.Digest{Realm: "lab", Algorithms: []string{"SHA-512-256"}}
 		weak := &testproxy.Digest{Realm: "lab", Algorithms: []string{"SHA-256", "MD5"}}

@@ -15,6 +15,7 @@ import (
 // TestFloorOfOffers has a proxy offer a strong scheme that can't be begun here, and
 // then a weak one in its place: to have been offered the strong one is enough.
 func TestFloorOfOffers(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc    string
 		strong  testproxy.Mechanism

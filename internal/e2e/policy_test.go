@@ -59,6 +59,7 @@ func eachWay(t *testing.T, desc string, f func(t *testing.T, w way)) {
 // TestAllowProxy asks the rule before anything else is done about a challenge, and
 // shows it nothing of the user info.
 func TestAllowProxy(t *testing.T) {
+	t.Parallel()
 	for i, mechanism := range allMechanisms() {
 		for _, tt := range []struct {
 			desc       string
@@ -83,6 +84,7 @@ func TestAllowProxy(t *testing.T) {
 
 // Another proxy may be on the list. What needs no credentials is not its business.
 func TestAllowProxyIsPerProxy(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		open := testproxy.Start(t, testproxy.Config{Network: l.network, Addr: "open.example.com:3128"})
@@ -101,6 +103,7 @@ func TestAllowProxyIsPerProxy(t *testing.T) {
 }
 
 func TestAllowHosts(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		host  string
 		proxy string
@@ -144,6 +147,7 @@ func TestAllowHosts(t *testing.T) {
 
 // TestForbidCleartext lets what reveals the secret through TLS alone.
 func TestForbidCleartext(t *testing.T) {
+	t.Parallel()
 	basicFirst := []proxyauth.Scheme{basic.Scheme{}, digest.Scheme{}}
 	for _, tt := range []struct {
 		desc    string
@@ -189,6 +193,7 @@ func TestForbidCleartext(t *testing.T) {
 
 // TestMinAlgorithm holds Digest to its own rule.
 func TestMinAlgorithm(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc    string
 		offered []string
@@ -232,6 +237,7 @@ func TestMinAlgorithm(t *testing.T) {
 
 // TestRuleIsAskedAtRenewal has a rule that no longer allows the proxy when a lease ends.
 func TestRuleIsAskedAtRenewal(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l, p := newLeasedLab(t, &testproxy.Basic{Realm: "lab"})
 		allowed := true

@@ -88,6 +88,7 @@ func newFakeLab(t *testing.T, accept string, f *fake) *lab {
 }
 
 func TestFallback(t *testing.T) {
+	t.Parallel()
 	errTicket := errors.New("no ticket")
 	sign := func(v string, err error) func(proxyauth.Leg) (string, error) {
 		return func(proxyauth.Leg) (string, error) { return v, err }
@@ -191,6 +192,7 @@ func TestFallback(t *testing.T) {
 
 // If nothing is left, the error lists what was tried, and why that failed.
 func TestEverythingFailed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		errTicket := errors.New("no ticket")
 		l := newFakeLab(t, "", &fake{begin: func(proxyauth.Exchange) error { return errTicket }})
@@ -207,6 +209,7 @@ func TestEverythingFailed(t *testing.T) {
 
 // A handshake that goes on and on is broken off.
 func TestLegsAreBounded(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		t.Run(way.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -221,6 +224,7 @@ func TestLegsAreBounded(t *testing.T) {
 // The order of Transport.Schemes decides, not the proxy's, and case makes no
 // difference.
 func TestStrongestSchemeIsTaken(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc    string
 		schemes []proxyauth.Scheme
@@ -247,6 +251,7 @@ func TestStrongestSchemeIsTaken(t *testing.T) {
 
 // What a scheme and a provider are told of a proxy and a leg.
 func TestSchemeIsTold(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		way  way
 		path string

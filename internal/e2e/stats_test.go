@@ -50,6 +50,7 @@ func (l *lab) requireCounted(want [5]uint64, failures causes) {
 // counter, and one on the same, and one on a new connection. The proxy's own count
 // of legs is the same.
 func TestStats(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		scheme              string
 		way                 way
@@ -80,6 +81,7 @@ func TestStats(t *testing.T) {
 // TestStatsOfFailures counts each request that does not get through, once, by its
 // cause.
 func TestStatsOfFailures(t *testing.T) {
+	t.Parallel()
 	for i, tt := range failures() {
 		for _, w := range ways {
 			if tt.only != "" && tt.only != w.method {
@@ -113,6 +115,7 @@ func TestStatsOfFailures(t *testing.T) {
 // A refused password is counted as the one rejection that it is, each request as a
 // failure.
 func TestStatsOfRejections(t *testing.T) {
+	t.Parallel()
 	for i, mechanism := range allMechanisms() {
 		eachWay(t, mechanism.Scheme(), func(t *testing.T, w way) {
 			l := newLab(t, testproxy.Config{Auth: allMechanisms()[i : i+1]})
@@ -139,6 +142,7 @@ func TestStatsOfRejections(t *testing.T) {
 
 // What is tried in vain counts as well.
 func TestStatsOfFallback(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{
 			&testproxy.NTLM{Server: &ntlmserver.Server{Faults: ntlmserver.Always(ntlmserver.GarbageChallenge)}}, &testproxy.Basic{Realm: "lab"},
@@ -154,6 +158,7 @@ func TestStatsOfFallback(t *testing.T) {
 
 // TestStatsOutliveTheProxy keeps counting where all else is forgotten.
 func TestStatsOutliveTheProxy(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		desc   string
 		forget func(l *lab)
@@ -183,6 +188,7 @@ func TestStatsOutliveTheProxy(t *testing.T) {
 
 // Proxies are told apart by their URLs, user infos are not.
 func TestStatsPerProxy(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		second := testproxy.Start(t, testproxy.Config{Network: l.network, Addr: "second.example.com:80"})
@@ -212,6 +218,7 @@ func TestStatsPerProxy(t *testing.T) {
 
 // TestStatsAreBounded counts beyond a number of proxies under a common name.
 func TestStatsAreBounded(t *testing.T) {
+	t.Parallel()
 	bubble(t, "", func(t *testing.T) {
 		l := newLab(t, testproxy.Config{})
 		l.rt.Logger = nil
@@ -234,6 +241,7 @@ func TestStatsAreBounded(t *testing.T) {
 
 // TestStatsJSON states the form that monitoring relies on: it must not change.
 func TestStatsJSON(t *testing.T) {
+	t.Parallel()
 	bubble(t, "", func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		l.get(httpOrigin + "/")
@@ -259,6 +267,7 @@ func TestStatsJSON(t *testing.T) {
 // TestStatsConcurrently reads while requests are counted: no number ever falls, and
 // none is lost.
 func TestStatsConcurrently(t *testing.T) {
+	t.Parallel()
 	const n, each = 8, 20
 	bubble(t, "", func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
@@ -298,6 +307,7 @@ func TestStatsConcurrently(t *testing.T) {
 // TestUnansweredCounts has a proxy that closes the connections of requests which it
 // does not answer: a rise in that is to be seen as well.
 func TestUnansweredCounts(t *testing.T) {
+	t.Parallel()
 	for _, mechanism := range allMechanisms() {
 		eachWay(t, mechanism.Scheme(), func(t *testing.T, w way) {
 			l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanism}})

@@ -20,6 +20,7 @@ import (
 
 // Each hook may be the only one, or be missing.
 func TestTraceHooksMayBeNil(t *testing.T) {
+	t.Parallel()
 	for field := range reflect.TypeFor[proxyauth.Trace]().Fields() {
 		if field.Name == "ProxyChosen" {
 			continue
@@ -64,6 +65,7 @@ func mechanismFor(l *lab, scheme string) testproxy.Mechanism {
 // TestTraceOps traces what is sent in addition to a request: the question that
 // precedes a body, another connection, another scheme.
 func TestTraceOps(t *testing.T) {
+	t.Parallel()
 	bubble(t, "probe", func(t *testing.T) {
 		l, r := newTracedLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Digest{Realm: "lab"}}})
 		_, _, err := l.do(l.request(http.MethodPost, httpOrigin, unreplayable("body")))
@@ -133,6 +135,7 @@ func TestTraceOps(t *testing.T) {
 // TestTraceDurations has a proxy, an origin server and a provider that take their
 // time.
 func TestTraceDurations(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l, r := newTracedLab(t, testproxy.Config{
 			Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}},
@@ -167,6 +170,7 @@ func TestTraceDurations(t *testing.T) {
 
 // A caller's own httptrace goes on working.
 func TestTraceBesideHTTPTrace(t *testing.T) {
+	t.Parallel()
 	bubble(t, "", func(t *testing.T) {
 		l, _ := newTracedLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		got := 0

@@ -200,6 +200,7 @@ var traced = []struct {
 
 // TestTrace states which hooks are called, in which order, and what they are told.
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	for _, tt := range traced {
 		bubble(t, tt.scheme+", "+tt.way.desc, func(t *testing.T) {
 			l, r := newTracedLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanismOf(tt.scheme)}})
@@ -227,6 +228,7 @@ func mechanismOf(scheme string) testproxy.Mechanism {
 // TestTraceRefusal traces a wrong password, and the request after it, of which the
 // password is no longer sent.
 func TestTraceRefusal(t *testing.T) {
+	t.Parallel()
 	const rejected = "error proxyauth: credentials rejected"
 	for _, tt := range []struct {
 		scheme      string
@@ -299,6 +301,7 @@ func TestTraceRefusal(t *testing.T) {
 
 // TestTraceFailures traces what does not come to an answer.
 func TestTraceFailures(t *testing.T) {
+	t.Parallel()
 	eachWay(t, "provider", func(t *testing.T, w way) {
 		l, r := newTracedLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		l.rt.Credentials = &witness{answer: func(*proxyauth.CredentialsRequest) (string, error) { return "", errVault }}

@@ -35,13 +35,14 @@ type Scanner struct {
 	mu    sync.Mutex
 	texts int
 	found []string
+	seen  map[uint64]bool // errors
 	clean map[uint64]bool // texts of errors, most of which come many times
 }
 
 // New returns a Scanner that looks for the passwords as they are, encoded, and as
 // hashes of NTLM and, of the users, of Digest.
 func New(users []string, passwords ...string) *Scanner {
-	s := &Scanner{seed: maphash.MakeSeed(), clean: make(map[uint64]bool), needles: []string{
+	s := &Scanner{seed: maphash.MakeSeed(), clean: make(map[uint64]bool), seen: make(map[uint64]bool), needles: []string{
 		strings.ToLower("TlRMTVNTUAAD"), // of NTLM, which can be cracked
 		`response="`, `response=\"`,
 	}}
@@ -119,12 +120,43 @@ func (s *Scanner) Error(where string, err error) {
 	if err == nil {
 		return
 	}
+	if !s.isNew(err) {
+		return
+	}
 	for how, text := range Printed(err) {
 		if !strings.HasPrefix(how, "%x") { // of which the hash of a URL may be part
 			s.lookOnce(where+" "+how, text)
 		}
 	}
 	s.hints(where, err)
+}
+
+// isNew reports whether no error like err has been looked through: one with its text, and
+// that of all that it wraps.
+func (s *Scanner) isNew(err error) bool {
+	var b strings.Builder
+	chain(&b, err)
+	hash := maphash.String(s.seed, b.String())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.seen[hash]
+	s.seen[hash] = true
+	return !known
+}
+
+func chain(b *strings.Builder, err error) {
+	if err == nil {
+		return
+	}
+	fmt.Fprintf(b, "%T %s\n", err, err.Error())
+	switch wraps := err.(type) {
+	case interface{ Unwrap() error }:
+		chain(b, wraps.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range wraps.Unwrap() {
+			chain(b, err)
+		}
+	}
 }
 
 func (s *Scanner) hints(where string, err error) {
