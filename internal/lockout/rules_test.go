@@ -482,6 +482,8 @@ func TestRefusalEndsTheWaitForItsTarget(t *testing.T) {
 		before := l.take("site")
 		l.use("forbidden", lockout.Refused)
 		other := l.take("good")
+		go l.wantWait("first", 2*time.Second, lockout.Unsent)
+		synctest.Wait()
 		go l.wantError("site", time.Second, lockout.ReasonDenied, time.Minute)
 		time.Sleep(time.Second)
 		before.Done(lockout.Refused)
@@ -707,7 +709,7 @@ func TestRowOfRefusedSecrets(t *testing.T) {
 		time.Sleep(500 * ms)
 		of("right").use("a", lockout.Accepted) // ends the pause
 		synctest.Wait()
-		of("5").use("a", lockout.Unsent)
+		require.Zero(t, g.Counts().Waiting)
 	})
 }
 
