@@ -1,0 +1,149 @@
+package lockout
+
+import (
+	"fmt"
+	"time"
+)
+
+// An Outcome is what became of a [Turn].
+type Outcome int
+
+const (
+	// Unsent: no secret was sent. It changes nothing.
+	Unsent Outcome = iota
+	// Accepted: the proxy accepted an authorization that it had asked for. The
+	// secret is trusted.
+	Accepted
+	// AcceptedUnasked: an authorization that the proxy had not asked for passed.
+	// For a secret that isn't trusted it is as NoVerdict until [Handle.Challenged].
+	AcceptedUnasked
+	// Refused by the proxy. A secret that was never accepted is not sent again, but
+	// for one try at another target a minute later. Otherwise the target is denied
+	// for a time, and a trusted secret is in doubt; the caller asks for newer
+	// credentials before it reports that.
+	Refused
+	// NoVerdict: an answer that says nothing of the secret. More may be under way
+	// at once.
+	NoVerdict
+	// Lost: no answer, or an exchange that went in circles. After a pause that grows
+	// with each loss one is sent at a time; a trusted secret is in doubt after three in
+	// a row.
+	Lost
+)
+
+// A Turn is the right to send one authorization. The methods of a nil Turn do
+// nothing. They are safe for concurrent use.
+type Turn struct {
+	s       *secret
+	name    string  // of the target
+	epoch   int     // of s when the turn was given
+	losses  int     // s.lossEvents when the turn was given
+	trusts  int     // s.trusts when the turn was given
+	at      *target // nil for a turn without a limit
+	first   bool
+	again   bool // given to a barred secret
+	widened bool
+	done    bool
+	slow    *time.Timer
+}
+
+// Tentative reports whether the secret was not trusted when the turn was given: it
+// may be sent only in answer to a challenge of the same exchange, and the turn lasts
+// until the answer, also when the request has ended.
+func (t *Turn) Tentative() bool { return t != nil && t.at != nil }
+
+// First reports whether the turn is tentative and the secret has not been sent since
+// it became known or Reset: one that may be sent unasked, where the program wants it.
+func (t *Turn) First() bool { return t != nil && t.first }
+
+// Sent says that an authorization that could complete the exchange goes out now. 10 s
+// later others need not wait for its answer. It may be called again.
+func (t *Turn) Sent() {
+	if !t.Tentative() {
+		return
+	}
+	t.s.g.mu.Lock()
+	defer t.s.g.mu.Unlock()
+	t.s.tried = true
+	switch {
+	case t.done, t.widened:
+	case t.slow != nil:
+		t.slow.Reset(slow)
+	default:
+		t.slow = time.AfterFunc(slow, t.unanswered)
+	}
+}
+
+func (t *Turn) unanswered() {
+	t.s.g.mu.Lock()
+	defer t.s.g.mu.Unlock()
+	if !t.done {
+		t.s.widen(t)
+		t.s.grant(time.Now())
+	}
+}
+
+// Done ends the turn. Calls after the first do nothing.
+func (t *Turn) Done(o Outcome) {
+	if t == nil {
+		return
+	}
+	s := t.s
+	s.g.mu.Lock()
+	defer s.g.mu.Unlock()
+	if t.done {
+		return
+	}
+	t.done = true
+	if t.at == nil && (o == Unsent || o == NoVerdict) {
+		return
+	}
+	s.settle(t, o)
+	if t.slow != nil {
+		t.slow.Stop()
+	}
+	if t.at != nil {
+		s.release(t)
+	}
+	if s.account.waiting.Len() > 0 {
+		s.grantAll(time.Now())
+	}
+}
+
+// A Reason says why there is no turn.
+type Reason int
+
+const (
+	// ReasonRefused: the proxy refused the secret, or two other proxies did.
+	ReasonRefused Reason = iota + 1
+	// ReasonDenied: the proxy refused the secret for this target.
+	ReasonDenied
+	// ReasonPaused: after losses, or after three secrets of the user were refused.
+	ReasonPaused
+	// ReasonBusy: others that were under way got no answer in time.
+	ReasonBusy
+)
+
+func (r Reason) String() string {
+	switch r {
+	case ReasonRefused:
+		return "the secret was refused"
+	case ReasonDenied:
+		return "the secret was refused for this target"
+	case ReasonPaused:
+		return "the secret is not sent for a while, after lost or refused ones"
+	case ReasonBusy:
+		return "other requests with the secret wait for their answers"
+	}
+	return fmt.Sprintf("Reason(%d)", int(r))
+}
+
+// A HeldError says that there was no turn to send a secret.
+type HeldError struct {
+	Reason Reason
+	// Until is when another try makes sense. Zero: not before [Guard.Reset], or with
+	// other credentials.
+	Until time.Time
+}
+
+func (e *HeldError) Error() string { return "lockout: " + e.Reason.String() }
