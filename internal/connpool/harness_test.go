@@ -48,10 +48,10 @@ type env struct {
 	peers    []net.Conn
 }
 
-func run(t *testing.T, base *http.Transport, test func(*env)) {
+func run(t *testing.T, base *http.Transport, test func(*testing.T, *env)) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnv(t, base)
-		test(e)
+		test(t, e)
 		e.finish()
 	})
 }

@@ -27,7 +27,7 @@ func TestIdleLimit(t *testing.T) {
 		{"no keep-alive", &http.Transport{DisableKeepAlives: true}, 0},
 	} {
 		t.Run(test.desc, func(t *testing.T) {
-			run(t, test.base, func(e *env) {
+			run(t, test.base, func(t *testing.T, e *env) {
 				var conns []*connpool.Conn
 				for range 110 {
 					conns = append(conns, e.get(anyConn))
@@ -44,7 +44,7 @@ func TestIdleLimit(t *testing.T) {
 }
 
 func TestConnectionsWithoutLoginAreClosedFirst(t *testing.T) {
-	run(t, &http.Transport{MaxIdleConns: 2}, func(e *env) {
+	run(t, &http.Transport{MaxIdleConns: 2}, func(t *testing.T, e *env) {
 		a, b, c, d := e.get(anyConn), e.get(anyConn), e.get(anyConn), e.get(anyConn)
 		a.Login, c.Login, d.Login = "a", "c", "d"
 		for _, c := range []*connpool.Conn{a, b, c} {
@@ -62,7 +62,7 @@ func TestConnectionsWithoutLoginAreClosedFirst(t *testing.T) {
 }
 
 func TestIdleConnTimeout(t *testing.T) {
-	run(t, &http.Transport{IdleConnTimeout: 10 * time.Second}, func(e *env) {
+	run(t, &http.Transport{IdleConnTimeout: 10 * time.Second}, func(t *testing.T, e *env) {
 		a, b := e.get(anyConn), e.get(anyConn)
 		a.Release()
 		time.Sleep(6 * time.Second)
@@ -90,7 +90,7 @@ func TestIdleConnTimeout(t *testing.T) {
 }
 
 func TestConnectionThatThePeerClosedIsNotHandedOut(t *testing.T) {
-	run(t, &http.Transport{MaxConnsPerHost: 2}, func(e *env) {
+	run(t, &http.Transport{MaxConnsPerHost: 2}, func(t *testing.T, e *env) {
 		a := e.exchange(anyConn)
 		e.peer(1).Close()
 		synctest.Wait()
@@ -101,7 +101,7 @@ func TestConnectionThatThePeerClosedIsNotHandedOut(t *testing.T) {
 }
 
 func TestWithoutKeepAliveLegsShareAConnection(t *testing.T) {
-	run(t, &http.Transport{DisableKeepAlives: true, MaxConnsPerHost: 1}, func(e *env) {
+	run(t, &http.Transport{DisableKeepAlives: true, MaxConnsPerHost: 1}, func(t *testing.T, e *env) {
 		c := e.get(anyConn)
 		require.False(t, c.KeepAlive())
 		w := e.start(anyConn)
@@ -124,7 +124,7 @@ func TestUnfitIdleConnectionMakesRoom(t *testing.T) {
 		{"a new one", connpool.Want{New: true}},
 	} {
 		t.Run(test.desc, func(t *testing.T) {
-			run(t, &http.Transport{MaxConnsPerHost: 2}, func(e *env) {
+			run(t, &http.Transport{MaxConnsPerHost: 2}, func(t *testing.T, e *env) {
 				a, b := e.get(anyConn), e.get(anyConn)
 				a.Login = "ann"
 				a.Release()
@@ -139,7 +139,7 @@ func TestUnfitIdleConnectionMakesRoom(t *testing.T) {
 }
 
 func TestConnectionThatComesBackMakesRoom(t *testing.T) {
-	run(t, &http.Transport{MaxConnsPerHost: 3}, func(e *env) {
+	run(t, &http.Transport{MaxConnsPerHost: 3}, func(t *testing.T, e *env) {
 		conns := []*connpool.Conn{e.get(anyConn), e.get(anyConn), e.get(anyConn)}
 		first, second := e.start(login("bob")), e.start(login("bob"))
 		for _, c := range conns {
@@ -154,7 +154,7 @@ func TestConnectionThatComesBackMakesRoom(t *testing.T) {
 
 // Others with a login that keeps all connections busy must not keep one out.
 func TestNobodyStarves(t *testing.T) {
-	run(t, &http.Transport{MaxConnsPerHost: 1}, func(e *env) {
+	run(t, &http.Transport{MaxConnsPerHost: 1}, func(t *testing.T, e *env) {
 		c := e.get(anyConn)
 		c.Login = "ann"
 		bob := e.start(login("bob"))
@@ -177,7 +177,7 @@ func TestNobodyStarves(t *testing.T) {
 }
 
 func TestCloseIdle(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		idle, busy := e.get(anyConn), e.get(anyConn)
 		idle.Release()
 		e.pool.CloseIdle()
@@ -196,7 +196,7 @@ func TestCloseIdle(t *testing.T) {
 }
 
 func TestCloseIdleEndsDialsThatNobodyWaitsFor(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		open := e.gate()
 		w := e.start(anyConn)
 		w.cancel()
@@ -213,7 +213,7 @@ func TestCloseIdleEndsDialsThatNobodyWaitsFor(t *testing.T) {
 }
 
 func TestCloseFunc(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		idle, busy, late, bob := e.get(anyConn), e.get(anyConn), e.get(anyConn), e.get(anyConn)
 		idle.Login, busy.Login, bob.Login = "ann", "ann", "bob"
 		idle.Release()
@@ -239,7 +239,7 @@ func TestCloseFunc(t *testing.T) {
 
 // A connection whose answer comes late is as outdated as others.
 func TestCloseFuncAppliesToConnectionsWhoseAnswerIsBeingRead(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		c := e.get(anyConn)
 		c.Login = "ann"
 		resp, err := c.RoundTrip(e.request("GET", "http://origin.example/", nil))
@@ -253,7 +253,7 @@ func TestCloseFuncAppliesToConnectionsWhoseAnswerIsBeingRead(t *testing.T) {
 }
 
 func TestConnectionIsIdleWhenTheAnswerHasBeenRead(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		c := e.get(anyConn)
 		resp, err := c.RoundTrip(e.request("GET", "http://origin.example/", nil))
 		require.NoError(t, err)
@@ -266,7 +266,7 @@ func TestConnectionIsIdleWhenTheAnswerHasBeenRead(t *testing.T) {
 }
 
 func TestAnswerThatIsNotReadEndsTheConnection(t *testing.T) {
-	run(t, &http.Transport{MaxConnsPerHost: 1}, func(e *env) {
+	run(t, &http.Transport{MaxConnsPerHost: 1}, func(t *testing.T, e *env) {
 		c := e.get(anyConn)
 		resp, err := c.RoundTrip(e.request("GET", "http://origin.example/", nil))
 		require.NoError(t, err)
@@ -319,7 +319,7 @@ func TestCloseAtEveryMoment(t *testing.T) {
 		}},
 	} {
 		t.Run(test.desc, func(t *testing.T) {
-			run(t, &http.Transport{MaxConnsPerHost: 1}, func(e *env) {
+			run(t, &http.Transport{MaxConnsPerHost: 1}, func(t *testing.T, e *env) {
 				c := e.get(anyConn)
 				synctest.Wait()
 				w := e.start(connpool.Want{New: true})
@@ -335,7 +335,7 @@ func TestCloseAtEveryMoment(t *testing.T) {
 
 // The end of a connection that somebody holds is reported when that one has let go.
 func TestOnCloseWaitsForTheHolder(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		c := e.get(anyConn)
 		e.leg(c)
 		e.peer(1).Close()
@@ -348,7 +348,7 @@ func TestOnCloseWaitsForTheHolder(t *testing.T) {
 }
 
 func TestServerThatSpeaksFirst(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		e.script = func(_ int, conn net.Conn, _ *bufio.Reader) { conn.Close() }
 		c := e.get(anyConn)
 		synctest.Wait()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ import (
 var anyConn connpool.Want
 
 func TestNewestIdleConnectionIsFirst(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		a, b := e.get(anyConn), e.get(anyConn)
 		e.leg(a)
 		e.leg(b)
@@ -33,7 +34,7 @@ func TestNewestIdleConnectionIsFirst(t *testing.T) {
 }
 
 func TestConnectionServesOnlyWhomItFits(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		c := e.get(login("ann"))
 		e.leg(c)
 		c.Login = "ann"
@@ -48,7 +49,7 @@ func TestConnectionServesOnlyWhomItFits(t *testing.T) {
 }
 
 func TestPreferredConnection(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		a, b := e.get(anyConn), e.get(anyConn)
 		a.Login = "ann"
 		a.Release()
@@ -62,7 +63,7 @@ func TestPreferredConnection(t *testing.T) {
 }
 
 func TestNewConnection(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		a := e.exchange(anyConn)
 		b := e.get(connpool.Want{New: true})
 		require.NotSame(t, a, b)
@@ -72,7 +73,7 @@ func TestNewConnection(t *testing.T) {
 }
 
 func TestWaitersAreServedInOrder(t *testing.T) {
-	run(t, &http.Transport{MaxConnsPerHost: 1}, func(e *env) {
+	run(t, &http.Transport{MaxConnsPerHost: 1}, func(t *testing.T, e *env) {
 		c := e.get(anyConn)
 		first, second, third := e.start(anyConn), e.start(anyConn), e.start(anyConn)
 		e.leg(c)
@@ -88,7 +89,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 }
 
 func TestWaiterTakesWhatComesFirst(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		open := e.gate()
 		open()
 		c := e.get(anyConn)
@@ -109,7 +110,7 @@ func TestWaiterTakesWhatComesFirst(t *testing.T) {
 }
 
 func TestDialOutlivesItsRequest(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		open := e.gate()
 		w := e.start(anyConn)
 		w.cancel()
@@ -126,7 +127,7 @@ func TestDialOutlivesItsRequest(t *testing.T) {
 
 func TestDialContext(t *testing.T) {
 	type key struct{}
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		var got context.Context
 		e.dial = func(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
 			got = ctx
@@ -146,11 +147,10 @@ func TestDialContext(t *testing.T) {
 
 // A dial that hangs must not take a request with it that came a little later.
 func TestHangingDialIsNotReliedOn(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
-		first := true
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
+		var dials atomic.Int64
 		e.dial = func(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
-			if first {
-				first = false
+			if dials.Add(1) == 1 {
 				<-ctx.Done()
 				return nil, nil, ctx.Err()
 			}
@@ -180,7 +180,7 @@ func TestDialErrors(t *testing.T) {
 		{"exit", func() (net.Conn, error) { runtime.Goexit(); return nil, nil }, "connpool: the dial function did not return"},
 	} {
 		t.Run(test.desc, func(t *testing.T) {
-			run(t, &http.Transport{MaxConnsPerHost: 1}, func(e *env) {
+			run(t, &http.Transport{MaxConnsPerHost: 1}, func(t *testing.T, e *env) {
 				step := make(chan bool)
 				dials := 0
 				e.dial = func(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
@@ -206,7 +206,7 @@ func TestDialErrors(t *testing.T) {
 
 // The error of a dial whose request has ended is nobody's.
 func TestErrorOfAnOrphanedDial(t *testing.T) {
-	run(t, &http.Transport{MaxConnsPerHost: 1}, func(e *env) {
+	run(t, &http.Transport{MaxConnsPerHost: 1}, func(t *testing.T, e *env) {
 		fail := make(chan bool)
 		e.dial = func(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
 			if <-fail {
@@ -226,7 +226,7 @@ func TestErrorOfAnOrphanedDial(t *testing.T) {
 }
 
 func TestEndedContext(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		cause := errors.New("cause")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(cause)
@@ -244,7 +244,7 @@ func TestEndedContext(t *testing.T) {
 
 // Requests of callbacks go on while others hold every connection.
 func TestOutsideConnection(t *testing.T) {
-	run(t, &http.Transport{MaxConnsPerHost: 1}, func(e *env) {
+	run(t, &http.Transport{MaxConnsPerHost: 1}, func(t *testing.T, e *env) {
 		e.limit = 2
 		c := e.get(anyConn)
 		e.leg(c)
@@ -261,7 +261,7 @@ func TestOutsideConnection(t *testing.T) {
 }
 
 func TestOutsideDialEndsWithItsRequest(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		e.gate()
 		w := e.start(connpool.Want{Outside: true})
 		w.cancel()
@@ -270,7 +270,7 @@ func TestOutsideDialEndsWithItsRequest(t *testing.T) {
 }
 
 func TestOutsideConnectionThatComesTooLateIsClosed(t *testing.T) {
-	run(t, &http.Transport{}, func(e *env) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
 		gate := make(chan struct{})
 		e.dial = func(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
 			<-gate
@@ -288,7 +288,7 @@ func TestOutsideConnectionThatComesTooLateIsClosed(t *testing.T) {
 
 func TestPanicOfFitsLeavesThePoolUsable(t *testing.T) {
 	panics := connpool.Want{Fits: func(*connpool.Conn) bool { panic("Fits") }}
-	run(t, &http.Transport{MaxConnsPerHost: 1}, func(e *env) {
+	run(t, &http.Transport{MaxConnsPerHost: 1}, func(t *testing.T, e *env) {
 		c := e.exchange(anyConn)
 		require.PanicsWithValue(t, "Fits", func() { e.pool.Get(t.Context(), panics) })
 		require.Same(t, c, e.get(anyConn))
