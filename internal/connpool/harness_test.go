@@ -171,7 +171,7 @@ type call struct {
 	e      *env
 	conn   *connpool.Conn
 	err    error
-	done   bool
+	done   atomic.Bool
 	cancel context.CancelFunc
 }
 
@@ -181,7 +181,7 @@ func (e *env) start(want connpool.Want) *call {
 	c := &call{e: e, cancel: cancel}
 	go func() {
 		c.conn, c.err = e.pool.Get(ctx, want)
-		c.done = true
+		c.done.Store(true)
 	}()
 	synctest.Wait()
 	return c
@@ -190,13 +190,13 @@ func (e *env) start(want connpool.Want) *call {
 func (c *call) wantWaiting() {
 	c.e.t.Helper()
 	synctest.Wait()
-	require.False(c.e.t, c.done, "Get has returned")
+	require.False(c.e.t, c.done.Load(), "Get has returned")
 }
 
 func (c *call) wantConn() *connpool.Conn {
 	c.e.t.Helper()
 	synctest.Wait()
-	require.True(c.e.t, c.done, "Get waits")
+	require.True(c.e.t, c.done.Load(), "Get waits")
 	require.NoError(c.e.t, c.err)
 	return c.conn
 }
@@ -204,7 +204,7 @@ func (c *call) wantConn() *connpool.Conn {
 func (c *call) wantErr(want error) {
 	c.e.t.Helper()
 	synctest.Wait()
-	require.True(c.e.t, c.done, "Get waits")
+	require.True(c.e.t, c.done.Load(), "Get waits")
 	require.ErrorIs(c.e.t, c.err, want)
 }
 

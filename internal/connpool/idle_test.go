@@ -159,11 +159,11 @@ func TestNobodyStarves(t *testing.T) {
 		c.Login = "ann"
 		bob := e.start(login("bob"))
 		served := 0
-		for !bob.done {
+		for !bob.done.Load() {
 			ann := e.start(login("ann"))
 			c.Release()
 			synctest.Wait()
-			if bob.done {
+			if bob.done.Load() {
 				ann.cancel()
 				break
 			}
