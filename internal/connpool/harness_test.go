@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,6 +100,10 @@ func (c *counted) Close() error {
 	return err
 }
 
+func (c *counted) CloseWrite() error {
+	return c.Conn.(interface{ CloseWrite() error }).CloseWrite()
+}
+
 func (e *env) connect(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
 	conn, err := e.network.DialContext(ctx, "tcp", proxyAddr)
 	if err != nil {
@@ -146,7 +151,7 @@ func (e *env) serveConn(n int, conn net.Conn, br *bufio.Reader) {
 		if answer == "" {
 			return
 		}
-		if _, err := io.WriteString(conn, answer); err != nil {
+		if _, err := io.WriteString(conn, answer); err != nil || strings.Contains(answer, "\r\nConnection: close") {
 			return
 		}
 	}
