@@ -1,3 +1,5 @@
+//go:build !race
+
 package connpool_test
 
 import (
@@ -8,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,9 +88,14 @@ func TestIdleConnectionsTakeNoMoreMemoryThanThoseOfNetHTTP(t *testing.T) {
 	rt := poolTripper{&env{pool: pool}}
 	memory(t, base) // fill the runtime's own pools
 	memory(t, rt)
-	theirs, ours := memory(t, base), memory(t, rt)
-	t.Logf("for each connection: net/http %.0f bytes, the pool %.0f (%.3f)", theirs, ours, ours/theirs)
-	require.Less(t, ours/theirs, 1.05)
+	var ratios []float64
+	for range 5 {
+		theirs, ours := memory(t, base), memory(t, rt)
+		t.Logf("for each connection: net/http %.0f bytes, the pool %.0f", theirs, ours)
+		ratios = append(ratios, ours/theirs)
+	}
+	slices.Sort(ratios)
+	require.Less(t, ratios[2], 1.05, "median")
 }
 
 func BenchmarkExchange(b *testing.B) {

@@ -91,7 +91,7 @@ func (s *storm) faultyAnswer(int, *http.Request) string {
 	case 2:
 		return "HTTP/1.1 200 OK\r\nProxy-Connection: close\r\nContent-Length: 2\r\n\r\nok"
 	case 3:
-		return empty + "HTTP/1.1 408 Request Timeout\r\n\r\n"
+		return empty + "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 	case 4, 5:
 		return empty
 	}
