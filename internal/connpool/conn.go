@@ -1,0 +1,195 @@
+package connpool
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// errServerClosedIdle is the text of net/http's error for a request on a connection that
+// the server had ended with a 408. It is not exported.
+const errServerClosedIdle = "http: server closed idle connection"
+
+// A Conn is a connection to the proxy. Its methods are for the one who got it from
+// Get, until Release or Close, and not for concurrent use.
+type Conn struct {
+	// Login is what the connection is authenticated for, nil for nothing. It is
+	// comparable. When connections are to be closed, those without a login are
+	// first. State is whatever belongs to it. Both belong to the holder; while
+	// nobody holds the connection, to the funcs that the Pool calls under its lock;
+	// and when it has been closed, to Config.OnClose.
+	Login, State any
+
+	pool    *Pool
+	cc      *http.ClientConn
+	tls     *tls.ConnectionState
+	outside bool
+	meter   meter
+
+	// Of the holder, and of the Pool while nobody holds the connection.
+	served, noReuse  bool
+	unsent, idleRace bool // of the leg that failed last
+
+	legMu  sync.Mutex
+	endLeg func() // of the leg whose answer is being read, or nil
+
+	// Guarded by pool.mu.
+	holders         int
+	idleAt          time.Time
+	listed          bool // in pool.available
+	closing, closed bool
+	reported        bool // to Config.OnClose
+}
+
+// RoundTrip makes one leg: it sends req on this connection, in absolute form, and
+// never on another. The body of the previous answer must have been read to its end.
+//
+// It closes req.Body on every path, perhaps more than once and, after the end of the
+// context or of the connection, during a Read. If a body has a method Bare() io.Reader, the
+// Reader takes its place where the system can send a file.
+func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
+	leg, end := c.begin(req)
+	c.meter.mark()
+	resp, err := c.cc.RoundTrip(leg)
+	if err != nil {
+		end()
+		closeBody(req)
+		c.judge(err)
+		return nil, err
+	}
+	c.served = true
+	// net/http knows only Connection.
+	c.noReuse = c.noReuse || hasClose(resp.Header["Proxy-Connection"])
+	resp.Request = req
+	c.legMu.Lock()
+	c.endLeg = end
+	c.legMu.Unlock()
+	c.endLegIfRead()
+	return resp, nil
+}
+
+// begin returns the request of a leg, and what to call when its answer has been read.
+// The leg has a context of its own since net/http leaves one behind in the request's when
+// RoundTrip fails.
+func (c *Conn) begin(req *http.Request) (leg *http.Request, end func()) {
+	ctx := req.Context()
+	if ctx.Done() == nil && !hasBody(req) {
+		return req, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	leg = req.WithContext(ctx)
+	if !hasBody(req) {
+		return leg, cancel
+	}
+	// net/http waits for a Read of the body.
+	stop := context.AfterFunc(req.Context(), func() { closeBody(req) })
+	return leg, func() {
+		stop()
+		cancel()
+		if c.cc.Err() != nil {
+			closeBody(req)
+		}
+	}
+}
+
+// judge notes what the holder may want to know of a leg that failed.
+func (c *Conn) judge(err error) {
+	broken := c.cc.Err() != nil // else req was not valid
+	c.unsent = broken && !c.meter.wrote.Load()
+	c.idleRace = c.served && (c.meter.ended.Load() && !c.meter.read.Load() || err.Error() == errServerClosedIdle)
+}
+
+// endLegIfRead ends the leg whose answer has been read. It must not end an earlier
+// one's, which is in net/http's hands: a canceled context closes the connection.
+func (c *Conn) endLegIfRead() {
+	c.legMu.Lock()
+	end := c.endLeg
+	if end != nil && c.cc.Available() == 0 && c.cc.Err() == nil {
+		end = nil
+	}
+	if end != nil {
+		c.endLeg = nil
+	}
+	c.legMu.Unlock()
+	if end != nil {
+		end()
+	}
+}
+
+// stateChanged is called by net/http: an answer has been read, or the connection has ended.
+// It is not called for an answer without a body, which Release takes care of.
+func (c *Conn) stateChanged() {
+	c.endLegIfRead()
+	c.pool.mu.Lock()
+	defer c.pool.unlock()
+	c.pool.settle(c)
+}
+
+// Release gives the connection back. It serves others as soon as the body of the last
+// answer has been read to its end.
+func (c *Conn) Release() {
+	c.endLegIfRead()
+	c.pool.mu.Lock()
+	defer c.pool.unlock()
+	c.holders = max(c.holders-1, 0)
+	c.pool.settle(c)
+}
+
+// Close closes the connection and gives it back; Release has no effect then. It must not
+// be called after an answer 101, whose Body owns the connection.
+func (c *Conn) Close() {
+	c.cc.Close()
+	c.Release()
+}
+
+// TLS returns the state of TLS to the proxy as Config.Dial returned it, nil without TLS.
+func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
+
+// Reused reports whether a leg has been answered on the connection.
+func (c *Conn) Reused() bool { return c.served }
+
+// Ready reports whether the connection can carry another leg now: it is open, the last
+// answer has been read, and did not say close.
+func (c *Conn) Ready() bool { return !c.noReuse && c.cc.Available() > 0 }
+
+// KeepAlive reports whether connections may stay open after an exchange. If not, and the
+// request is no protocol upgrade, Request.Close belongs on the last leg of the exchange.
+func (c *Conn) KeepAlive() bool { return !c.pool.config.Base.DisableKeepAlives }
+
+// Unsent reports that nothing of the leg that failed last was written, and that it failed
+// with the connection.
+func (c *Conn) Unsent() bool { return c.unsent }
+
+// IdleRace reports that the proxy ended the connection, on which legs had been answered,
+// before it began to answer the leg that failed last: it may never have seen that.
+func (c *Conn) IdleRace() bool { return c.idleRace }
+
+// slots returns how many more holders the connection can have: HTTP/1 allows one in all. The
+// caller holds pool.mu.
+func (c *Conn) slots() int { return c.cc.Available() - c.holders }
+
+// idle reports whether nothing happens on the connection. The caller holds pool.mu.
+func (c *Conn) idle() bool { return c.holders == 0 && c.cc.InFlight() == 0 }
+
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
+
+// hasClose reports whether a Connection or Proxy-Connection field says close.
+func hasClose(values []string) bool {
+	for _, v := range values {
+		for option := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(option), "close") {
+				return true
+			}
+		}
+	}
+	return false
+}
