@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -84,3 +85,5 @@ func (k *call) wait() (*http.Response, error) {
 
 // bound takes every refusal for one that is bound to the connection.
 func bound(*http.Response) bool { return true }
+
+var ca = sync.OnceValue(testproxy.NewCA)
