@@ -211,8 +211,9 @@ func (c *Conn) refusal(leg Leg, head []byte, parsed *http.Response, keep bool) (
 	}
 	timely := timer.Stop()
 	// What follows the body was not asked for, and must not pass for the answer to
-	// the next leg.
-	if !keep || !whole || !timely || in.Buffered()+c.br.Buffered() > 0 {
+	// the next leg. A read that is under way has found nothing.
+	more := c.filling == nil && in.Buffered()+c.br.Buffered() > 0
+	if !keep || !whole || !timely || more {
 		c.end()
 	}
 	return resp, nil
