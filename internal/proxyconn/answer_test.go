@@ -69,6 +69,7 @@ var answers = []answer{
 	{desc: "HTTP/1.0 with keep-alive", text: "HTTP/1.0 407 No\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\nno", status: 407, body: "no", reusable: true},
 	{desc: "HTTP/1.0 without keep-alive", text: "HTTP/1.0 407 No\r\nContent-Length: 2\r\n\r\nno", status: 407, body: "no"},
 	{desc: "HTTP/1.0 with keep-alive and close", text: "HTTP/1.0 407 No\r\nConnection: keep-alive\r\nProxy-Connection: close\r\nContent-Length: 2\r\n\r\nno", status: 407, body: "no"},
+	{desc: "HTTP/1.0 with close, and keep-alive in Proxy-Connection", text: "HTTP/1.0 407 No\r\nConnection: close\r\nProxy-Connection: keep-alive\r\nContent-Length: 2\r\n\r\nno", status: 407, body: "no"},
 	{desc: "chunked", text: "HTTP/1.1 407 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n", status: 407, body: "no", reusable: true},
 	{desc: "chunked with a trailer", text: "HTTP/1.1 407 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\nA: b\r\n\r\n", status: 407, body: "no", reusable: true},
 	{desc: "chunked, malformed", text: "HTTP/1.1 407 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\nzz\r\n", status: 407, body: "no", cut: true},
@@ -231,19 +232,14 @@ func TestNoAnswer(t *testing.T) {
 func TestDefaultMaxHead(t *testing.T) {
 	const limit = 10 << 20
 	for _, size := range []int{limit, limit + 1} {
-		synctest.Test(t, func(t *testing.T) {
-			c, p, _ := newPeer(t)
-			k := start(t.Context(), c, proxyconn.Leg{})
-			p.wantRequest()
-			const begin, end = "HTTP/1.1 200 OK\r\nA: ", "\r\n\r\n"
-			go io.WriteString(p, begin+strings.Repeat("x", size-len(begin+end))+end)
-			_, err := k.wait()
-			if size > limit {
-				require.ErrorIs(t, err, proxyconn.ErrHeadTooLong)
-			} else {
-				require.NoError(t, err)
-			}
-		})
+		const begin, end = "HTTP/1.1 200 OK\r\nA: ", "\r\n\r\n"
+		conn := &pieceConn{text: begin + strings.Repeat("x", size-len(begin+end)) + end}
+		_, err := proxyconn.New(conn, nil).Connect(t.Context(), proxyconn.Leg{Target: target})
+		if size > limit {
+			require.ErrorIs(t, err, proxyconn.ErrHeadTooLong)
+		} else {
+			require.NoError(t, err)
+		}
 	}
 }
 

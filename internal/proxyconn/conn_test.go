@@ -229,6 +229,57 @@ func TestContextEndsLeg(t *testing.T) {
 	}
 }
 
+// A pokedConn calls a function before it reads and before it writes.
+type pokedConn struct {
+	*pieceConn
+	read, write func()
+}
+
+func (c *pokedConn) Read(b []byte) (int, error) {
+	c.read()
+	return c.pieceConn.Read(b)
+}
+
+func (c *pokedConn) Write(b []byte) (int, error) {
+	c.write()
+	return c.pieceConn.Write(b)
+}
+
+func (c *pokedConn) Close() error { return nil } // comes too late
+
+// TestContextEndsWithAnswer in the same moment: a tunnel whose connection is being
+// closed is not handed over, and a refusal's connection is not used again.
+func TestContextEndsWithAnswer(t *testing.T) {
+	for _, answer := range []string{an200, a407} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			c := proxyconn.New(&pokedConn{&pieceConn{text: answer}, cancel, func() {}}, nil)
+			resp, err := c.Connect(ctx, proxyconn.Leg{Target: target})
+			require.False(t, c.Reusable())
+			require.Nil(t, c.Tunnel())
+			if answer == an200 {
+				require.Nil(t, resp)
+				require.ErrorIs(t, err, context.Canceled)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, 407, resp.StatusCode)
+		})
+	}
+}
+
+// TestNothingIsSentAfterContext has ended.
+func TestNothingIsSentAfterContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	written := false
+	c := proxyconn.New(&pokedConn{&pieceConn{text: an200}, func() {}, func() { written = true }}, nil)
+	_, err := c.Connect(ctx, proxyconn.Leg{Target: target})
+	require.ErrorIs(t, err, context.Canceled)
+	require.False(t, written)
+	require.False(t, c.Reusable())
+}
+
 // secured returns both ends with TLS.
 func secured(t *testing.T, client, server net.Conn) (*tls.Conn, *tls.Conn) {
 	const host = "proxy.example.com"
