@@ -78,7 +78,7 @@ func (c *Conn) exchange(leg Leg, req *http.Request, data []byte) (*http.Response
 // unasked fails if something has come since the last answer: the rest of its body, or
 // the end of the connection. Nothing is to be sent then.
 func (c *Conn) unasked() error {
-	if c.filling == nil || len(c.filling) == 0 {
+	if len(c.filling) == 0 {
 		return nil
 	}
 	return cmp.Or(c.filled(), ErrNotHTTP)

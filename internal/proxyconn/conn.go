@@ -83,7 +83,7 @@ func (c *Conn) Progress() Progress { return c.progress }
 // Reusable reports whether the connection is good for another leg, as far as can be
 // seen.
 func (c *Conn) Reusable() bool {
-	return c.phase == ready && (c.filling == nil || len(c.filling) == 0)
+	return c.phase == ready && len(c.filling) == 0
 }
 
 // Close closes the connection, unless it was handed over by Tunnel.
