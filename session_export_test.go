@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"strconv"
 	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/httpfield"
 )
 
 const (
@@ -20,8 +22,8 @@ const (
 	MaxWait       = maxWait
 	TokenLife     = tokenLife
 	MaxRedials    = maxRedials
-	MaxChallenges = maxChallenges
-	MaxParams     = maxParams
+	MaxChallenges = httpfield.MaxChallenges
+	MaxParams     = httpfield.MaxParams
 	MaxHead       = maxHead
 	MaxDrained    = maxDrained
 	DrainPatience = drainPatience

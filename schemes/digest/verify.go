@@ -6,14 +6,12 @@ import (
 	"github.com/go-proxyauth/proxyauth"
 )
 
-const infoField = "Proxy-Authentication-Info"
-
 // verify is [proxyauth.Verifier.Verify]: it checks that the proxy knows the
 // password too, if it says so, and takes over the next nonce. With qop auth-int
 // the check is completed by whoever reads the body to its end.
 func (s *session) verify(resp *http.Response) error {
 	// What is malformed is missing, and all of it is optional.
-	info, _ := proxyauth.ParseParams(resp.Header.Values(infoField))
+	info, _ := proxyauth.ParseAuthInfo(resp.Header)
 	if err := s.check(resp, info); err != nil {
 		return err
 	}
