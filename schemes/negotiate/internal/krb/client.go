@@ -13,6 +13,8 @@ import (
 	"context"
 	"errors"
 	"net"
+
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
 
 // A Source is where tickets come from.
@@ -47,6 +49,7 @@ type Client struct {
 	refusals refusals
 	pauses   pauses
 	table    table
+	lookups  onecall.Group[string, []string] // by realm
 }
 
 // NewClient returns a client. It reads nothing before it is asked for a ticket.
@@ -127,11 +130,19 @@ func (c *Client) exchange(conf *conf) *tgsExchange {
 }
 
 func (c *Client) transport(ctx context.Context, conf *conf, realm string) (*transport, error) {
-	kdcs, err := conf.kdcs(ctx, realm, c.config.Resolver)
+	kdcs, err := conf.kdcs(ctx, realm, c.lookUp)
 	if err != nil {
 		return nil, err
 	}
 	return &transport{realm: realm, kdcs: kdcs, dial: c.config.Dial, timeout: kdcTimeout}, nil
+}
+
+// lookUp returns the addresses of the KDCs that DNS has for a realm. Any number of
+// users may ask for them at once.
+func (c *Client) lookUp(ctx context.Context, realm string) ([]string, error) {
+	return c.lookups.Do(ctx, realm, onecall.Options{}, func(ctx context.Context) ([]string, error) {
+		return lookUpKDCs(ctx, c.config.Resolver, realm)
+	})
 }
 
 // authenticate is the AS exchange for a secret, whose fingerprint is print. A

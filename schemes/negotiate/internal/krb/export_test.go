@@ -98,11 +98,12 @@ var (
 	Duration      = duration
 )
 
-// Do runs flights of one group.
-type Flights struct{ flights }
+// An Identity is one user's.
+type Identity struct{ identity }
 
-func (f *Flights) Do(ctx context.Context, key string, fn func(context.Context) error) error {
-	_, err := f.do(ctx, key, func(ctx context.Context) (*credential, error) { return nil, fn(ctx) })
+// LogIn gets a ticket-granting ticket by in, which returns none.
+func (id *Identity) LogIn(ctx context.Context, in func(context.Context) error) error {
+	_, err := id.get(ctx, "", func(ctx context.Context) (*credential, error) { return nil, in(ctx) })
 	return err
 }
 

@@ -3,9 +3,15 @@ package krb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
+
+// callTimeout bounds an exchange with KDCs, whoever waits for it.
+const callTimeout = 30 * time.Second
 
 // retryInterval is for how long a ticket that is still good is used without
 // another try to renew it, after one has failed, and for how long nobody waits
@@ -19,7 +25,7 @@ type login func(ctx context.Context) (*credential, error)
 // they are asked for: nothing runs in the background, where a password that was
 // changed would lock the account while nobody looks.
 type identity struct {
-	flights flights
+	calls onecall.Group[string, *credential] // by the ticket's name
 
 	mu       sync.Mutex
 	used     time.Time // guarded by the table
@@ -75,10 +81,18 @@ func (id *identity) get(ctx context.Context, name string, fetch login) (*credent
 	if cred != nil || err != nil {
 		return cred, err
 	}
-	return id.flights.do(ctx, name, func(ctx context.Context) (*credential, error) {
-		cred, err := fetch(ctx)
+	return id.calls.Do(ctx, name, onecall.Options{Limit: callTimeout}, func(ctx context.Context) (*credential, error) {
+		cred, err := guard(func() (*credential, error) { return fetch(ctx) })
 		return id.put(name, cred, overdue(ctx, err))
 	})
+}
+
+// overdue returns the error for an exchange that has reached callTimeout.
+func overdue(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == context.DeadlineExceeded {
+		return fmt.Errorf("%w: no answer within %v", ErrKDCUnreachable, callTimeout)
+	}
+	return err
 }
 
 func (id *identity) put(name string, cred *credential, err error) (*credential, error) {
