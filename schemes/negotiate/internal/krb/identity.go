@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-proxyauth/proxyauth/internal/lru"
 	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
 
@@ -28,9 +29,10 @@ type identity struct {
 	calls onecall.Group[string, *credential] // by the ticket's name
 
 	mu       sync.Mutex
-	used     time.Time // guarded by the table
+	entry    *lru.Entry[fingerprint, *identity] // guarded by the table, nil for a ticket cache's
+	used     time.Time                          // guarded by the table
 	initial  slot
-	services map[string]*slot
+	services lru.Table[string, *slot]
 }
 
 // A slot holds a ticket, or why there is none.
@@ -61,14 +63,12 @@ func (id *identity) slot(name string) *slot {
 	if name == "" {
 		return &id.initial
 	}
-	if s := id.services[name]; s != nil {
-		return s
+	s, found := id.services.Get(name)
+	if !found {
+		s = &slot{}
+		id.services.Max = maxServices
+		id.services.Put(name, s)
 	}
-	if id.services == nil || len(id.services) >= maxServices {
-		id.services = map[string]*slot{}
-	}
-	s := &slot{}
-	id.services[name] = s
 	return s
 }
 

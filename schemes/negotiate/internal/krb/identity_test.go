@@ -18,7 +18,20 @@ import (
 )
 
 func TestServicesAreBounded(t *testing.T) {
-	require.LessOrEqual(t, krb.Services(1000), 256)
+	require.Equal(t, 256, krb.Services(1000))
+}
+
+// An identity in use is not given up, however many there are.
+func TestIdentitiesAreBoundedUnlessInUse(t *testing.T) {
+	used, kept := krb.Identities(3000)
+	require.Equal(t, 3000, used)
+	require.Equal(t, 1024, kept)
+}
+
+func TestSecretsThatAreRememberedAreBounded(t *testing.T) {
+	refused, held := krb.SecretsRemembered(10_000)
+	require.Equal(t, 4096, refused)
+	require.Equal(t, 4096, held)
 }
 
 func TestLoginIsCalledOffWhenNobodyWaits(t *testing.T) {
