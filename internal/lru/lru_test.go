@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,11 +17,11 @@ type table = lru.Table[string, int]
 
 // keys returns the keys of t in alphabetical order.
 func keys(t *table) string {
-	text := ""
+	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(maps.Collect(t.All()))) {
-		text += key
+		text.WriteString(key)
 	}
-	return text
+	return text.String()
 }
 
 // filled returns a table of three with the values of a, b and c, which is the one that
