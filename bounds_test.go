@@ -33,7 +33,7 @@ func TestBoundsAreNamed(t *testing.T) {
 		"refused passwords, shown":             {8, proxyauth.MaxRefused},
 		"refused passwords, remembered":        {1 << 14, proxyauth.MaxRejections},
 		"proxies":                              {1024, proxyauth.MaxProxies},
-		"challenges of an answer":              {32, proxyauth.MaxChallenges},
+		"challenges of an answer":              {128, proxyauth.MaxChallenges},
 		"parameters of a challenge":            {32, proxyauth.MaxParams},
 		"bytes of a head":                      {10 << 20, proxyauth.MaxHead},
 		"bytes of a head that is looked at":    {256 << 10, proxyauth.MaxBoundHead},

@@ -1,9 +1,9 @@
 package proxyauth
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
+
+	"github.com/go-proxyauth/proxyauth/internal/httpfield"
 )
 
 // A Challenge is one challenge of a Proxy-Authenticate field (RFC 9110, Section
@@ -23,59 +23,35 @@ type Challenge struct {
 	Params map[string]string
 }
 
-// Bounds on what is taken from a field of a peer.
-const (
-	// maxChallenges is far above the handful of schemes that exist.
-	maxChallenges = 32
-
-	// maxParams is per challenge; the richest scheme, Digest, has ten.
-	maxParams = 32
-
-	// maxFieldBytes leaves room for a Kerberos token of 64 KiB in base64.
-	maxFieldBytes = 128 << 10
-
-	// maxFaults bounds how many errors are reported.
-	maxFaults = 16
-)
-
 // ParseChallenges returns the challenges in the Proxy-Authenticate lines of h, in
 // the order in which they stand there (RFC 9110, Section 11.7.1).
 //
-// It takes what it can use and reports the rest: what is malformed does not hide
-// the challenges beside it, and a challenge with a malformed parameter is
-// returned without this parameter. So there may be challenges as well as an
-// error, and neither if h has no such field. Values that are not quoted
-// although they should be are taken as they are, and reported. The error says
-// where each fault is, and quotes nothing of the field. Bytes outside ASCII are
-// kept as they came; no value contains a control character other than the tab.
+// It takes what it can use and reports the rest: a malformed challenge does not hide
+// the challenges beside it, and a challenge with a malformed parameter is returned
+// without this parameter. So there may be challenges as well as an error, and
+// neither if h has no such field. Values that are not quoted although they should be
+// are taken as they are, and reported. The error tells the position of each fault,
+// and quotes nothing of the field. Bytes outside ASCII are kept as they came; no
+// value contains a control character other than the tab.
 //
-// At most 32 challenges of at most 32 parameters in 128 KiB are looked at; what
-// is beyond these limits is reported as malformed.
+// At most 128 challenges of at most 32 parameters in 128 KiB are parsed. What is
+// beyond these limits is reported as malformed.
 func ParseChallenges(h http.Header) ([]Challenge, error) {
-	var p fieldParser
-	p.parse(h.Values("Proxy-Authenticate"), p.element)
-	return p.challenges, errors.Join(p.faults...)
+	parsed, err := httpfield.Challenges(h.Values("Proxy-Authenticate"))
+	if parsed == nil {
+		return nil, err
+	}
+	challenges := make([]Challenge, len(parsed))
+	for i, c := range parsed {
+		challenges[i] = Challenge(c)
+	}
+	return challenges, err
 }
 
-// ParseParams returns the auth-params in the lines of a field that holds nothing
-// else, such as Proxy-Authentication-Info (RFC 9110, Section 11.7.3), by their
-// names in lower case. It is as lenient as [ParseChallenges], and reports what
-// it finds in the same way. Without any parameter the map is nil.
-func ParseParams(lines []string) (map[string]string, error) {
-	// The parameters join a challenge with no name.
-	p := fieldParser{challenges: make([]Challenge, 1)}
-	p.parse(lines, p.paramElement)
-	return p.challenges[0].Params, errors.Join(p.faults...)
-}
-
-// A fault is something malformed in a field. It says where, and never what stood
-// there, since a field may hold a token.
-type fault struct {
-	line, offset int // both from 1
-	kind         string
-}
-
-// Error implements error.
-func (f *fault) Error() string {
-	return fmt.Sprintf("proxyauth: malformed field, line %d, byte %d: %s", f.line, f.offset, f.kind)
+// ParseAuthInfo returns the auth-params in the Proxy-Authentication-Info lines of h,
+// header or trailer (RFC 9110, Section 11.7.3), by their names in lower case. It is
+// as lenient as [ParseChallenges], with the same limits, and reports faults in the
+// same way. The map is nil if there are no parameters.
+func ParseAuthInfo(h http.Header) (map[string]string, error) {
+	return httpfield.Params(h.Values("Proxy-Authentication-Info"))
 }

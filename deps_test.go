@@ -21,13 +21,15 @@ func dependencies(t *testing.T, packages ...string) []string {
 }
 
 func TestRootNeedsNothingButTheStandardLibrary(t *testing.T) {
-	require.Equal(t, []string{module}, dependencies(t, module))
+	for _, dependency := range dependencies(t, module) {
+		require.Truef(t, dependency == module || strings.HasPrefix(dependency, module+"/internal/"), dependency)
+	}
 }
 
 // A program pays for the schemes that it lists.
 func TestSchemesLinkWhatTheyNeed(t *testing.T) {
 	require.ElementsMatch(t,
-		[]string{module, module + "/schemes/basic", module + "/schemes/digest"},
+		append(dependencies(t, module), module+"/schemes/basic", module+"/schemes/digest"),
 		dependencies(t, module+"/schemes/basic", module+"/schemes/digest"))
 	require.NotContains(t, strings.Join(dependencies(t, module+"/schemes/ntlm", module+"/credentials"), " "), "gokrb5")
 }

@@ -85,36 +85,6 @@ func FuzzSecretFormats(f *testing.F) {
 	})
 }
 
-// FuzzParamsAreClean checks what users of the parameters of a field without
-// challenges rely on.
-func FuzzParamsAreClean(f *testing.F) {
-	for _, text := range []string{
-		`nextnonce="a", rspauth="b", qop=auth, nc=00000001`, `a="b\"c", a=d`, "a=b\nc=\"d", `="x", a`, `Digest a=b`, "a=\x00", `a="` + strings.Repeat("x", 300) + `"`,
-	} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		lines := strings.Split(text, "\n")
-		got, _ := proxyauth.ParseParams(lines)
-		require.LessOrEqual(t, len(got), maxParams)
-		for name, value := range got {
-			require.NotEmpty(t, name)
-			require.Equal(t, strings.ToLower(name), name)
-			require.False(t, strings.ContainsFunc(value, isControl), "%q", value)
-		}
-		if len(got) == 0 {
-			require.Nil(t, got)
-			return
-		}
-		written := strings.TrimPrefix(serialise(proxyauth.Challenge{Scheme: "X", Params: got}), "X ")
-		again, err := proxyauth.ParseParams([]string{written})
-		if err == nil || !strings.Contains(err.Error(), "too long") {
-			require.NoError(t, err)
-			require.Equal(t, got, again)
-		}
-	})
-}
-
 // FuzzErrorIsOneLine puts what a proxy has sent into an Error.
 func FuzzErrorIsOneLine(f *testing.F) {
 	f.Add("Basic", "origin.example.com:443", "bad\r\nline")

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"strconv"
 	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/httpfield"
 )
 
 const (
@@ -16,8 +18,8 @@ const (
 	Patience      = patience
 	TokenLife     = tokenLife
 	MaxRedials    = maxRedials
-	MaxChallenges = maxChallenges
-	MaxParams     = maxParams
+	MaxChallenges = httpfield.MaxChallenges
+	MaxParams     = httpfield.MaxParams
 	MaxHead       = maxHead
 	MaxDrained    = maxDrained
 	DrainPatience = drainPatience

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/proxyauth"
-	"github.com/go-proxyauth/proxyauth/credentials/internal/flight"
 	"github.com/go-proxyauth/proxyauth/credentials/internal/memo"
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
 
 // Cached is a provider that remembers the answers of another one, for each proxy,
@@ -33,9 +33,13 @@ type Cached struct {
 	// or is refused.
 	MaxAge time.Duration
 
-	flights flight.Group[memo.Key, cachedAnswer]
+	calls   onecall.Group[memo.Key, cachedAnswer]
 	answers memo.Table[cachedAnswer]
 }
+
+// callOptions give a source whose requests have ended a second to end: it may have a
+// helper to stop.
+var callOptions = onecall.Options{Linger: time.Second, Abandon: time.Second}
 
 type cachedAnswer struct {
 	credentials proxyauth.Credentials
@@ -55,7 +59,7 @@ func (c *Cached) Credentials(ctx context.Context, req *proxyauth.CredentialsRequ
 	if a, found := c.remembered(req); found {
 		return a.credentials, nil
 	}
-	a, err := c.flights.Do(ctx, memo.Attempt(req), func(ctx context.Context) (cachedAnswer, error) {
+	a, err := c.calls.Do(ctx, memo.Attempt(req), callOptions, func(ctx context.Context) (cachedAnswer, error) {
 		return c.ask(ctx, req)
 	})
 	return a.credentials, err

@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-proxyauth/proxyauth"
-	"github.com/go-proxyauth/proxyauth/credentials/internal/flight"
 	"github.com/go-proxyauth/proxyauth/credentials/internal/memo"
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
 
 // MaxAttempts is how often a person is asked for a proxy's password until one is
@@ -55,11 +56,14 @@ type Provider struct {
 	// Device is the terminal. If it is empty, it is the controlling one.
 	Device string
 
-	flights flight.Group[memo.Key, proxyauth.Credentials]
+	calls onecall.Group[memo.Key, proxyauth.Credentials]
 
 	mu     sync.Mutex
 	rounds memo.Table[*round]
 }
+
+// callOptions leave a second to put the terminal back.
+var callOptions = onecall.Options{Linger: time.Second, Abandon: time.Second}
 
 // A round is what has happened at one proxy since credentials were last
 // accepted.
@@ -77,7 +81,7 @@ func (p *Provider) Credentials(ctx context.Context, req *proxyauth.CredentialsRe
 	if req.Doubted {
 		return p.doubted(req)
 	}
-	return p.flights.Do(ctx, memo.Attempt(req), func(ctx context.Context) (proxyauth.Credentials, error) {
+	return p.calls.Do(ctx, memo.Attempt(req), callOptions, func(ctx context.Context) (proxyauth.Credentials, error) {
 		return p.ask(ctx, req)
 	})
 }

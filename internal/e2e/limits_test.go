@@ -16,7 +16,7 @@ const (
 	maxLegs          = 9
 	maxBroken        = 3
 	maxRedials       = 2
-	maxChallenges    = 32
+	maxChallenges    = 128
 	maxParams        = 32
 	maxHead          = 10 << 20
 	maxDrained       = 256 << 10

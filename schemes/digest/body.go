@@ -82,7 +82,7 @@ func (s *session) verifyBody(resp *http.Response, p proof, info map[string]strin
 		ReadCloser: resp.Body,
 		hash:       p.algorithm.new(),
 		verdict: func(bodyHash string) error {
-			late, _ := proxyauth.ParseParams(resp.Trailer.Values(infoField))
+			late, _ := proxyauth.ParseAuthInfo(resp.Trailer)
 			if err := p.check(merge(info, late), bodyHash); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/httpfield"
 	"github.com/go-proxyauth/proxyauth/schemes/digest"
 )
 
@@ -81,7 +82,7 @@ func FuzzVerifyAcceptsNoForgery(f *testing.F) {
 		for b := make([]byte, 512); err == nil; {
 			_, err = resp.Body.Read(b)
 		}
-		sent, _ := proxyauth.ParseParams([]string{info})
+		sent, _ := httpfield.Params([]string{info})
 		if _, ok := sent["rspauth"]; ok {
 			require.ErrorIs(t, err, proxyauth.ErrNotVerified)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/httpfield"
 	"github.com/go-proxyauth/proxyauth/schemes/digest"
 )
 
@@ -122,7 +123,7 @@ func fields(t testing.TB, authorization string) params {
 	t.Helper()
 	list, ok := strings.CutPrefix(authorization, "Digest ")
 	require.True(t, ok)
-	p, err := proxyauth.ParseParams([]string{list})
+	p, err := httpfield.Params([]string{list})
 	require.NoError(t, err)
 	return p
 }

@@ -139,7 +139,7 @@ func (s *session) follow(n *nonce, value string) {
 // wraps [proxyauth.ErrNotVerified].
 func (s *session) Verify(resp *http.Response) error {
 	// Malformed parameters count as missing, since all are optional.
-	info, _ := proxyauth.ParseParams(resp.Header.Values(infoField))
+	info, _ := proxyauth.ParseAuthInfo(resp.Header)
 	if err := s.check(resp, info); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/httpfield"
 	"github.com/go-proxyauth/proxyauth/schemes/digest"
 )
 
@@ -154,7 +155,7 @@ func TestSharedNonceInParallel(t *testing.T) {
 					return
 				}
 				c.session.(proxyauth.Verifier).Verify(response("", fmt.Sprintf(`nextnonce="n%d"`, i%3)))
-				sent, _ := proxyauth.ParseParams([]string{a.Value[len("Digest "):]})
+				sent, _ := httpfield.Params([]string{a.Value[len("Digest "):]})
 				mu.Lock()
 				seen[sent["nonce"]+" "+sent["nc"]] = true
 				mu.Unlock()

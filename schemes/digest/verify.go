@@ -2,8 +2,6 @@ package digest
 
 import "net/http"
 
-const infoField = "Proxy-Authentication-Info"
-
 func (s *session) check(resp *http.Response, info map[string]string) error {
 	p := s.proof
 	if p.messageQop(info) != qopAuthInt {

@@ -18,7 +18,7 @@ func Remember(n int) int {
 	for i := range n {
 		m.add(strconv.Itoa(i))
 	}
-	return len(m.until())
+	return m.until.Len()
 }
 
 // WantsWrapped reports whether the proxy is known to want NTLM inside SPNEGO.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/lru"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // zero value is empty.
 type memory struct {
 	mu    sync.Mutex
-	until func() map[string]time.Time // hides the users' names from fmt
+	until lru.Table[string, time.Time]
 }
 
 // memoryKey names proxy and user.
@@ -32,21 +33,19 @@ func memoryKey(ex proxyauth.Exchange) string {
 func (m *memory) add(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.until == nil || len(m.until()) >= maxRemembered {
-		empty := map[string]time.Time{}
-		m.until = func() map[string]time.Time { return empty }
-	}
-	m.until()[key] = time.Now().Add(rememberFor)
+	m.until.Max = maxRemembered
+	m.until.Put(key, time.Now().Add(rememberFor))
 }
 
 func (m *memory) has(key string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.until != nil && time.Now().Before(m.until()[key])
+	until, _ := m.until.Get(key)
+	return time.Now().Before(until)
 }
 
 func (m *memory) clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.until = nil
+	m.until.Clear()
 }

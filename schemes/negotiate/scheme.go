@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 	"github.com/go-proxyauth/proxyauth/schemes/internal/channelbinding"
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
 )
@@ -99,6 +100,7 @@ type Scheme struct {
 	krb     *krb.Client
 	proxies memory // that refuse tickets
 	wants   memory // that want NTLM inside SPNEGO
+	names   onecall.Group[string, string]
 }
 
 var (

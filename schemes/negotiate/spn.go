@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
 
 // host returns the proxy's host name, in lower case and without the final dot.
@@ -18,7 +20,9 @@ func (s *Scheme) host(ctx context.Context, proxy *url.URL) string {
 	if resolver == nil {
 		resolver = net.DefaultResolver
 	}
-	name, err := resolver.LookupCNAME(ctx, host)
+	name, err := s.names.Do(ctx, host, onecall.Options{}, func(ctx context.Context) (string, error) {
+		return resolver.LookupCNAME(ctx, host)
+	})
 	if err != nil || name == "" {
 		return host // as MIT's library does: the name may be known by Kerberos alone
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/lru"
 )
 
 // A Key stands for a list of texts. Nothing can be learned from it, as it is
@@ -84,55 +85,33 @@ func Contains(list []proxyauth.Credentials, c proxyauth.Credentials) bool {
 // maxEntries bounds a table: a program may go through thousands of proxies.
 const maxEntries = 1024
 
-// A Table maps keys to values. When it is full, the entry that was put first
-// makes room. The zero value is an empty table. It is safe for concurrent use.
+// A Table maps keys to values. When it is full, the entry that has not been used for
+// longest makes room. The zero value is an empty table. It is safe for concurrent use.
 type Table[V any] struct {
 	mu     sync.Mutex
-	values map[Key]*V
-	order  []Key
+	values lru.Table[Key, V]
 }
 
 // Put sets the value of key.
 func (t *Table[V]) Put(key Key, value V) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.values == nil {
-		t.values = make(map[Key]*V)
-	}
-	if _, found := t.values[key]; !found {
-		t.makeRoom()
-		t.order = append(t.order, key)
-	}
-	t.values[key] = &value
-}
-
-func (t *Table[V]) makeRoom() {
-	if len(t.order) < maxEntries {
-		return
-	}
-	delete(t.values, t.order[0])
-	t.order = slices.Delete(t.order, 0, 1)
+	t.values.Max = maxEntries
+	t.values.Put(key, value)
 }
 
 // Get returns the value of key, and whether there is one.
 func (t *Table[V]) Get(key Key) (V, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if value, found := t.values[key]; found {
-		return *value, true
-	}
-	var none V
-	return none, false
+	return t.values.Get(key)
 }
 
 // Delete removes key if its value satisfies the condition.
 func (t *Table[V]) Delete(key Key, condition func(V) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	value, found := t.values[key]
-	if !found || !condition(*value) {
-		return
+	if value, found := t.values.Get(key); found && condition(value) {
+		t.values.Delete(key)
 	}
-	delete(t.values, key)
-	t.order = slices.DeleteFunc(t.order, func(k Key) bool { return k == key })
 }

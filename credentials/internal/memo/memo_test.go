@@ -87,3 +87,14 @@ func TestTableIsBounded(t *testing.T) {
 		require.Equal(t, i >= 2*most, found)
 	}
 }
+
+func TestTableKeepsWhatIsUsed(t *testing.T) {
+	var table memo.Table[int]
+	used := memo.KeyOf("used")
+	table.Put(used, -1)
+	for i := range 3 * 1024 {
+		table.Put(memo.KeyOf(strconv.Itoa(i)), i)
+		_, found := table.Get(used)
+		require.True(t, found)
+	}
+}

@@ -134,7 +134,7 @@ func (x *asExchange) prove(ctx context.Context, kdc string, demand *messages.KRB
 }
 
 // patience is for how long the verdict on a proof is waited for: for as long as
-// the flight lasts, less what the next exchange takes, since a proof without a
+// the call lasts, less what the next exchange takes, since a proof without a
 // verdict can't be repeated.
 func patience(ctx context.Context) time.Duration {
 	left := proofTimeout

@@ -13,6 +13,8 @@ import (
 	"context"
 	"errors"
 	"net"
+
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
 
 // A Source is where tickets come from.
@@ -47,6 +49,7 @@ type Client struct {
 	refusals refusals
 	pauses   pauses
 	table    table
+	lookups  onecall.Group[string, []string] // by realm
 }
 
 // NewClient returns a client. It reads nothing before it is asked for a ticket.
@@ -78,12 +81,9 @@ func (c *Client) Ticket(ctx context.Context, user User, spn, host string) (*Tick
 	s := newService(spn, conf.realmOf(host))
 	var errs []error
 	for _, source := range c.config.Sources {
-		id, in, err := c.open(source, conf, user)
+		ticket, err := c.ticketFrom(ctx, source, conf, user, s)
 		if err == nil {
-			var cred *credential
-			if cred, err = id.ticket(ctx, s, c.exchange(conf), in); err == nil {
-				return &Ticket{cred: cred, forget: func() { id.forget(s.key(), cred) }}, nil
-			}
+			return ticket, nil
 		}
 		if err != errNotHere {
 			errs = append(errs, err)
@@ -93,6 +93,19 @@ func (c *Client) Ticket(ctx context.Context, user User, spn, host string) (*Tick
 		}
 	}
 	return nil, sourceError(errs)
+}
+
+func (c *Client) ticketFrom(ctx context.Context, source Source, conf *conf, user User, s service) (*Ticket, error) {
+	id, in, err := c.open(source, conf, user)
+	if err != nil {
+		return nil, err
+	}
+	defer c.table.release(id)
+	cred, err := id.ticket(ctx, s, c.exchange(conf), in)
+	if err != nil {
+		return nil, err
+	}
+	return &Ticket{cred: cred, forget: func() { id.forget(s.key(), cred) }}, nil
 }
 
 // errNotHere says that a source has nothing and was not meant to.
@@ -108,18 +121,6 @@ func elsewhere(err error) bool {
 	return false
 }
 
-func (c *Client) open(source Source, conf *conf, user User) (*identity, login, error) {
-	switch source {
-	case TicketCache:
-		return c.openCache(conf, user)
-	case Keytab:
-		return c.openKeytab(conf, user)
-	case Password:
-		return c.openPassword(conf, user)
-	}
-	return nil, nil, errNotHere
-}
-
 func (c *Client) exchange(conf *conf) *tgsExchange {
 	return &tgsExchange{conf: conf, transport: func(ctx context.Context, realm string) (*transport, error) {
 		return c.transport(ctx, conf, realm)
@@ -127,11 +128,19 @@ func (c *Client) exchange(conf *conf) *tgsExchange {
 }
 
 func (c *Client) transport(ctx context.Context, conf *conf, realm string) (*transport, error) {
-	kdcs, err := conf.kdcs(ctx, realm, c.config.Resolver)
+	kdcs, err := conf.kdcs(ctx, realm, c.lookUp)
 	if err != nil {
 		return nil, err
 	}
 	return &transport{realm: realm, kdcs: kdcs, dial: c.config.Dial, timeout: kdcTimeout}, nil
+}
+
+// lookUp returns the addresses of the KDCs that DNS has for a realm. Any number of
+// users may ask for them at once.
+func (c *Client) lookUp(ctx context.Context, realm string) ([]string, error) {
+	return c.lookups.Do(ctx, realm, onecall.Options{}, func(ctx context.Context) ([]string, error) {
+		return lookUpKDCs(ctx, c.config.Resolver, realm)
+	})
 }
 
 // authenticate is the AS exchange for a secret, whose fingerprint is print. A
@@ -141,6 +150,9 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 	if err := cmp.Or(c.refusals.of(print), c.pauses.of(print)); err != nil {
 		return nil, err
 	}
+	// The exchange may go on when nobody waits for it any more. Without its identity
+	// another one would begin.
+	defer c.table.release(c.table.use(print))
 	t, err := c.transport(ctx, conf, who.realm)
 	if err != nil {
 		return nil, err

@@ -109,14 +109,20 @@ func (c *conf) spelled(realm string) string {
 	return strings.ToUpper(realm)
 }
 
-// kdcs returns the addresses of the KDCs of a realm.
-func (c *conf) kdcs(ctx context.Context, realm string, resolver *net.Resolver) ([]string, error) {
+// kdcs returns the addresses of the KDCs of a realm, if need be by lookUp.
+func (c *conf) kdcs(ctx context.Context, realm string, lookUp func(context.Context, string) ([]string, error)) ([]string, error) {
 	if list := addresses(c.realms[realm]); len(list) > 0 {
 		return list, nil
 	}
 	if !c.lookupKDC {
 		return nil, fmt.Errorf("%w: %s", ErrNoKDC, realm)
 	}
+	return lookUp(ctx, realm)
+}
+
+// lookUpKDCs returns the addresses of the SRV records of a realm (RFC 4120, Section
+// 7.2.3.2).
+func lookUpKDCs(ctx context.Context, resolver *net.Resolver, realm string) ([]string, error) {
 	_, records, err := resolver.LookupSRV(ctx, "kerberos", "tcp", realm+".")
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -1,8 +1,14 @@
 package krb_test
 
 import (
+	"context"
+	"errors"
 	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,4 +29,31 @@ func TestKDCFromDNS(t *testing.T) {
 	require.NoError(t, ask(t, krb.NewClient(config), user("ann", "s3cret")))
 	config.Realm = "LAB.EXAMPLE.COM"
 	require.ErrorIs(t, ask(t, krb.NewClient(config), user("ann", "s3cret")), krb.ErrNoKDC)
+}
+
+func TestUsersShareALookup(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	config.KDCs = nil
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		release := make(chan struct{})
+		config.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			asked.Add(1)
+			<-release
+			return nil, errors.New("connection refused")
+		}}
+		c := krb.NewClient(config)
+		var users sync.WaitGroup
+		for i := range 20 {
+			users.Go(func() {
+				_, err := c.Ticket(t.Context(), user("ann"+strconv.Itoa(i), "s3cret"), proxySPN, "")
+				require.ErrorIs(t, err, krb.ErrNoKDC)
+			})
+		}
+		synctest.Wait()
+		require.EqualValues(t, 1, asked.Load())
+		close(release)
+		users.Wait()
+	})
 }

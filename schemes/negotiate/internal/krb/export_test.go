@@ -14,7 +14,7 @@ func Services(n int) int {
 	for i := range n {
 		id.slot(strconv.Itoa(i))
 	}
-	return len(id.services)
+	return id.services.Len()
 }
 
 // The parsers, for tests and fuzzing.
@@ -98,11 +98,12 @@ var (
 	Duration      = duration
 )
 
-// Do runs flights of one group.
-type Flights struct{ flights }
+// An Identity is one user's.
+type Identity struct{ identity }
 
-func (f *Flights) Do(ctx context.Context, key string, fn func(context.Context) error) error {
-	_, err := f.do(ctx, key, func(ctx context.Context) (*credential, error) { return nil, fn(ctx) })
+// LogIn gets a ticket-granting ticket by in, which returns none.
+func (id *Identity) LogIn(ctx context.Context, in func(context.Context) error) error {
+	_, err := id.get(ctx, "", func(ctx context.Context) (*credential, error) { return nil, in(ctx) })
 	return err
 }
 
@@ -116,9 +117,9 @@ func NewTestContext(t *Ticket) (*Context, []byte, error) {
 
 // Age makes all tickets of secrets older by d.
 func (c *Client) Age(d time.Duration) {
-	for _, id := range c.table.ids {
+	for _, id := range c.table.ids.All() {
 		older(&id.initial, d)
-		for _, s := range id.services {
+		for _, s := range id.services.All() {
 			older(s, d)
 		}
 	}
@@ -132,10 +133,38 @@ func older(s *slot, d time.Duration) {
 
 // Idle makes all identities look unused for d, and returns how many there are.
 func (c *Client) Idle(d time.Duration) int {
-	for _, id := range c.table.ids {
+	for _, id := range c.table.ids.All() {
 		id.used = id.used.Add(-d)
 	}
-	return len(c.table.ids)
+	return c.table.ids.Len()
+}
+
+// Identities uses n identities at once and returns how many there are meanwhile, and
+// how many when all have been released.
+func Identities(n int) (used, kept int) {
+	var t table
+	var ids []*identity
+	for i := range n {
+		ids = append(ids, t.use(fingerprint{byte(i), byte(i >> 8)}))
+	}
+	used = t.ids.Len()
+	for _, id := range ids {
+		t.release(id)
+	}
+	return used, t.ids.Len()
+}
+
+// SecretsRemembered notes that n secrets were refused, and that n are held back, and
+// returns how many of each are remembered.
+func SecretsRemembered(n int) (refused, held int) {
+	var r refusals
+	var p pauses
+	for i := range n {
+		print := fingerprint{byte(i), byte(i >> 8)}
+		r.add(print, ErrPasswordWrong)
+		p.add(print, ErrNoVerdict)
+	}
+	return r.known.Len(), p.known.Len()
 }
 
 // KeyInfo returns what a KDC's pre-authentication data say of bob's key.

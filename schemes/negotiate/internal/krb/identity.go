@@ -3,9 +3,16 @@ package krb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/lru"
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
+
+// callTimeout bounds an exchange with KDCs, whoever waits for it.
+const callTimeout = 30 * time.Second
 
 // retryInterval is for how long a ticket that is still good is used without
 // another try to renew it, after one has failed, and for how long nobody waits
@@ -19,12 +26,13 @@ type login func(ctx context.Context) (*credential, error)
 // they are asked for: nothing runs in the background, where a password that was
 // changed would lock the account while nobody looks.
 type identity struct {
-	flights flights
+	calls onecall.Group[string, *credential] // by the ticket's name
 
 	mu       sync.Mutex
-	used     time.Time // guarded by the table
+	entry    *lru.Entry[fingerprint, *identity] // guarded by the table, nil for a ticket cache's
+	used     time.Time                          // guarded by the table
 	initial  slot
-	services map[string]*slot
+	services lru.Table[string, *slot]
 }
 
 // A slot holds a ticket, or why there is none.
@@ -55,14 +63,12 @@ func (id *identity) slot(name string) *slot {
 	if name == "" {
 		return &id.initial
 	}
-	if s := id.services[name]; s != nil {
-		return s
+	s, found := id.services.Get(name)
+	if !found {
+		s = &slot{}
+		id.services.Max = maxServices
+		id.services.Put(name, s)
 	}
-	if id.services == nil || len(id.services) >= maxServices {
-		id.services = map[string]*slot{}
-	}
-	s := &slot{}
-	id.services[name] = s
 	return s
 }
 
@@ -75,10 +81,18 @@ func (id *identity) get(ctx context.Context, name string, fetch login) (*credent
 	if cred != nil || err != nil {
 		return cred, err
 	}
-	return id.flights.do(ctx, name, func(ctx context.Context) (*credential, error) {
-		cred, err := fetch(ctx)
+	return id.calls.Do(ctx, name, onecall.Options{Limit: callTimeout}, func(ctx context.Context) (*credential, error) {
+		cred, err := guard(func() (*credential, error) { return fetch(ctx) })
 		return id.put(name, cred, overdue(ctx, err))
 	})
+}
+
+// overdue returns the error for an exchange that has reached callTimeout.
+func overdue(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == context.DeadlineExceeded {
+		return fmt.Errorf("%w: no answer within %v", ErrKDCUnreachable, callTimeout)
+	}
+	return err
 }
 
 func (id *identity) put(name string, cred *credential, err error) (*credential, error) {

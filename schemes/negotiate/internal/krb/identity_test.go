@@ -1,6 +1,7 @@
 package krb_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -17,7 +18,86 @@ import (
 )
 
 func TestServicesAreBounded(t *testing.T) {
-	require.LessOrEqual(t, krb.Services(1000), 256)
+	require.Equal(t, 256, krb.Services(1000))
+}
+
+// An identity in use is not given up, however many there are.
+func TestIdentitiesAreBoundedUnlessInUse(t *testing.T) {
+	used, kept := krb.Identities(3000)
+	require.Equal(t, 3000, used)
+	require.Equal(t, 1024, kept)
+}
+
+func TestSecretsThatAreRememberedAreBounded(t *testing.T) {
+	refused, held := krb.SecretsRemembered(10_000)
+	require.Equal(t, 4096, refused)
+	require.Equal(t, 4096, held)
+}
+
+func TestLoginIsCalledOffWhenNobodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var id krb.Identity
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		ended := make(chan error, 1)
+		err := id.LogIn(ctx, func(ctx context.Context) error {
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return ctx.Err()
+		})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, <-ended, context.Canceled)
+	})
+}
+
+// A login that has been called off is waited for: it may have sent a proof.
+func TestLoginsOfAnIdentityAreNeverSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var id krb.Identity
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		err := id.LogIn(ctx, func(context.Context) error {
+			time.Sleep(20 * time.Second)
+			return errors.New("called off")
+		})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(start))
+		err = id.LogIn(t.Context(), func(context.Context) error { return krb.ErrPasswordWrong })
+		require.ErrorIs(t, err, krb.ErrPasswordWrong)
+		require.Equal(t, 20*time.Second, time.Since(start))
+	})
+}
+
+func TestLimitOfALogin(t *testing.T) {
+	for _, tc := range []struct {
+		desc string
+		err  error // of the login, nil for its context's
+		want error
+	}{
+		{"its own error", krb.ErrPasswordWrong, krb.ErrPasswordWrong},
+		{"its context's", nil, krb.ErrKDCUnreachable},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var id krb.Identity
+				start := time.Now()
+				err := id.LogIn(t.Context(), func(ctx context.Context) error {
+					<-ctx.Done()
+					return cmp.Or(tc.err, ctx.Err())
+				})
+				require.ErrorIs(t, err, tc.want)
+				require.Equal(t, tc.want == krb.ErrKDCUnreachable, errors.Is(err, krb.ErrKDCUnreachable))
+				require.Equal(t, 30*time.Second, time.Since(start))
+			})
+		})
+	}
+}
+
+func TestLoginThatPanics(t *testing.T) {
+	var id krb.Identity
+	err := id.LogIn(t.Context(), func(context.Context) error { panic("gokrb5") })
+	require.ErrorIs(t, err, krb.ErrMalformedReply)
 }
 
 // KDCs that do not answer keep one request waiting, not each.
@@ -29,7 +109,7 @@ func TestSilentKDCsAreWaitedForOnce(t *testing.T) {
 	}{
 		{"one", 1, 5 * time.Second},
 		{"three", 3, 15 * time.Second},
-		{"more than a flight has time for", 8, 30 * time.Second},
+		{"more than a call has time for", 8, 30 * time.Second},
 	} {
 		for _, cache := range []bool{false, true} {
 			t.Run(tc.desc+map[bool]string{true: ", with a ticket cache"}[cache], func(t *testing.T) {

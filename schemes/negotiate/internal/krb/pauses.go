@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/lru"
 )
 
 const (
@@ -37,14 +39,14 @@ type pause struct {
 // stays, since the next one is longer. The zero value is empty.
 type pauses struct {
 	mu    sync.Mutex
-	known map[fingerprint]pause
+	known lru.Table[fingerprint, pause]
 }
 
 // of returns why the secret is held back, or nil if it is not.
 func (p *pauses) of(print fingerprint) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if known := p.known[print]; time.Now().Before(known.until) {
+	if known, _ := p.known.Get(print); time.Now().Before(known.until) {
 		return known.err
 	}
 	return nil
@@ -55,7 +57,7 @@ func (p *pauses) of(print fingerprint) error {
 func (p *pauses) prove(print fingerprint, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	known := p.known[print]
+	known, _ := p.known.Get(print)
 	known.err, known.until = err, time.Now().Add(proofTimeout)
 	p.put(print, known)
 }
@@ -64,39 +66,26 @@ func (p *pauses) prove(print fingerprint, err error) {
 func (p *pauses) add(print fingerprint, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	length := min(max(2*p.known[print].length, firstPause), maxPause)
+	known, _ := p.known.Get(print)
+	length := min(max(2*known.length, firstPause), maxPause)
 	p.put(print, pause{err, length, time.Now().Add(length)})
 }
 
-// put makes room if need be. The caller holds p.mu.
+// put sets what is known of a secret. The caller holds p.mu.
 func (p *pauses) put(print fingerprint, known pause) {
-	if _, ok := p.known[print]; !ok && len(p.known) >= maxPauses {
-		p.shrink()
-	}
-	if p.known == nil {
-		p.known = map[fingerprint]pause{}
-	}
-	p.known[print] = known
-}
-
-// shrink drops the pauses that are over, or any if none is.
-func (p *pauses) shrink() {
-	for print, known := range p.known {
-		if len(p.known) >= maxPauses || time.Now().After(known.until) {
-			delete(p.known, print)
-		}
-	}
+	p.known.Max = maxPauses
+	p.known.Put(print, known)
 }
 
 // forget notes that the secret was answered.
 func (p *pauses) forget(print fingerprint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.known, print)
+	p.known.Delete(print)
 }
 
 func (p *pauses) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clear(p.known)
+	p.known.Clear()
 }

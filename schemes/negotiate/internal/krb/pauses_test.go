@@ -95,7 +95,7 @@ func TestNoVerdictIsToldInWords(t *testing.T) {
 	})
 }
 
-// While a proof is on its way, who no longer shares the flight sends no other.
+// While a proof is on its way, a caller that does not share its call sends no other.
 func TestProofOnItsWayIsTheOnlyOne(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
 	bubble(t, k, toProof(silence), func(t *testing.T, c *krb.Client) {
@@ -257,7 +257,7 @@ func TestTicketWithoutProofEndsTheDoubling(t *testing.T) {
 }
 
 // A verdict that comes when nobody waits any more is a verdict.
-func TestVerdictAfterTheFlightCounts(t *testing.T) {
+func TestVerdictAfterTheCallCounts(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
 	cfg := configOf(t, k)
 	cfg.KDCs = []string{"dead", "dead", "dead", "dead", "dead", "slow"}

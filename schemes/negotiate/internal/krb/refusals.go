@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"sync"
+
+	"github.com/go-proxyauth/proxyauth/internal/lru"
 )
 
-// maxRefusals bounds the memory of refused secrets; the oldest go first.
+// maxRefusals bounds the memory of refused secrets.
 const maxRefusals = 1 << 12
 
 // A fingerprint stands for a secret and whose it is. It is keyed, so that it
@@ -21,8 +23,7 @@ type refusals struct {
 	mu    sync.Mutex
 	key   [sha256.Size]byte
 	keyed bool
-	known map[fingerprint]error
-	order []fingerprint // oldest first
+	known lru.Table[fingerprint, error]
 }
 
 func (r *refusals) fingerprint(parts ...string) fingerprint {
@@ -45,28 +46,19 @@ func (r *refusals) fingerprint(parts ...string) fingerprint {
 func (r *refusals) of(print fingerprint) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.known[print]
+	err, _ := r.known.Get(print)
+	return err
 }
 
 func (r *refusals) add(print fingerprint, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known == nil {
-		r.known = map[fingerprint]error{}
-	}
-	if r.known[print] == nil {
-		r.order = append(r.order, print)
-	}
-	r.known[print] = err
-	if len(r.order) > maxRefusals {
-		delete(r.known, r.order[0])
-		r.order = r.order[1:]
-	}
+	r.known.Max = maxRefusals
+	r.known.Put(print, err)
 }
 
 func (r *refusals) clear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	clear(r.known)
-	r.order = nil
+	r.known.Clear()
 }

@@ -48,6 +48,19 @@ func cutLast(s string, sep byte) (before, after string, found bool) {
 	return s, "", false
 }
 
+// open returns the identity of a source, which the caller releases, and its login.
+func (c *Client) open(source Source, conf *conf, user User) (*identity, login, error) {
+	switch source {
+	case TicketCache:
+		return c.openCache(conf, user)
+	case Keytab:
+		return c.openKeytab(conf, user)
+	case Password:
+		return c.openPassword(conf, user)
+	}
+	return nil, nil, errNotHere
+}
+
 // openCache opens the ticket cache.
 func (c *Client) openCache(conf *conf, user User) (*identity, login, error) {
 	path, err := cachePath(conf.cacheNameOf(c.config.CacheName))
@@ -113,7 +126,7 @@ func (c *Client) openKeytab(conf *conf, user User) (*identity, login, error) {
 	}
 	keys := keytabKeys(tab.keys(who))
 	print := c.refusals.fingerprint(append([]string{"keytab", who.realm, who.name.PrincipalNameString()}, keys.text()...)...)
-	return c.table.identity(print), func(ctx context.Context) (*credential, error) {
+	return c.table.use(print), func(ctx context.Context) (*credential, error) {
 		return c.authenticate(ctx, conf, who, keys, print)
 	}, nil
 }
@@ -139,7 +152,7 @@ func (c *Client) openPassword(conf *conf, user User) (*identity, login, error) {
 	}
 	secret := user.Password()
 	print := c.refusals.fingerprint("password", who.realm, who.name.PrincipalNameString(), secret)
-	return c.table.identity(print), func(ctx context.Context) (*credential, error) {
+	return c.table.use(print), func(ctx context.Context) (*credential, error) {
 		return c.authenticate(ctx, conf, who, password(secret), print)
 	}, nil
 }

@@ -3,56 +3,62 @@ package krb
 import (
 	"sync"
 	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/lru"
 )
 
-// maxIdentities bounds the identities. One that has not been used for idleTime
-// is destroyed when another one comes, and so is the one that has been idle
-// longest when there are too many.
+// maxIdentities bounds the identities that are not in use. One that has not been used
+// for idleTime is destroyed when another one comes, and so is the one that has been
+// idle for longest when there are too many.
 const (
-	maxIdentities = 128
+	maxIdentities = 1024
 	idleTime      = 30 * time.Minute
 )
 
 // A table holds the identities of secrets. The zero value is empty.
 type table struct {
 	mu  sync.Mutex
-	ids map[fingerprint]*identity
+	ids lru.Table[fingerprint, *identity]
 }
 
-// identity returns the identity of a secret, and destroys those that are idle.
-func (t *table) identity(print fingerprint) *identity {
+// use returns the identity of a secret, which is in use until release is called. It
+// destroys those that are idle.
+func (t *table) use(print fingerprint) *identity {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
-	id := t.ids[print]
-	if id == nil {
-		t.sweep(now)
-		id = &identity{}
-		if t.ids == nil {
-			t.ids = map[fingerprint]*identity{}
-		}
-		t.ids[print] = id
+	if _, found := t.ids.Get(print); !found {
+		t.sweep(time.Now())
 	}
-	id.used = now
-	return id
+	t.ids.Max = maxIdentities
+	e, _ := t.ids.Pin(print, func() *identity { return &identity{} })
+	e.Value.entry = e
+	return e.Value
 }
 
-func (t *table) sweep(now time.Time) {
-	var oldest fingerprint
-	for print, id := range t.ids {
-		if now.Sub(id.used) > idleTime {
-			delete(t.ids, print)
-		} else if first := t.ids[oldest]; first == nil || id.used.Before(first.used) {
-			oldest = print
-		}
+// release ends a use. Identities of ticket caches are not in the table.
+func (t *table) release(id *identity) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id.entry != nil {
+		id.used = time.Now()
+		t.ids.Unpin(id.entry)
 	}
-	if len(t.ids) >= maxIdentities {
-		delete(t.ids, oldest)
+}
+
+// sweep destroys the identities that have been idle for too long. The caller holds
+// t.mu.
+func (t *table) sweep(now time.Time) {
+	for {
+		print, id, found := t.ids.Oldest()
+		if !found || now.Sub(id.used) <= idleTime {
+			return
+		}
+		t.ids.Delete(print)
 	}
 }
 
 func (t *table) clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	clear(t.ids)
+	t.ids.Clear()
 }

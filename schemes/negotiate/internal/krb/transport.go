@@ -20,7 +20,7 @@ const (
 
 	// proofTimeout bounds for how long a KDC is waited for that has been sent a
 	// proof.
-	proofTimeout = flightTimeout
+	proofTimeout = callTimeout
 
 	// maxReply bounds a KDC's reply. A ticket with a PAC of 64 KiB fits well.
 	maxReply = 1 << 20

@@ -1,9 +1,9 @@
-package proxyauth
+package httpfield
 
 import "strings"
 
-// A scanner walks over the text of one field line. Methods that only look ahead
-// work on a copy.
+// A scanner reads the text of one line. Methods with a value receiver look ahead
+// and move nothing.
 type scanner struct {
 	text string
 	pos  int
@@ -26,25 +26,25 @@ func (s *scanner) token() string { return s.run(isTokenByte) }
 
 func (s *scanner) blanks() { s.run(isBlank) }
 
-// nextElement moves to the next element of a list and reports whether there is
+// nextElement moves to the next element of the list and reports whether there is
 // one. Empty elements are skipped (RFC 9110, Section 5.6.1.2).
 func (s *scanner) nextElement() bool {
 	s.run(func(b byte) bool { return b == ',' || isBlank(b) })
 	return !s.done()
 }
 
-// atDelimiter reports whether nothing but blanks is left of the element.
+// atDelimiter reports whether only blanks are left of the element.
 func (s scanner) atDelimiter() bool {
 	s.blanks()
 	return s.done() || s.at(',')
 }
 
-// atGap reports whether a blank, a comma or the end follows at once.
+// atGap reports whether the next byte is a blank, a comma or missing.
 func (s scanner) atGap() bool {
 	return s.done() || s.at(',') || isBlank(s.text[s.pos])
 }
 
-// atParam reports whether an auth-param follows: nothing else begins with a
+// atParam reports whether an auth-param follows: only auth-params begin with a
 // token and an equals sign.
 func (s scanner) atParam() bool {
 	if s.token() == "" {
@@ -54,9 +54,8 @@ func (s scanner) atParam() bool {
 	return s.at('=')
 }
 
-// atElement reports whether blanks and then an auth-param follow, or a challenge
-// that begins with one: what is taken for an element although the comma before
-// it is missing.
+// atElement reports whether blanks follow and then an auth-param, or a challenge
+// that has one: this is an element although the comma before it is missing.
 func (s scanner) atElement() bool {
 	s.blanks()
 	if s.atParam() {
@@ -69,10 +68,10 @@ func (s scanner) atElement() bool {
 	return s.atParam()
 }
 
-// atLooseParam reports whether the first of some blanks is here and an auth-param
-// behind them.
-func (s scanner) atLooseParam() bool {
-	// Only the first, or a long run of blanks would take quadratic time.
+// atSpacedParam reports whether this is the first of some blanks and an auth-param
+// follows them.
+func (s scanner) atSpacedParam() bool {
+	// At the other blanks it is false: a long run of them would take quadratic time.
 	if !isBlank(s.text[s.pos]) || isBlank(s.text[s.pos-1]) {
 		return false
 	}
@@ -80,7 +79,7 @@ func (s scanner) atLooseParam() bool {
 	return s.atParam()
 }
 
-// token68 moves over a token68 that fills the element, and returns it.
+// token68 moves over a token68 that ends the element, and returns it.
 func (s *scanner) token68() (string, bool) {
 	ahead := *s
 	if ahead.run(isToken68Byte) == "" {
@@ -95,7 +94,7 @@ func (s *scanner) token68() (string, bool) {
 	return text, true
 }
 
-// closingQuote returns where the quoted string that opens here ends, or -1.
+// closingQuote returns the end of the quoted string that begins here, or -1.
 func (s scanner) closingQuote() int {
 	for i := s.pos + 1; i < len(s.text); i++ {
 		switch s.text[i] {
@@ -108,11 +107,10 @@ func (s scanner) closingQuote() int {
 	return -1
 }
 
-// resync moves to the comma that ends a malformed element. A comma between
-// quotes is passed over if the first quote stands behind an equals sign, where
-// one belongs; other quotes can't be trusted, since squid puts a realm between
-// quotes without escaping the ones inside.
-func (s *scanner) resync() {
+// skipElement moves to the comma that ends a malformed element. A comma in a quoted
+// string is no end, but only where the string begins behind an equals sign: other
+// quotes may be stray ones.
+func (s *scanner) skipElement() {
 	for ; !s.done() && !s.at(','); s.pos++ {
 		if !s.at('"') || s.pos == 0 || s.text[s.pos-1] != '=' {
 			continue
@@ -123,29 +121,35 @@ func (s *scanner) resync() {
 	}
 }
 
-// unquote returns what the inside of a quoted string stands for. It fails if
-// there is a control character in it.
-func unquote(inside string) (string, bool) {
-	if strings.ContainsFunc(inside, isControl) {
+// unescape returns the value of a quoted string without its quotes (RFC 9110,
+// Section 5.6.4). It returns false if there is a control character in it.
+func unescape(text string) (string, bool) {
+	if strings.ContainsFunc(text, isControl) {
 		return "", false
 	}
-	if strings.IndexByte(inside, '\\') < 0 {
-		return inside, true
+	if strings.IndexByte(text, '\\') < 0 {
+		return text, true
 	}
 	var b strings.Builder
-	b.Grow(len(inside))
-	for i := 0; i < len(inside); i++ {
-		if inside[i] == '\\' {
-			i++ // closingQuote has seen to it that a byte follows
+	b.Grow(len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' {
+			i++ // a byte follows: closingQuote skips both
 		}
-		b.WriteByte(inside[i])
+		b.WriteByte(text[i])
 	}
 	return b.String(), true
 }
 
+func isToken(s string) bool {
+	t := scanner{text: s}
+	return t.token() != "" && t.done()
+}
+
 func isBlank(b byte) bool { return b == ' ' || b == '\t' }
 
-// isControl reports whether r can't be in a field value (RFC 9110, Section 5.5).
+// isControl reports whether r is not allowed in a field value (RFC 9110, Section
+// 5.5).
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 func isAlphanumeric(b byte) bool {
