@@ -31,6 +31,7 @@ type Conn struct {
 
 	// Of the holder, and of the Pool while nobody holds the connection.
 	served, noReuse  bool
+	kept             bool // it has been given back, or was idle
 	unsent, idleRace bool // of the leg that failed last
 
 	legMu  sync.Mutex
@@ -47,13 +48,13 @@ type Conn struct {
 // RoundTrip makes one leg: it sends req on this connection, in absolute form, and
 // never on another. The body of the previous answer must have been read to its end.
 //
-// It closes req.Body on every path, perhaps more than once and, after the end of the
+// It takes req over, and changes its context. It closes req.Body on every path, perhaps more than once and, after the end of the
 // context or of the connection, during a Read. If a body has a method Bare() io.Reader, the
 // Reader takes its place where the system can send a file.
 func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
-	leg, end := c.begin(req)
+	end := c.begin(req)
 	c.meter.mark()
-	resp, err := c.cc.RoundTrip(leg)
+	resp, err := c.cc.RoundTrip(req)
 	if err != nil {
 		end()
 		closeBody(req)
@@ -71,22 +72,22 @@ func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// begin returns the request of a leg, and what to call when its answer has been read.
+// begin prepares req for a leg, and returns what to call when its answer has been read.
 // The leg has a context of its own since net/http leaves one behind in the request's when
 // RoundTrip fails.
-func (c *Conn) begin(req *http.Request) (leg *http.Request, end func()) {
-	ctx := req.Context()
-	if ctx.Done() == nil && !hasBody(req) {
-		return req, func() {}
+func (c *Conn) begin(req *http.Request) (end func()) {
+	parent := req.Context()
+	if parent.Done() == nil && !hasBody(req) {
+		return func() {}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	leg = req.WithContext(ctx)
+	ctx, cancel := context.WithCancel(parent)
+	*req = *req.WithContext(ctx)
 	if !hasBody(req) {
-		return leg, cancel
+		return cancel
 	}
 	// net/http waits for a Read of the body.
-	stop := context.AfterFunc(req.Context(), func() { closeBody(req) })
-	return leg, func() {
+	stop := context.AfterFunc(parent, func() { closeBody(req) })
+	return func() {
 		stop()
 		cancel()
 		if c.cc.Err() != nil {
@@ -150,6 +151,10 @@ func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
 
 // Reused reports whether a leg has been answered on the connection.
 func (c *Conn) Reused() bool { return c.served }
+
+// Kept reports whether the connection was there before Get, or has carried an answer: it
+// may have been closed meanwhile.
+func (c *Conn) Kept() bool { return c.kept || c.served }
 
 // Ready reports whether the connection can carry another leg now: it is open, the last
 // answer has been read, and did not say close.

@@ -40,7 +40,6 @@ type env struct {
 
 	network  *testproxy.Network
 	listener net.Listener
-	accepted int // by the proxy's goroutine
 	limit    int64
 	open     atomic.Int64 // connections of the client
 	dialed   atomic.Int64

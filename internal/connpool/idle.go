@@ -41,6 +41,7 @@ func (p *Pool) remove(c *Conn) {
 // place gives c, which can serve another request, to the first waiter that it fits, or
 // keeps it idle, or closes it. The caller holds p.mu.
 func (p *Pool) place(c *Conn) {
+	c.kept = true
 	placed := false
 	defer func() { // a func of the user may panic
 		if !placed {

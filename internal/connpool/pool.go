@@ -205,6 +205,26 @@ func (p *Pool) takeOrWait(ctx context.Context, want Want) (result, *waiter) {
 	return result{}, w
 }
 
+// Idle returns the idle connection that Get would return, or nil if there is none that
+// fits. It calls the GetConn and GotConn hooks of httptrace if there is one.
+func (p *Pool) Idle(ctx context.Context, want Want) *Conn {
+	p.mu.Lock()
+	c := p.pick(&want)
+	p.unlock()
+	if c == nil {
+		return nil
+	}
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.GetConn != nil {
+		trace.GetConn(p.config.Addr)
+	}
+	if trace != nil && trace.GotConn != nil {
+		r := result{conn: c, idleAt: c.idleAt, reused: true}
+		trace.GotConn(r.info())
+	}
+	return c
+}
+
 // pick takes the best idle connection, or returns nil. The caller holds p.mu.
 func (p *Pool) pick(want *Want) (best *Conn) {
 	if want.New || !p.reuse {

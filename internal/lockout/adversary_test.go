@@ -11,7 +11,7 @@ import (
 )
 
 // TestBudgetHoldsWhateverAPeerDoes plays peers that mix refusals, closed connections,
-// answers without a verdict and silence at random, each with another mixture, against
+// answers without a verdict and lost ones at random, each with another mixture, against
 // a password that is never accepted.
 func TestBudgetHoldsWhateverAPeerDoes(t *testing.T) {
 	for seed := range 40 {

@@ -87,8 +87,8 @@ func (g *Guard) Handle(s Secret) *Handle {
 func (h *Handle) Acquire(ctx context.Context, target string) (*Turn, error) {
 	h.g.mu.Lock()
 	s := h.record()
-	if at := s.targets[target]; s.level == Trusted && (at == nil || at.deniedFor == 0) {
-		t := s.turn(target)
+	if s.trusted(target) {
+		t := new(s.newTurn(target))
 		h.g.mu.Unlock()
 		return t, nil
 	}
@@ -102,6 +102,19 @@ func (h *Handle) Acquire(ctx context.Context, target string) (*Turn, error) {
 	s.arm(now)
 	h.g.mu.Unlock()
 	return s.wait(ctx, w)
+}
+
+// AcquireTrusted is Acquire for a secret that is trusted: it sets t, which must not be in
+// use, and reports whether it did.
+func (h *Handle) AcquireTrusted(t *Turn, target string) bool {
+	h.g.mu.Lock()
+	defer h.g.mu.Unlock()
+	s := h.record()
+	if !s.trusted(target) {
+		return false
+	}
+	*t = s.newTurn(target)
+	return true
 }
 
 // State reports what is known of the secret, without waiting.
@@ -118,6 +131,13 @@ func (h *Handle) State() State {
 		return Barred
 	}
 	return Tentative
+}
+
+// WasAccepted reports whether the secret was ever accepted since Reset.
+func (h *Handle) WasAccepted() bool {
+	h.g.mu.Lock()
+	defer h.g.mu.Unlock()
+	return h.record().accepted
 }
 
 // Challenged says that a request for target without authorization was challenged, or

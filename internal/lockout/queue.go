@@ -17,9 +17,15 @@ type waiter struct {
 	element  *list.Element // in at.waiters; nil once decided
 }
 
-// turn returns a turn without a limit.
-func (s *secret) turn(name string) *Turn {
-	return &Turn{s: s, name: name, epoch: s.epoch, losses: s.lossEvents, trusts: s.trusts}
+// trusted reports whether the secret may be sent for a target without a limit.
+func (s *secret) trusted(name string) bool {
+	at := s.targets[name]
+	return s.level == Trusted && (at == nil || at.deniedFor == 0)
+}
+
+// newTurn returns a turn without a limit.
+func (s *secret) newTurn(name string) Turn {
+	return Turn{s: s, name: name, epoch: s.epoch, losses: s.lossEvents, trusts: s.trusts}
 }
 
 // admit decides on w, if that is possible now: it sets w.turn or w.err.
@@ -29,16 +35,16 @@ func (s *secret) admit(w *waiter, now time.Time) bool {
 		return true
 	}
 	if s.level == Trusted {
-		w.turn = s.turn(w.name)
+		w.turn = new(s.newTurn(w.name))
 		return true
 	}
 	if w.err = s.certain(w); w.err != nil {
 		return true
 	}
-	if s.notBefore().After(now) || s.underWay >= s.window || !s.account.admits(s) {
+	if s.notBeforeAt(s.targets[w.name]).After(now) || s.underWay >= s.window || !s.account.admits(s) {
 		return false
 	}
-	w.turn = s.turn(w.name)
+	w.turn = new(s.newTurn(w.name))
 	w.turn.first, w.turn.again = !s.tried, s.level == Barred
 	w.turn.at = s.target(w.name)
 	w.turn.at.underWay++
@@ -48,7 +54,7 @@ func (s *secret) admit(w *waiter, now time.Time) bool {
 
 // certain returns the error for a request that can't get a turn before its deadline.
 func (s *secret) certain(w *waiter) error {
-	switch opens := s.notBefore(); {
+	switch opens := s.notBeforeAt(s.targets[w.name]); {
 	case s.final, s.level == Barred && w.name == s.refusedAt, s.pair.forbids(s):
 		return &HeldError{Reason: ReasonRefused}
 	case s.underWay > 0 || !opens.After(w.deadline):
@@ -200,7 +206,14 @@ func (s *secret) arm(now time.Time) {
 		s.timer.Stop()
 		s.timer = nil
 	}
-	if opens := s.notBefore(); s.waiting > 0 && opens.After(now) {
+	if s.waiting == 0 {
+		return
+	}
+	opens := s.notBefore()
+	if !opens.After(now) {
+		opens = s.notBeforeAt(s.next().at)
+	}
+	if opens.After(now) {
 		s.timer = time.AfterFunc(opens.Sub(now), func() {
 			s.g.mu.Lock()
 			defer s.g.mu.Unlock()

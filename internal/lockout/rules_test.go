@@ -183,8 +183,8 @@ func TestNoVerdictDoublesWhatMayBeUnderWay(t *testing.T) {
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
 			bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
-				for _, o := range tt.outcomes {
-					l.use("a", o)
+				for i, o := range tt.outcomes {
+					l.use(fmt.Sprint("a", i), o)
 					time.Sleep(5 * time.Second)
 				}
 				turns := l.underWay("b")
@@ -288,11 +288,12 @@ func TestLossesPauseFourTimesAsLongEach(t *testing.T) {
 		l.use("a", lockout.Lost)
 		l.wantWait("b", time.Second, lockout.Lost)
 		l.wantWait("c", 4*time.Second, lockout.Lost)
-		for _, s := range []time.Duration{16, 64, 256, 1024, 1800, 1800} {
+		for i, s := range []time.Duration{16, 64, 256, 1024, 1800, 1800} {
+			target := fmt.Sprint("d", i)
 			require.Equal(t, lockout.Counts{Paused: 1}, g.Counts())
-			l.wantError("d", 0, lockout.ReasonPaused, s*time.Second)
+			l.wantError(target, 0, lockout.ReasonPaused, s*time.Second)
 			time.Sleep(s*time.Second - 14*time.Second)
-			l.wantWait("d", 14*time.Second, lockout.Lost)
+			l.wantWait(target, 14*time.Second, lockout.Lost)
 		}
 		time.Sleep(30 * time.Minute)
 		l.use("e", lockout.Accepted)
@@ -801,4 +802,29 @@ func TestReasonsHaveTexts(t *testing.T) {
 	}
 	require.Len(t, seen, 4)
 	require.Contains(t, lockout.Reason(9).String(), "Reason(9)")
+}
+
+// A program may poll a dead host: the end of a pause is for other targets.
+func TestLostTargetLeavesTheEndOfThePauseToOthers(t *testing.T) {
+	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+		l.use("dead", lockout.Lost)
+		l.wantWait("dead", 2*time.Second, lockout.Lost) // a pause of 1 s
+		l.wantWait("dead", 8*time.Second, lockout.Lost) // of 4 s
+		l.wantError("dead", 0, lockout.ReasonPaused, 32*time.Second)
+		time.Sleep(2 * time.Second)
+		l.wantWait("other", 14*time.Second, lockout.Lost)
+		l.wantError("dead", 0, lockout.ReasonPaused, 94*time.Second) // 30 s after one of 64 s
+	})
+}
+
+func TestRefusalRevokesWhatIsUnderWay(t *testing.T) {
+	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+		l.use("a", lockout.NoVerdict) // two may be under way
+		first, second := l.take("a"), l.take("b")
+		require.False(t, first.Revoked())
+		second.Done(lockout.Refused)
+		require.True(t, first.Revoked())
+		first.Done(lockout.Unsent)
+		require.False(t, (*lockout.Turn)(nil).Revoked())
+	})
 }

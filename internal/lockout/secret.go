@@ -12,6 +12,7 @@ const (
 	firstPause    = time.Second
 	pauseFactor   = 4
 	maxPause      = 30 * time.Minute
+	maxGrace      = 30 * time.Second // after a pause, for targets where nothing was lost
 	firstDenial   = time.Minute
 	secondTry     = time.Minute      // after the refusal of a secret that was never accepted
 	refusedTry    = 30 * time.Minute // after that of one that was: accounts are unlocked
@@ -259,6 +260,15 @@ func (s *secret) deny(name string, now time.Time) {
 
 // notBefore returns when the next tentative turn may be given.
 func (s *secret) notBefore() time.Time { return later(s.until, s.account.until) }
+
+// notBeforeAt returns when the next tentative turn for a target may be given. One whose
+// last turn was lost leaves the end of the pause to others: a program may poll a dead host.
+func (s *secret) notBeforeAt(at *target) time.Time {
+	if at == nil || !at.lost || s.accepted {
+		return s.notBefore()
+	}
+	return later(s.until.Add(min(s.pause, maxGrace)), s.account.until)
+}
 
 // forget is Reset for a secret that is in use.
 func (s *secret) forget() {

@@ -56,6 +56,17 @@ func (t *Turn) Tentative() bool { return t != nil && t.at != nil }
 // it became known or Reset: one that may be sent unasked, where the program wants it.
 func (t *Turn) First() bool { return t != nil && t.first }
 
+// Revoked reports whether the secret has been refused since the turn was given: it is
+// better not sent any more.
+func (t *Turn) Revoked() bool {
+	if t == nil {
+		return false
+	}
+	t.s.g.mu.Lock()
+	defer t.s.g.mu.Unlock()
+	return t.s.level == Barred && !t.again
+}
+
 // Sent says that an authorization that could complete the exchange goes out now. 10 s
 // later others need not wait for its answer. It may be called again.
 func (t *Turn) Sent() {

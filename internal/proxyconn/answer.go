@@ -24,14 +24,14 @@ const (
 
 	// maxRead is how much of such a body is read so that the connection can be
 	// used again. A handshake costs less than more.
-	maxRead = 1 << 20
+	maxRead = 512 << 10
 
 	// bodyTime bounds the wait for such a body.
 	bodyTime = 5 * time.Second
 
-	// silence ends a body without length where the next leg must go over the same
+	// quietTime ends a body without length where the next leg must go over the same
 	// connection.
-	silence = 100 * time.Millisecond
+	quietTime = 100 * time.Millisecond
 )
 
 var (
@@ -204,7 +204,7 @@ func (c *Conn) refusal(leg Leg, head []byte, parsed *http.Response, keep bool) (
 	case resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0:
 		whole = keepBody(resp)
 	case keep && leg.Bound != nil && leg.Bound(resp):
-		whole = c.keepUntilSilence(resp)
+		whole = c.keepUntilQuiet(resp)
 	default:
 		early, _ := c.br.Peek(c.br.Buffered())
 		resp.Body = newBody(bytes.Clone(early), false)

@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	kept     = 256 << 10
-	maxRead  = 1 << 20
-	bodyTime = 5 * time.Second
-	silence  = 100 * time.Millisecond
+	kept      = 256 << 10
+	maxRead   = 512 << 10
+	bodyTime  = 5 * time.Second
+	quietTime = 100 * time.Millisecond
 )
 
 const (

@@ -23,9 +23,9 @@ func keepBody(resp *http.Response) (whole bool) {
 	return whole
 }
 
-// keepUntilSilence takes for the body of resp what comes before a silence. It reports
-// whether the connection is still open and silent.
-func (c *Conn) keepUntilSilence(resp *http.Response) (open bool) {
+// keepUntilQuiet takes for the body of resp what comes before a short pause. It reports
+// whether the connection is still open.
+func (c *Conn) keepUntilQuiet(resp *http.Response) (open bool) {
 	var kept []byte
 	for len(kept) <= maxKept {
 		select {
@@ -38,7 +38,7 @@ func (c *Conn) keepUntilSilence(resp *http.Response) (open bool) {
 			data, _ := c.br.Peek(c.br.Buffered())
 			kept = append(kept, data...)
 			c.br.Discard(len(data))
-		case <-time.After(silence):
+		case <-time.After(quietTime):
 			resp.Body = newBody(kept, true)
 			return true
 		}

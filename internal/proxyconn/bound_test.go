@@ -22,12 +22,12 @@ func boundLeg(t *testing.T, c *proxyconn.Conn, p *peer, answer string) *http.Res
 	began := time.Now()
 	resp, err := k.wait()
 	require.NoError(t, err)
-	require.Equal(t, silence, time.Since(began))
+	require.Equal(t, quietTime, time.Since(began))
 	return resp
 }
 
-// TestBoundBodyEndsWithSilence so that the handshake goes on over the same connection.
-func TestBoundBodyEndsWithSilence(t *testing.T) {
+// TestBoundBodyEndsWithAPause so that the handshake goes on over the same connection.
+func TestBoundBodyEndsWithAPause(t *testing.T) {
 	const page = "<html>no</html>"
 	for _, body := range []string{"", page} {
 		synctest.Test(t, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestBoundBodyInParts(t *testing.T) {
 		p.wantRequest()
 		p.send(endless)
 		for _, part := range []string{"<html>", "no", "</html>"} {
-			time.Sleep(silence - 1)
+			time.Sleep(quietTime - 1)
 			p.send(part)
 		}
 		resp, err := k.wait()

@@ -64,7 +64,7 @@ type Leg struct {
 
 	// Bound reports whether a refusal, of which only the header has been read, has a
 	// challenge that is bound to this connection. If it has and a body without end,
-	// the body is what comes before a short silence, and the connection stays
+	// the body is what comes before a pause of 100 ms, and the connection stays
 	// reusable. Nil means that none is.
 	Bound func(*http.Response) bool
 }
@@ -76,6 +76,9 @@ func New(conn net.Conn, state *tls.ConnectionState) *Conn {
 
 // TLS returns the state of TLS to the proxy, nil without TLS.
 func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
+
+// Served reports whether an answer has come.
+func (c *Conn) Served() bool { return c.served }
 
 // Progress tells how far the last leg came.
 func (c *Conn) Progress() Progress { return c.progress }

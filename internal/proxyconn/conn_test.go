@@ -175,7 +175,7 @@ func TestContextEndsLeg(t *testing.T) {
 	}{
 		{desc: "before", before: true},
 		{desc: "writing", noRead: true},
-		{desc: "silence"},
+		{desc: "no answer"},
 		{desc: "start of the status line", answer: "HTT"},
 		{desc: "header", answer: "HTTP/1.1 407 No\r\nA: b"},
 		{desc: "informational", answer: cont},

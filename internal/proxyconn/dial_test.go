@@ -201,7 +201,7 @@ func TestTLSFails(t *testing.T) {
 		{"closed", func(net.Conn) {}, clientConfig(), func(t *testing.T, err error) {
 			require.NotErrorIs(t, err, proxyconn.ErrNoTLS)
 		}},
-		{"silence", until, clientConfig(), func(t *testing.T, err error) {
+		{"no answer", until, clientConfig(), func(t *testing.T, err error) {
 			require.Equal(t, proxyconn.ErrTLSTimeout, err)
 			timeout, ok := errors.AsType[net.Error](err)
 			require.True(t, ok && timeout.Timeout())

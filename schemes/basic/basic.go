@@ -43,6 +43,9 @@ func (Scheme) Properties() proxyauth.SchemeProperties {
 // often the line end of the file that the password was read from, and a colon in the
 // user name is [ErrColon]. The password may be empty.
 func (Scheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth.Session, error) {
+	if accepted, ok := ex.Accepted.(session); ok {
+		return accepted, nil
+	}
 	user, password := ex.Credentials.Username, ex.Credentials.Password.Reveal()
 	if strings.Contains(user, ":") {
 		return nil, ErrColon

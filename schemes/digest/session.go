@@ -118,6 +118,9 @@ func (s *session) accepted(nextNonce string) {
 	}
 	s.shared.accept(s.used)
 	s.follow(s.used, nextNonce)
+	if s.method == http.MethodConnect {
+		s.shared.release(s.nonce.Load())
+	}
 }
 
 // follow takes over the nonce that the proxy has sent for the requests after one

@@ -1,6 +1,7 @@
 package digest
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,7 @@ type shared struct {
 	order    []string            // of counters, the oldest first
 	youngAt  time.Time           // when a young nonce was last called stale
 	strict   time.Time           // until when nonces are not shared
+	idle     []*nonce            // of a strict proxy, for one tunnel at a time; the one used last is last
 }
 
 func newShared(scheme Scheme, c proxyauth.Credentials, cnonce func() string) *shared {
@@ -127,22 +129,56 @@ func (s *shared) reject(n *nonce) {
 	if now.Sub(n.received) >= youngAge {
 		return
 	}
-	if !s.youngAt.IsZero() && now.Sub(s.youngAt) < youngAge {
+	if s.suspects(now) {
 		s.strict = now.Add(strictFor)
 	}
 	s.youngAt = now
 }
 
 // next returns the nonce for a new session that was given no challenge, or nil.
-// own is that of the last session on its connection, or nil.
+// own is that of the last session on its connection, or nil. What a strict proxy has
+// given to a tunnel serves the next one, since a connection carries a CONNECT only once.
 func (s *shared) next(own *nonce) *nonce {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
+	strict := now.Before(s.strict)
 	switch {
-	case !time.Now().Before(s.strict):
+	case !strict && !s.suspects(now):
 		return s.current
-	case own == nil || own.stale.Load():
+	case own != nil && !own.stale.Load():
+		return own
+	}
+	for len(s.idle) > 0 {
+		last := len(s.idle) - 1
+		n := s.idle[last]
+		s.idle = s.idle[:last]
+		if !n.stale.Load() {
+			return n
+		}
+	}
+	if strict {
 		return nil
 	}
-	return own
+	return s.current
+}
+
+// suspects reports whether the proxy may be strict: a young nonce was stale. All requests
+// that were under way with that got nonces of their own, which need not be shared.
+func (s *shared) suspects(now time.Time) bool {
+	return !s.youngAt.IsZero() && now.Sub(s.youngAt) < youngAge
+}
+
+// release lets another tunnel use n, if the proxy is or may be strict.
+func (s *shared) release(n *nonce) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if !now.Before(s.strict) && !s.suspects(now) || slices.Contains(s.idle, n) {
+		return
+	}
+	if len(s.idle) == maxNonces {
+		s.idle = s.idle[1:]
+	}
+	s.idle = append(s.idle, n)
 }

@@ -2,6 +2,7 @@ package digest_test
 
 import (
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -118,6 +119,30 @@ func TestStrictProxy(t *testing.T) {
 	})
 }
 
+// When one young nonce was stale, requests keep the nonces that they got in its place, as
+// long as there are such: if the proxy is strict, a shared one would be stale for all
+// of them again.
+func TestProxyMayBeStrict(t *testing.T) {
+	connect := proxyauth.Leg{Method: http.MethodConnect, Target: "origin.example.com:443"}
+	synctest.Test(t, func(t *testing.T) {
+		first := newClient(t, offered("n0"))
+		first.send(connect)
+		require.NoError(t, first.accepted())
+		a, b := first.requireNextSession(false, "n0", "00000002"), first.requireNextSession(false, "n0", "00000003")
+		for i, c := range []*client{a, b} {
+			c.requireNext(proxyauth.Stale, offered(fmt.Sprint("n", i+1), "stale", "true"))
+			c.send(connect)
+			require.NoError(t, c.accepted())
+		}
+		a.requireNextSession(true, "n1", "00000002") // its connection's
+		first.requireNextSession(false, "n2", "00000002")
+		first.requireNextSession(false, "n1", "00000003")
+		first.requireNextSession(false, "n2", "00000003") // by now they have to be shared
+		time.Sleep(time.Minute)
+		a.requireNextSession(true, "n2", "00000004")
+	})
+}
+
 // Old nonces may be stale: that is not strict.
 func TestOldNoncesMayBeStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -180,4 +205,41 @@ func TestNextSessionAllocations(t *testing.T) {
 		}
 	})
 	require.LessOrEqual(t, got, 2.0)
+}
+
+// A strict proxy's nonces serve one tunnel at a time each.
+func TestStrictNoncesServeOneTunnelAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		challenge := func(nonce string) []proxyauth.Challenge {
+			return []proxyauth.Challenge{{Scheme: "Digest", Params: map[string]string{"realm": "lab", "nonce": nonce, "qop": "auth", "stale": "true"}}}
+		}
+		connect := func(s proxyauth.Session) string {
+			a, err := s.Authorization(t.Context(), proxyauth.Leg{Method: http.MethodConnect, Target: "origin.example.com:443"})
+			require.NoError(t, err)
+			params, err := httpfield.Params([]string{a.Value[len("Digest "):]})
+			require.NoError(t, err)
+			return params["nonce"] + " " + params["nc"]
+		}
+		session := func(ex proxyauth.Exchange) (proxyauth.Session, error) {
+			ex.Credentials = proxyauth.Credentials{Username: "ann", Password: proxyauth.NewSecret("s3cret")}
+			return digest.Scheme{}.NewSession(t.Context(), ex)
+		}
+		first, err := session(proxyauth.Exchange{Challenges: challenge("a")})
+		require.NoError(t, err)
+		for _, next := range []string{"b", "c"} { // two young nonces are stale: the proxy is strict
+			connect(first)
+			_, err := first.(proxyauth.Continuer).Continue(t.Context(), challenge(next))
+			require.NoError(t, err)
+		}
+		require.Equal(t, "c 00000001", connect(first))
+		_, err = session(proxyauth.Exchange{Accepted: first})
+		require.ErrorIs(t, err, proxyauth.ErrChallengeRequired, "while it is in use")
+
+		require.NoError(t, first.(proxyauth.Verifier).Verify(response("", "")))
+		second, err := session(proxyauth.Exchange{Accepted: first})
+		require.NoError(t, err)
+		require.Equal(t, "c 00000002", connect(second))
+		_, err = session(proxyauth.Exchange{Accepted: first})
+		require.ErrorIs(t, err, proxyauth.ErrChallengeRequired)
+	})
 }

@@ -13,7 +13,7 @@ const (
 	// that is looked at. Those of real servers have a few hundred; the limit
 	// keeps the answer, which repeats the target info, to what fits into a
 	// header field.
-	MaxChallengeSize = 16 << 10
+	MaxChallengeSize = 24 << 10
 
 	signature = "NTLMSSP\x00"
 
@@ -44,7 +44,7 @@ func unsupported(why string) error {
 type challengeMessage struct {
 	flags           flags
 	serverChallenge [8]byte
-	targetInfo      []byte
+	targetInfo      []byte // empty if the server sends none, which NTLMv2 does without
 }
 
 // parseChallenge parses and validates a CHALLENGE_MESSAGE. The result refers to
@@ -63,10 +63,12 @@ func parseChallenge(b []byte) (challengeMessage, error) {
 	if err != nil {
 		return m, err
 	}
-	if !m.flags.has(flagTargetInfo) || info.size() == 0 {
-		return m, unsupported("has no target info, which NTLMv2 needs")
+	if m.flags.has(flagTargetInfo) {
+		m.targetInfo = b[info.start:info.end]
 	}
-	m.targetInfo = b[info.start:info.end]
+	if len(m.targetInfo) == 0 && !m.flags.has(flagExtendedSession) {
+		return m, unsupported("has no target info, and is of a server before NTLMv2")
+	}
 	return m, nil
 }
 

@@ -39,8 +39,12 @@ type avPair struct {
 type targetInfo []avPair
 
 // parseTargetInfo parses AV_PAIRs up to MsvAvEOL; what may follow is ignored. The
-// result refers to b.
+// result refers to b. Of a pair that is repeated, the first counts. Without a byte there
+// are no pairs.
 func parseTargetInfo(b []byte) (targetInfo, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
 	var info targetInfo
 	for range maxPairs {
 		if len(b) < avHeaderSize {
@@ -52,24 +56,22 @@ func parseTargetInfo(b []byte) (targetInfo, error) {
 		if id == avEOL && size == 0 {
 			return info, nil
 		}
-		if err := info.checkNext(id, size, len(b)); err != nil {
+		if err := checkPair(id, size, len(b)); err != nil {
 			return nil, err
 		}
-		info = append(info, avPair{id, b[:size]})
+		if _, twice := info.value(id); !twice {
+			info = append(info, avPair{id, b[:size]})
+		}
 		b = b[size:]
 	}
 	return nil, malformed("target info has too many pairs")
 }
 
-// checkNext checks a pair that is to come after those of t, with rest bytes for
-// its value and all that follows.
-func (t targetInfo) checkNext(id avID, size, rest int) error {
-	_, twice := t.value(id)
+// checkPair checks a pair with rest bytes for its value and all that follows.
+func checkPair(id avID, size, rest int) error {
 	switch {
 	case size > rest:
 		return malformed("pair of the target info out of bounds")
-	case twice:
-		return malformed("pair twice in the target info")
 	case id == avEOL, id == avTimestamp && size != 8, id == avFlags && size != 4:
 		return malformed("pair of the target info with a wrong length")
 	}

@@ -106,7 +106,7 @@ func (id *identity) put(name string, cred *credential, err error) (*credential, 
 	case s.cred.valid(now):
 		s.retry = now.Add(retryInterval)
 		return s.cred, nil
-	case silence(err):
+	case isUnanswered(err):
 		*s = slot{err: err, retry: now.Add(retryInterval)}
 		return nil, err
 	case err != nil:
@@ -115,9 +115,9 @@ func (id *identity) put(name string, cred *credential, err error) (*credential, 
 	return nil, ErrTicketExpired
 }
 
-// silence reports whether err says that there is no KDC that answers. What holds
+// isUnanswered reports whether err says that there is no KDC that answers. What holds
 // a secret back has a pause of its own.
-func silence(err error) bool {
+func isUnanswered(err error) bool {
 	return (errors.Is(err, ErrKDCUnreachable) || errors.Is(err, ErrNoKDC)) && !errors.Is(err, errPaused)
 }
 

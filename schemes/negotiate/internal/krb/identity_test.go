@@ -119,7 +119,7 @@ func TestSilentKDCsAreWaitedForOnce(t *testing.T) {
 				for i := range cfg.KDCs {
 					cfg.KDCs[i] = "kdc"
 				}
-				cfg.Dial = piped(k, silence)
+				cfg.Dial = piped(k, neverAnswer)
 				who := user("ann", "s3cret")
 				cfg.CacheName = filepath.Join(t.TempDir(), "cc")
 				synctest.Test(t, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestSilentKDCIsOneIdentitysBusiness(t *testing.T) {
 	require.NoError(t, os.WriteFile(cfg.ConfFile, []byte("[realms]\nLAB.EXAMPLE.COM = {\nkdc = lab\n}\n"), 0o600))
 	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if address == "lab:88" {
-			return piped(k, silence)(ctx, network, address)
+			return piped(k, neverAnswer)(ctx, network, address)
 		}
 		return piped(k, plainly)(ctx, network, address)
 	}
@@ -174,7 +174,7 @@ func TestCancelledRequestIsNotRemembered(t *testing.T) {
 	slow := true
 	a := func(conn net.Conn, request, reply []byte) {
 		if slow {
-			silence(conn, request, reply)
+			neverAnswer(conn, request, reply)
 			return
 		}
 		send(conn, reply)

@@ -46,7 +46,7 @@ func TestPasswordWithoutAVerdictIsHeldBack(t *testing.T) {
 		answer answer
 		want   error
 	}{
-		{"silence", silence, krb.ErrNoVerdict},
+		{"no answer", neverAnswer, krb.ErrNoVerdict},
 		{"hanging up", hangUp, krb.ErrNoVerdict},
 		{"half an answer", func(conn net.Conn, _, reply []byte) { conn.Write([]byte{0, 0, 1, 0, reply[0]}) }, krb.ErrNoVerdict},
 		{"garbage", func(conn net.Conn, _, _ []byte) { send(conn, []byte("HTTP/1.1 400")) }, krb.ErrMalformedReply},
@@ -85,7 +85,7 @@ func TestPasswordWithoutAVerdictIsHeldBack(t *testing.T) {
 
 func TestNoVerdictIsToldInWords(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
-	bubble(t, k, toProof(silence), func(t *testing.T, c *krb.Client) {
+	bubble(t, k, toProof(neverAnswer), func(t *testing.T, c *krb.Client) {
 		start := time.Now()
 		err := ask(t, c, user("ann", "wrong"))
 		require.Equal(t, 25*time.Second, time.Since(start))
@@ -98,7 +98,7 @@ func TestNoVerdictIsToldInWords(t *testing.T) {
 // While a proof is on its way, a caller that does not share its call sends no other.
 func TestProofOnItsWayIsTheOnlyOne(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
-	bubble(t, k, toProof(silence), func(t *testing.T, c *krb.Client) {
+	bubble(t, k, toProof(neverAnswer), func(t *testing.T, c *krb.Client) {
 		first := make(chan error)
 		go func() { first <- ask(t, c, user("ann", "wrong")) }()
 		synctest.Wait()
@@ -267,7 +267,7 @@ func TestVerdictAfterTheCallCounts(t *testing.T) {
 	})
 	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if address == "dead:88" {
-			return piped(k, silence)(ctx, network, address)
+			return piped(k, neverAnswer)(ctx, network, address)
 		}
 		return slow(ctx, network, address)
 	}

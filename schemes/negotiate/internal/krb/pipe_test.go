@@ -56,4 +56,4 @@ func toProof(a answer) answer {
 
 func hangUp(net.Conn, []byte, []byte) {}
 
-func silence(conn net.Conn, _, _ []byte) { io.Copy(io.Discard, conn) }
+func neverAnswer(conn net.Conn, _, _ []byte) { io.Copy(io.Discard, conn) }

@@ -109,7 +109,7 @@ func TestReplyIsBounded(t *testing.T) {
 		k := startKDC(t, kdc.Config{})
 		announce := func(conn net.Conn, request, reply []byte) {
 			conn.Write(binary.BigEndian.AppendUint32(nil, tc.length))
-			silence(conn, request, reply)
+			neverAnswer(conn, request, reply)
 		}
 		bubble(t, k, announce, func(t *testing.T, c *krb.Client) {
 			start := time.Now()

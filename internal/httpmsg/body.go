@@ -1,0 +1,155 @@
+package httpmsg
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// ErrGone means that a body has been sent and can't be had again.
+var ErrGone = errors.New("proxyauth: the request has a body but no GetBody")
+
+// HasBody reports whether r has a body.
+func HasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
+
+// A Body is the body of a request that may have to be sent more than once. All calls
+// must be for the same request. The zero value is one that has not been sent. A Body may be
+// used by several goroutines.
+type Body struct {
+	mu    sync.Mutex
+	last  *sentBody // nil if it has not been sent
+	ended bool      // it is not sent any more
+}
+
+// Next returns the body for another leg, which must close it: the request's own, then what
+// GetBody returns. Without GetBody the request's own is returned again as long as it has not
+// been read from, and what was returned before is no longer valid. The error is
+// [ErrGone], that of GetBody, or, after Settle for a failure, context.Canceled.
+func (b *Body) Next(r *http.Request) (io.ReadCloser, error) {
+	if !HasBody(r) {
+		return r.Body, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.ended:
+		return nil, context.Canceled
+	case b.last == nil:
+		b.last = &sentBody{body: r.Body, withhold: r.GetBody == nil}
+	case r.GetBody != nil:
+		again, err := r.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		b.last = &sentBody{body: again}
+	default:
+		again := b.last.moved()
+		if again == nil {
+			return nil, ErrGone
+		}
+		b.last = again
+	}
+	return b.last, nil
+}
+
+// IsGone reports whether the body has been sent and can't be had again.
+func (b *Body) IsGone(r *http.Request) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return HasBody(r) && r.GetBody == nil && b.last != nil && !b.last.unread()
+}
+
+// Settle closes the body if a leg has closed it without reading from it, which does not
+// close the request's own before; or, when the request has failed, if it has not been sent
+// at all. A body that is under way is closed by its leg. After a failure Next returns
+// none.
+func (b *Body) Settle(r *http.Request, failed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.last != nil:
+		b.last.settle()
+	case failed && !b.ended && r.Body != nil:
+		r.Body.Close()
+	}
+	b.ended = b.ended || failed
+}
+
+// A sentBody is a body as it is given to net/http for one leg. net/http may close it more
+// than once, after RoundTrip has returned, and also where it has not read from it since the
+// connection has ended in the same moment.
+type sentBody struct {
+	body io.ReadCloser
+
+	mu       sync.Mutex
+	withhold bool // do not close the body before it has been read from: it can't be had again
+	read     bool
+	closing  bool // Close was called
+	closed   bool // or in the hands of another leg
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	if !b.open() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.body.Read(p)
+}
+
+// open notes that the body is read from, unless it is closed.
+func (b *sentBody) open() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read = b.read || !b.closed
+	return !b.closed
+}
+
+// Bare returns the body for a reader that goes past the sentBody: one that lets the
+// system send a file.
+func (b *sentBody) Bare() io.Reader {
+	if !b.open() {
+		return b
+	}
+	return b.body
+}
+
+func (b *sentBody) Close() error {
+	b.mu.Lock()
+	b.closing = true
+	b.mu.Unlock()
+	return b.closeIf(false)
+}
+
+// settle withholds nothing any more.
+func (b *sentBody) settle() { b.closeIf(true) }
+
+func (b *sentBody) closeIf(settled bool) error {
+	b.mu.Lock()
+	b.withhold = b.withhold && !settled
+	now := b.closing && !b.closed && (!b.withhold || b.read)
+	b.closed = b.closed || now
+	b.mu.Unlock()
+	if !now {
+		return nil
+	}
+	return b.body.Close()
+}
+
+// moved returns the body for another leg, nil if it has been read from. What the leg before
+// does late, such as to close it, must not reach it.
+func (b *sentBody) moved() *sentBody {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.read {
+		return nil
+	}
+	b.closed = true
+	return &sentBody{body: b.body, withhold: true}
+}
+
+func (b *sentBody) unread() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.read
+}

@@ -1,0 +1,36 @@
+package proxyaddr_test
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/internal/proxyaddr"
+)
+
+func TestSitesOfOneProxyAreOne(t *testing.T) {
+	for want, spellings := range map[string][]string{
+		"proxy.example.com:80":     {"proxy.example.com", "Proxy.Example.COM:80", "proxy.example.com.", "PROXY.example.com.:80", "proxy.example.com:0080"},
+		"[::1]:3128":               {"[::1]:3128", "[0:0::1]:3128"},
+		"127.0.0.1:3128":           {"127.0.0.1:3128", "[::ffff:127.0.0.1]:3128"},
+		"xn--bcher-kva.example:80": {"bücher.example", "xn--bcher-kva.example"},
+	} {
+		for _, host := range spellings {
+			require.Equal(t, want, proxyaddr.Site(proxyaddr.Canonical("http", host)), host)
+		}
+	}
+	require.Equal(t, "https://proxy.example.com:443", proxyaddr.Canonical("https", "Proxy.example.com").String())
+}
+
+func TestReadable(t *testing.T) {
+	for value, want := range map[string]bool{
+		"http://proxy:3128": true, "proxy:3128": true, "http://ann:p%w@proxy:3128": false, "http://ann:p%25w@proxy:3128": true,
+	} {
+		require.Equal(t, want, proxyaddr.IsReadable(value), value)
+	}
+	u, err := url.Parse("http://http://ann:p#w@proxy:3128")
+	require.NoError(t, err)
+	require.True(t, proxyaddr.IsMisread(u))
+	require.False(t, proxyaddr.IsMisread(&url.URL{Scheme: "http", Host: "http:80"}))
+}
