@@ -16,8 +16,9 @@ const (
 	// credentials.
 	CauseCredentialsRejected Cause = "credentials_rejected"
 
-	// CauseDenied: the proxy has accepted the credentials before, and does not
-	// allow this target to the user.
+	// CauseDenied: the proxy has refused credentials that it had accepted, or has
+	// answered a CONNECT with 403. Either the target is not allowed to this user,
+	// or the password has changed.
 	CauseDenied Cause = "denied"
 
 	// CauseHeldBack: the credentials are not sent at the moment, to spare the
@@ -98,8 +99,7 @@ var hints = map[Cause]string{
 	CauseNoCommonScheme: "Enable one of the proxy's schemes in Transport.Schemes, or one of the program's at the proxy.",
 	CauseNoChallenge: "The proxy wants authentication but does not say how. It is misconfigured, or something else answers " +
 		"on this port; if the proxy has accepted the credentials, the 407 may be the origin server's. " +
-		"" +
-		"For a proxy that expects Basic without asking, set Transport.Preemptive; otherwise ask whoever runs the proxy.",
+		unaskedHint + " Otherwise ask whoever runs the proxy.",
 	CauseMalformedChallenge: "The proxy's Proxy-Authenticate field breaks the syntax of RFC 9110, Section 11.6.1; " +
 		"Error.Header has it. A quote in a realm is a frequent reason. Ask whoever runs the proxy.",
 	CausePolicyForbids: "The field that the error names relaxes the rule.",
@@ -121,6 +121,9 @@ var hints = map[Cause]string{
 	CauseProxyFailed:       "The proxy could not serve the request. The status is its own; ask whoever runs the proxy.",
 	CauseBodyNotReplayable: "The proxy asked for authentication when the request's body was already on its way. Set Request.GetBody.",
 }
+
+// unaskedHint is what may help where a proxy turns a CONNECT down without a challenge.
+const unaskedHint = "For a proxy that expects Basic without asking, set Transport.Preemptive."
 
 // unknownForm is the hint of CauseNoCommonScheme if the proxy offers a scheme
 // that is enabled.

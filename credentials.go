@@ -31,8 +31,9 @@ type Credentials struct {
 // A Transport asks when a proxy challenges it for the first time, and remembers
 // the answer for the proxy until it expires or is refused. All requests through
 // this proxy then use it, so different identities need a Transport each, or user
-// info in the proxy's URL. After a refusal the Transport asks again. An answer that
-// has been refused before is not sent a second time.
+// info in the proxy's URL. After a refusal the Transport asks again; other
+// credentials are used at once, and the same ones not, but for what the package
+// comment says. A provider that fails is asked again by the next request.
 type CredentialsProvider interface {
 	// Credentials returns the credentials for req, which it must not change.
 	// The error wraps [ErrNoCredentials] if the provider has none. Any other
@@ -95,7 +96,8 @@ type CredentialsObserver interface {
 	Accepted(ctx context.Context, req *CredentialsRequest, c Credentials)
 
 	// Rejected is called when the proxy has refused c, before the provider is
-	// asked again.
+	// asked again. It is not called where c had been accepted and the proxy may have
+	// refused the target instead: see [CredentialsRequest.Doubted].
 	Rejected(ctx context.Context, req *CredentialsRequest, c Credentials)
 }
 

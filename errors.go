@@ -34,7 +34,7 @@ type Error struct {
 	// Target is the host, with a port for CONNECT, that the request was for.
 	Target string
 
-	// Status is the status code of the proxy's last answer, zero if there was
+	// Status is the status code of the answer to the last leg, zero if there was
 	// none.
 	Status int
 
@@ -52,8 +52,10 @@ type Error struct {
 	// Err is the error underneath, nil if there is none.
 	Err error
 
-	// Retry is when another try makes sense. The zero time means that it is
-	// not known.
+	// Retry is when another try makes sense, where the credentials were not sent:
+	// for CauseHeldBack, and for CauseDenied and CauseCredentialsRejected after an
+	// earlier refusal. The zero time means that it is not known, or that only other
+	// credentials or Transport.Reset help.
 	Retry time.Time
 
 	// A func, since a proxy may echo credentials into its error page.
@@ -151,6 +153,8 @@ func (e *Error) Hint() string {
 		return fmt.Sprintf("The proxy offers %s; this program has enabled %s. ", joined(e.Offered), joined(e.Enabled)) + hint
 	case e.Cause == CausePolicyForbids:
 		return fmt.Sprintf("A rule of this program forbids to answer the proxy's challenge: %s. ", joined(e.rules())) + hint
+	case e.Op == opConnect && len(e.Offered)+len(e.Tried) == 0 && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
+		return hint + " " + unaskedHint
 	}
 	return hint
 }
@@ -201,8 +205,8 @@ func (e *Error) Header() http.Header {
 // maxErrorBody is how much of a proxy's error page Body returns.
 const maxErrorBody = 1 << 10
 
-// Body returns the first KiB of the body of the proxy's last answer to a
-// CONNECT, nil if there was none. Like Header, it does not belong in a log.
+// Body returns the first KiB of the body of the proxy's last answer, nil if there was
+// none. Like Header, it does not belong in a log.
 func (e *Error) Body() []byte {
 	if e == nil || e.answer == nil {
 		return nil

@@ -1,385 +1,488 @@
 package proxyauth
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
+	"io"
+	"maps"
 	"net/http"
-	"slices"
 	"strings"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/connpool"
+	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
 )
 
-// forward sends a request for an http:// URL, which the proxy forwards.
-func (p *proxy) forward(req *http.Request) (*http.Response, error) {
+// forwardRequest sends a request for an http:// URL, which the proxy forwards.
+func (p *proxy) forwardRequest(req *http.Request) (*http.Response, error) {
 	if hasAuthorization(req.Header) {
-		resp, err := p.pools.get(callerPool).RoundTrip(req)
-		return resp, unquoted(err)
+		return p.forwardCallers(req)
 	}
+	f := p.newForwarding(req, p.forward)
 	p.count.requests.Add(1)
-	f := forwarding{attempt: attempt{p: p, op: opForward, target: req.URL.Host}, req: req}
-	defer f.end()
 	resp, err := f.run(req.Context())
-	if f.held != nil {
-		f.held.letGo()
+	if err == nil {
+		resp.Request = req
+		hideTrailer(resp)
+		return resp, nil
 	}
-	if err != nil {
-		return f.failed(err)
+	return f.failedWith(err)
+}
+
+// forwardCallers sends a request that its caller authenticates, over a connection that
+// serves only such.
+func (p *proxy) forwardCallers(req *http.Request) (*http.Response, error) {
+	if err := p.permitsCallers(req); err != nil {
+		closeBody(req)
+		return nil, err
 	}
-	resp.Request = req
-	return resp, nil
+	f := p.newForwarding(req, p.callers)
+	f.callers = true
+	for {
+		f.caller = req.Context()
+		if _, err := f.connect(f.caller, nil, f.fresh); err != nil {
+			f.end(false)
+			return nil, err
+		}
+		f.sent(asking)
+		resp, l := f.send(f.caller, "")
+		if l.err == nil {
+			f.end(true)
+			resp.Request = req
+			hideTrailer(resp)
+			return resp, nil
+		}
+		if f.caller.Err() != nil || f.lost(l) != stepAsk {
+			f.end(false)
+			return nil, l.err
+		}
+	}
 }
 
 // A forwarding is a forwarded request under way.
 type forwarding struct {
-	attempt
-	req *http.Request
-
-	resp    *http.Response // the last 407, its body unread; nil once discarded
-	guarded bool           // resp's connection is of no further use
-
-	bodySent bool      // req.Body has been handed on
-	held     *heldBody // what was handed on in its place, or nil
-	probed   bool      // a probe has been let pass
-	rebound  bool      // a connection had lost its authentication
-
-	// elsewhere says that a connection could not be used because it had been
-	// opened for another host.
-	elsewhere bool
-
-	shown   *int   // how often net/http has sent what proves the credentials
-	carried string // scheme of the authorization that the connection has added to the last leg, if it is traced
-	lost    error  // of a leg whose 407 may have been lost with the connection
-}
-
-// A step is a leg to be made.
-type step struct {
+	driver
 	req     *http.Request
-	pool    poolKind
-	probe   bool
-	guarded bool // the connection is of no further use after a 407
+	pool    *connpool.Pool // that of the proxy, or for requests of the caller's own making
+	conn    *connpool.Conn // in hand, or nil
+	body    httpmsg.Body
+	first   outgoing // request made from req
+	probed  bool     // a leg that the library added has been answered, and not by a challenge
+	proved  bool     // one that carried the last authorization has
+	careful bool     // the body is not sent before authentication is settled
 }
 
-// run makes legs until one of them is let pass.
-func (f *forwarding) run(ctx context.Context) (*http.Response, error) {
-	if err := f.begin(ctx); err != nil {
-		return nil, err
-	}
-	for {
-		s, err := f.next(ctx)
-		if err != nil {
-			return nil, err
-		}
-		f.discard()
-		resp, err := f.send(s)
-		switch {
-		case err != nil:
-			err = f.unsent(ctx, s, err)
-		case resp.StatusCode == http.StatusProxyAuthRequired:
-			err = f.asked(ctx, s, resp)
-		case s.pool == boundPool:
-			return resp, nil // the connection has seen to the rest
-		default:
-			if err = f.accepted(ctx, resp); err == nil && !s.probe {
-				return resp, nil
-			}
-			f.probed = s.probe
-			resp.Body.Close()
-			err = cmp.Or(err, f.lost)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
+func (p *proxy) newForwarding(req *http.Request, pool *connpool.Pool) *forwarding {
+	f := &forwarding{req: req, pool: pool}
+	f.p, f.path, f.op = p, f, opForward
+	f.host = hostOf(req)
+	f.about = f.host
+	return f
 }
 
-// next says what the next leg is.
-func (f *forwarding) next(ctx context.Context) (step, error) {
-	f.shown = nil
-	if err := f.start(ctx, f.tls()); err != nil {
-		return step{}, err
-	}
-	if f.binds() && !f.isFree() {
-		return f.nextBound()
-	}
-	if f.delicate() && !f.settled() {
-		f.shelve()
-		f.legs++
-		return step{req: f.newProbe(ctx), pool: requestPool, probe: true}, nil
-	}
-	auth := ""
-	if f.session == nil {
-		// What others have found out meanwhile is for the next leg.
-		f.legs, f.sent = f.legs+1, false
-	} else {
-		var err error
-		auth, err = f.authorize(ctx, describe(f.req), f.tls())
-		if errors.Is(err, errAnew) {
-			return f.next(ctx)
-		}
-		if err != nil {
-			return step{}, err
-		}
-		f.rebind()
-		if f.binds() {
-			return f.nextBound()
-		}
-	}
-	out, err := f.outgoing(auth)
-	if err == nil && f.proves() {
-		out = out.WithContext(f.countShown(ctx))
-	}
-	if err != nil || !f.delicate() {
-		return step{req: out, pool: requestPool}, err
-	}
-	return step{req: out.WithContext(guard(out.Context())), pool: requestPool, guarded: true}, nil
+// forgotAfter is the idle time after which a proxy may have forgotten whom a connection
+// is authenticated for.
+const forgotAfter = 30 * time.Second
+
+// A link is what is known of a connection.
+type link struct {
+	login   *login
+	bound   bool      // authenticated for login
+	since   time.Time // when
+	passed  bool      // the proxy passed its opening token over: it never carries a handshake
+	rode    bool      // since it was authenticated a request has gone over it
+	oneLeg  bool      // one leg with a ticket authenticated it: the proxy may have meant the request alone
+	session Session   // the last of login on it, of a scheme that authenticates requests
 }
 
-// rebind takes back that the proxy wants an authorization with each request, if
-// this one is not the last of its exchange, for which there must be a connection:
-// there is no ticket any more, say, and NTLM takes its place.
-func (f *forwarding) rebind() {
-	if f.opens() && f.method.habit.perRequest.CompareAndSwap(true, false) {
-		f.session = nil
+func linkOf(c *connpool.Conn) *link {
+	if k, ok := c.State.(*link); ok {
+		return k
+	}
+	k := new(link)
+	c.State = k
+	return k
+}
+
+// isBound reports whether c is authenticated for the user of l.
+func isBound(c *connpool.Conn, l *login) bool {
+	k, ok := c.State.(*link)
+	return ok && k.bound && k.login.sameUser(l)
+}
+
+// isUnbound reports whether a leg that authenticates no connection may go over c.
+func isUnbound(c *connpool.Conn) bool { return fits(c, nil, false) }
+
+// boundTo asks for a connection for legs with l, which authenticates connections.
+func boundTo(l *login) connpool.Want {
+	return connpool.Want{
+		Fits:   func(c *connpool.Conn) bool { return fits(c, l, true) },
+		Prefer: func(c *connpool.Conn) bool { return isBound(c, l) },
 	}
 }
 
-// nextBound hands the request to the connections that authenticate themselves;
-// one that is made for it takes the flight over.
-func (f *forwarding) nextBound() (step, error) {
-	f.end()
-	f.legs, f.sent = f.legs+1, false
-	f.p.noteHost(hostOf(f.req))
-	if f.delicate() && !f.method.habit.bound.Load() {
-		// The proxy may ask again for the second request on a connection.
-		f.p.pools.get(boundPool).CloseIdleConnections()
-	}
-	out, err := f.outgoing("")
-	if err == nil && (f.elsewhere || !f.p.accepts(f.method)) {
-		out = out.WithContext(openFor(out.Context(), f.req))
-	}
-	return step{req: out, pool: boundPool}, err
-}
-
-// tls returns the state of TLS to the proxy where it matters to a leg over a
-// pooled connection.
-func (f *forwarding) tls() *tls.ConnectionState {
-	if f.method == nil || !f.method.habit.perRequest.Load() {
-		return nil
-	}
-	f.p.mu.Lock()
-	defer f.p.mu.Unlock()
-	return f.p.lastTLS
-}
-
-func (f *forwarding) send(s step) (*http.Response, error) {
-	f.hurry()
-	resp, err := f.traced(s)
-	f.rest()
-	if e, ok := errors.AsType[*Error](err); !ok || errors.Is(e.Err, errUnanswered) {
-		f.p.count.legs.Add(1) // otherwise there was no connection to send it on
-	}
-	return resp, err
-}
-
-func (f *forwarding) roundTrip(s step) (*http.Response, error) {
-	if s.probe {
-		resp, err := f.p.sendProbe(s.req)
-		return resp, unquoted(err)
-	}
-	resp, err := f.p.pools.get(s.pool).RoundTrip(s.req)
-	return resp, unquoted(err)
-}
-
-// unsent takes a leg that failed without an answer. It returns nil if there is
-// another way.
-func (f *forwarding) unsent(ctx context.Context, s step, err error) error {
-	e, ok := errors.AsType[*Error](err)
-	f.noteShown(ctx, err)
+// fits reports whether a leg with l, nil for none, may go over c.
+func fits(c *connpool.Conn, l *login, binds bool) bool {
+	k, ok := c.State.(*link)
 	switch {
-	case ok || ctx.Err() != nil:
-	case s.probe && f.lost != nil:
-		return f.lost
-	case s.probe:
-		f.last = nil
-		return f.fail(CauseProxyFailed, fmt.Errorf("proxyauth: no answer: %w", err))
-	case f.lost == nil && s.pool == requestPool && !f.sent && hasBody(f.req) && f.req.GetBody != nil && !f.p.isOpen():
-		// tinyproxy answers and closes while the body is on its way, which
-		// net/http may take for an error before it has read the answer.
-		f.lost = err
-		return nil
+	case !ok:
+		return true
+	case k.bound:
+		return binds && k.login.sameUser(l)
 	}
-	if !ok || s.pool != boundPool || ctx.Err() != nil {
-		return err
+	return !binds || !k.passed
+}
+
+// connect takes a connection from the pool, or keeps the one in hand.
+func (f *forwarding) connect(ctx context.Context, l *login, fresh bool) (authenticated bool, err error) {
+	binds := l != nil && f.p.binds(l)
+	if c := f.conn; c != nil {
+		if !fresh && c.Ready() && fits(c, l, binds) {
+			return binds && isBound(c, l), nil
+		}
+		f.pause()
 	}
-	own := *e
-	own.Target = f.target // net/http may have made the connection for another request
-	e = &own
-	if f.held != nil && f.held.unread() {
-		f.held, f.bodySent = nil, false
+	want := connpool.Want{Fits: isUnbound}
+	if binds {
+		want = l.bound
 	}
-	switch m := f.method; {
-	case f.legs >= maxLegs, e.Cause == CauseProxyUnreachable, e.Cause == CauseProxyNotVerified, e.Cause == CausePolicyForbids, e.Cause == CauseProxyFailed,
-		e.Cause == CauseNoCredentials && !errors.Is(e, ErrNoCredentials):
-		return e
-	case errors.Is(e, errProofLost), errors.Is(e, errSilence):
-		if len(e.Tried) == 0 {
-			e.Tried, e.Err = []*SchemeError{{m.scheme.Name(), e.Err}}, nil
-		}
-		return e
-	case !f.repeatable(e):
-		return f.unrepeatable(m, e)
-	case e.Cause == CauseCredentialsRejected:
-		f.method = nil
-		return f.another(m)
-	case errors.Is(e.Err, errFree):
-		return nil
-	case errors.Is(e.Err, errElsewhere):
-		if f.elsewhere {
-			f.p.pools.get(boundPool).CloseIdleConnections() // among which there may be more of the kind
-		}
-		f.elsewhere = true
-		return nil
-	case errors.Is(e.Err, errMethodChanged):
-		if f.binds() {
-			f.method = nil
-		}
-		return nil
-	case errors.Is(e.Err, errUnanswered) && f.broken > 0:
-		// Once, as in net/http, is enough of what may have reached its target.
-		if f.p.accepts(m) {
-			return e
-		}
-		return f.fallBack(m, e)
-	case errors.Is(e.Err, errWithdrawn) && f.broken+1 < maxBroken:
-		f.broken++
-		f.method, f.session, f.challenges = nil, nil, nil // the next leg asks what it offers now
-		return nil
-	case errors.Is(e.Err, errHandshakeBroken) && f.broken+1 < maxBroken:
-		f.broken++ // where the connection was made there has been no other try
-		return nil
-	case errors.Is(e.Err, errAccepted), e.Cause == CauseHandshakeBroken && f.p.accepts(m):
-		return e
+	want.New, want.Outside = fresh, f.inside
+	c, err := f.pool.Get(ctx, want)
+	if err != nil {
+		return false, f.dialFailed(err)
+	}
+	f.conn = c
+	return binds && isBound(c, l), nil
+}
+
+func (f *forwarding) ride(l *login) bool {
+	f.conn = f.pool.Idle(f.req.Context(), connpool.Want{Fits: l.bound.Prefer})
+	return f.conn != nil
+}
+
+// alive reports whether another leg can follow on the same connection.
+func (f *forwarding) alive() bool { return f.conn != nil && f.conn.Ready() }
+
+// pause gives the connection back, or up if a handshake has been left on it.
+func (f *forwarding) pause() {
+	c := f.conn
+	if c == nil {
+		return
+	}
+	f.conn = nil
+	k := linkOf(c)
+	handshake := (f.phase == opening || f.phase == proving) && f.login != nil && f.login.props.BindsConnection && f.turns > 0
+	if handshake && !k.bound && !k.passed && !f.p.wantsEach(f.login) {
+		c.Close()
+		return
+	}
+	c.Release()
+}
+
+// end gives the connection back; the answer of one that passed may still be read from it.
+func (f *forwarding) end(passed bool) {
+	if passed && f.conn != nil {
+		f.conn.Release()
+		f.conn = nil
+	}
+	f.pause()
+	f.body.Settle(f.req, !passed)
+}
+
+// onClose calls done when the body of resp has been read or closed.
+func (f *forwarding) onClose(resp *http.Response, done func()) { httpmsg.Watch(resp, done) }
+
+// abandon gives up an answer for which nobody waits any more.
+func (f *forwarding) abandon(resp *http.Response) {
+	if resp != nil {
+		resp.Body.Close()
+	}
+}
+
+func (f *forwarding) callerLeft() { f.body.Settle(f.req, true) }
+
+func (f *forwarding) terms() Exchange {
+	if f.conn == nil {
+		return Exchange{}
+	}
+	ex := Exchange{TLS: f.conn.TLS()}
+	if k := linkOf(f.conn); k.login == f.login && k.session != nil {
+		ex.Accepted, ex.AcceptedHere = k.session, true
+	}
+	return ex
+}
+
+func (f *forwarding) target() Leg { return describe(f.req) }
+
+// bind notes that the connection is authenticated for l, or, for nil, that its opening
+// token was passed over.
+func (f *forwarding) bind(l *login) {
+	if f.conn == nil {
+		return // it has ended with its answer
+	}
+	k := linkOf(f.conn)
+	switch {
+	case l == nil:
+		k.passed = true
+	case f.p.binds(l):
+		*k = link{login: l, bound: true, since: time.Now(), oneLeg: f.auth.Ticket && f.turns == 1}
+		f.conn.Login = l
 	default:
-		return f.fallBack(m, e)
+		k.login, k.session = l, f.session
 	}
 }
 
-// unrepeatable returns the error for a request that may not be sent again after e.
-func (f *forwarding) unrepeatable(m *method, e *Error) error {
-	if !f.bodySent || e.Cause == CauseCredentialsRejected || errors.Is(e.Err, errUnanswered) {
-		return e
+// send sends a leg over the connection in hand.
+func (f *forwarding) send(ctx context.Context, authorization string) (*http.Response, loss) {
+	var wait *httpmsg.Wait
+	switch {
+	case f.added:
+		var cancel context.CancelFunc
+		ctx, cancel = f.p.withTimeout(ctx)
+		defer cancel()
+	case f.phase == opening:
+		ctx, wait = httpmsg.AwaitAnswer(ctx, f.p.timeout)
+		defer wait.End()
 	}
-	m.habit.wary.Store(true)
-	if !errors.Is(e.Err, errAskedAgain) && !f.offersOther(m, e) {
-		return e
+	req, err := f.request(ctx, authorization)
+	if f.added && f.body.IsGone(f.req) {
+		err = ErrBodyNotReplayable
 	}
-	lost := *e
-	lost.Cause = CauseBodyNotReplayable
-	return &lost
-}
-
-// offersOther reports whether the proxy offers another scheme than that of m.
-func (f *forwarding) offersOther(m *method, e *Error) bool {
-	offered := append(f.offered(), e.Offered...) // of which the latter may be about the handshake alone
-	for i, s := range f.p.schemes {
-		if i != m.index && slices.ContainsFunc(offered, func(name string) bool { return strings.EqualFold(name, s.Name()) }) {
-			return true
+	if err != nil {
+		return nil, loss{final: true, err: f.bodyGone(err)}
+	}
+	c := f.conn
+	resp, err := c.RoundTrip(req)
+	if err != nil {
+		l := loss{unsent: c.Unsent() && c.Kept(), race: c.IdleRace(), safe: f.added || isReplayable(f.req), added: f.added, late: ctx.Err() != nil, err: httpmsg.HideEcho(err)}
+		l.alien = l.err == httpmsg.ErrGarbage
+		if f.canProbe() { // tinyproxy answers and closes while the body is on its way
+			l.probe, f.careful = true, true
 		}
+		c.Close()
+		f.conn = nil
+		return nil, l
+	}
+	f.probed = f.probed || f.added && resp.StatusCode != http.StatusProxyAuthRequired
+	f.proved = f.proved || f.probed && f.phase == proving
+	f.answeredBy(c, resp)
+	if wait != nil && f.conn != nil && resp.StatusCode != http.StatusProxyAuthRequired {
+		wait.PassOn(resp)
+	}
+	return resp, loss{}
+}
+
+// bodyGone returns the error for a body that would have to be sent once more.
+func (f *forwarding) bodyGone(err error) *Error {
+	if f.why != nil && f.failed(f.rank) == nil {
+		f.exclude(f.rank, f.why, false)
+	}
+	return f.error(CauseBodyNotReplayable, err)
+}
+
+// answeredBy makes the connection ready for another leg, if there is to be one.
+func (f *forwarding) answeredBy(c *connpool.Conn, resp *http.Response) {
+	asked := resp.StatusCode == http.StatusProxyAuthRequired
+	k := linkOf(c)
+	if f.phase == riding {
+		f.rode(k, asked && resp.Header[challengeField] != nil)
+	}
+	if !asked && !f.added {
+		return
+	}
+	long := httpmsg.HasBody(f.req) && !f.added && (f.req.ContentLength <= 0 || f.req.ContentLength > maxShortBody)
+	httpmsg.Keep(resp)
+	if asked && long || !c.Ready() {
+		// After a 407 to a long body squid says keep-alive and reads no further.
+		f.conn = nil
+		c.Close()
+	}
+}
+
+// rode notes whether a request without authorization on an authenticated connection was
+// challenged.
+func (f *forwarding) rode(k *link, challenged bool) {
+	switch {
+	case !challenged:
+		if k.oneLeg && !k.rode {
+			f.p.keep(k.login)
+		}
+		k.rode = true
+	case k.oneLeg && !k.rode && time.Since(k.since) < forgotAfter:
+		f.p.wantEach(k.login) // Apache without GssapiConnectionBound
+		fallthrough
+	default:
+		k.bound, k.passed, f.conn.Login = false, true, nil
+	}
+}
+
+func (f *forwarding) wasProbed() bool { return f.probed }
+
+// adds reports whether the leg that comes next is one in place of the request.
+func (f *forwarding) adds() bool {
+	switch f.phase {
+	case asking:
+		return f.isDelicate() && !f.probed && !f.exempt && !f.inside
+	case opening:
+		return !f.opensItself()
+	case riding:
+		k := linkOf(f.conn)
+		return f.isDelicate() && k.oneLeg && !k.rode && !f.p.keeps(k.login)
+	case proving:
+		return f.isDelicate() && !f.proved && f.login.props.BindsConnection && f.p.goesOn(f.login)
 	}
 	return false
 }
 
-// repeatable reports whether the request may be sent again after e.
-func (f *forwarding) repeatable(e *Error) bool {
-	if f.bodySent && hasBody(f.req) && f.req.GetBody == nil {
+// canProbe reports whether the next leg can be a probe in place of the request, which was
+// lost and may have been read.
+func (f *forwarding) canProbe() bool {
+	if f.callers || f.inside || !httpmsg.HasBody(f.req) || f.req.GetBody == nil {
 		return false
 	}
-	if !errors.Is(e.Err, errUnanswered) {
-		return true // it has not reached its target
+	switch f.phase {
+	case asking:
+		return !f.probed && !f.exempt && f.p.mayChallenge()
+	case proving:
+		return f.ticket && !f.proved && f.login.props.BindsConnection
 	}
-	switch f.req.Method {
+	return false
+}
+
+// opensItself reports whether the request can carry the opening token of a handshake: if
+// the proxy lets it pass, that is the answer.
+func (f *forwarding) opensItself() bool {
+	return !httpmsg.HasBody(f.req) && isSafe(f.req.Method) && f.req.Header["Expect"] == nil
+}
+
+// An outgoing is a request made from the caller's, and the value of its
+// Proxy-Authorization, in one allocation.
+type outgoing struct {
+	req   http.Request
+	value [1]string
+	made  bool
+}
+
+// request returns the request of the next leg.
+func (f *forwarding) request(ctx context.Context, authorization string) (*http.Request, error) {
+	o := &f.first
+	if o.made {
+		o = &outgoing{} // net/http may still have the one before
+	}
+	o.made = true
+	if f.added {
+		o.req = *httpmsg.Probe(ctx, f.req)
+	} else {
+		body, err := f.body.Next(f.req)
+		if err != nil {
+			return nil, err
+		}
+		o.req = *f.req.WithContext(ctx)
+		o.req.Body = body
+		o.req.Close = o.req.Close && f.phase != opening || f.endsConnection()
+	}
+	if authorization != "" {
+		o.value[0] = authorization
+		if o.req.Header = maps.Clone(o.req.Header); o.req.Header == nil {
+			o.req.Header = make(http.Header, 1)
+		}
+		o.req.Header[authorizationField] = o.value[:]
+	}
+	return &o.req, nil
+}
+
+// endsConnection reports whether the leg says that it is the last on its connection.
+func (f *forwarding) endsConnection() bool {
+	return !f.conn.KeepAlive() && (f.phase == riding || f.phase == proving || f.exempt) && f.req.Header["Upgrade"] == nil
+}
+
+// isReplayable reports whether net/http would send the request again though it may have
+// been read.
+func isReplayable(r *http.Request) bool {
+	if httpmsg.HasBody(r) && r.GetBody == nil {
+		return false
+	}
+	_, ok := r.Header["Idempotency-Key"]
+	_, okX := r.Header["X-Idempotency-Key"]
+	return isSafe(r.Method) || ok || okX
+}
+
+func isSafe(method string) bool {
+	switch method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return true
 	}
-	// As in net/http.
-	_, ok := f.req.Header["Idempotency-Key"]
-	_, xOK := f.req.Header["X-Idempotency-Key"]
-	return ok || xOK
+	return false
 }
 
-// fallBack gives up a method that could not be carried out, because of e.
-func (f *forwarding) fallBack(m *method, e *Error) error {
-	f.p.abandon(m)
-	f.tried = append(f.tried, e.Tried...)
-	if len(e.Tried) == 0 && e.Err != nil {
-		f.tried = append(f.tried, &SchemeError{m.scheme.Name(), cmp.Or(e.Err, ErrUnsupportedChallenge)})
-	}
-	f.excluded = append(f.excluded, m.index)
-	f.method, f.session = nil, nil
-	return nil
-}
-
-// asked takes a 407.
-func (f *forwarding) asked(ctx context.Context, s step, resp *http.Response) error {
-	f.resp, f.guarded = resp, s.guarded
-	if s.pool == boundPool {
-		if f.rebound {
-			// The others may have lost theirs too.
-			f.p.pools.get(boundPool).CloseIdleConnections()
-		}
-		f.rebound = true
-	}
-	if s.pool == requestPool {
-		f.p.free.remove(hostOf(f.req))
-	}
-	f.p.challenged(ctx, f.legInfo(s), resp)
-	err := f.challenged(ctx, resp)
-	if m := f.method; err == nil && s.pool == boundPool && m != nil && f.p.refused.has(m.print) {
-		err = f.another(m) // the connection has noted the refusal
-	}
-	if err == nil && f.p.base.MaxConnsPerHost > 0 {
-		keepBody(resp) // whom this request may have to wait for may be waiting for the connection
-	}
-	return err
-}
-
-// failed ends a request that could not be authenticated: with the proxy's 407 if
+// failedWith ends a request that could not be authenticated: with the proxy's 407 if
 // that is what came last.
-func (f *forwarding) failed(err error) (*http.Response, error) {
-	f.p.ended(f.req.Context(), f.inTerms(err))
-	if !f.bodySent {
-		closeBody(f.req)
-	}
-	e, ok := errors.AsType[*Error](err)
-	if !ok || f.resp == nil || e.Status != http.StatusProxyAuthRequired || f.p.rules.errorOn407 {
-		f.discard()
+func (f *forwarding) failedWith(err error) (*http.Response, error) {
+	if f.req.Context().Err() != nil {
 		return nil, err
 	}
-	resp := f.resp
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = &Error{Cause: CauseProxyFailed, Op: f.op, Proxy: f.p.name, Target: f.host, Err: err}
+	}
+	f.p.ended(f.req.Context(), e)
+	if f.last == nil || e.Status != http.StatusProxyAuthRequired || f.p.rules.errorOn407 {
+		return nil, e
+	}
+	resp := f.last
 	resp.Request = f.req
 	explain(f.req, e)
 	return resp, nil
 }
 
-// inTerms returns err as an *Error, for the counters and the log, unless the caller has
-// ended the request. The caller gets what net/http says of a proxy that does not answer.
-func (f *forwarding) inTerms(err error) error {
-	if _, ok := errors.AsType[*Error](err); ok || f.req.Context().Err() != nil {
-		return err
+// hostOf returns the host that a forwarded request goes to, as the proxy sees it.
+func hostOf(r *http.Request) string {
+	if r.Host != "" {
+		return strings.ToLower(r.Host)
 	}
-	return &Error{Cause: CauseProxyFailed, Op: f.op, Proxy: f.p.name, Target: f.target, Err: err}
+	return strings.ToLower(r.URL.Host)
 }
 
-// discard gives the connection of the last 407 back, or up.
-func (f *forwarding) discard() {
-	if f.resp == nil {
-		return
+// hideTrailer keeps a malformed trailer of resp out of the errors of its body.
+func hideTrailer(resp *http.Response) {
+	if len(resp.TransferEncoding) > 0 {
+		resp.Body = echoHidingBody{resp.Body}
 	}
-	if !f.guarded {
-		drain(f.resp.Body)
+}
+
+// An echoHidingBody is a body whose errors don't repeat what the peer sent.
+type echoHidingBody struct{ io.ReadCloser }
+
+func (b echoHidingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = httpmsg.HideEcho(err)
 	}
-	f.resp.Body.Close()
-	f.resp = nil
+	return n, err
+}
+
+func (f *forwarding) reused() bool { return f.conn != nil && f.conn.Reused() }
+
+// maxShortBody is the length up to which a body is risked before authentication
+// is settled. After a 407 to a longer one squid says keep-alive and reads no
+// further.
+const maxShortBody = 64<<10 - 1
+
+// isDelicate reports whether the request's body is sent only when authentication is
+// settled.
+func (f *forwarding) isDelicate() bool {
+	r := f.req
+	if !httpmsg.HasBody(r) {
+		return false
+	}
+	return f.careful || r.GetBody == nil || r.ContentLength <= 0 || r.ContentLength > maxShortBody || r.Header["Expect"] != nil
+}
+
+// describe returns what a session may want to know of a forwarded request.
+func describe(r *http.Request) Leg {
+	leg := Leg{Method: r.Method, Target: httpmsg.Target(r), GetBody: r.GetBody, HasBody: httpmsg.HasBody(r)}
+	if leg.Method == "" {
+		leg.Method = http.MethodGet
+	}
+	return leg
 }

@@ -2,7 +2,6 @@ package proxyauth
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 )
 
@@ -20,7 +19,9 @@ func (l logger) trace(next *Trace) *Trace {
 			if l.Enabled(ctx, slog.LevelDebug) {
 				l.LogAttrs(ctx, slog.LevelDebug, message, info.attrs()...)
 			}
-			call(ctx, next, info)
+			if next != nil {
+				next(ctx, info)
+			}
 		}
 	}
 	return &Trace{
@@ -58,10 +59,9 @@ func (info TraceInfo) attrs() []slog.Attr {
 	return attrs
 }
 
-// failed logs a request that ended with err.
-func (l logger) failed(ctx context.Context, err error) {
-	e, ok := errors.AsType[*Error](err)
-	if l.Logger == nil || !ok {
+// failed logs a request that ended with e.
+func (l logger) failed(ctx context.Context, e *Error) {
+	if l.Logger == nil {
 		return
 	}
 	l.LogAttrs(ctx, slog.LevelWarn, "proxyauth: failed",

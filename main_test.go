@@ -3,9 +3,7 @@ package proxyauth_test
 import (
 	"os"
 	"testing"
-	"testing/synctest"
 
-	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/leaktest"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
@@ -21,11 +19,3 @@ var ca = testproxy.NewCA()
 
 // TestMain fails if the tests leave goroutines behind.
 func TestMain(m *testing.M) { os.Exit(leaktest.Run(m)) }
-
-func credentialsOf(user, password string) proxyauth.Credentials {
-	return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}
-}
-
-func bubble(t *testing.T, desc string, f func(t *testing.T)) {
-	t.Run(desc, func(t *testing.T) { synctest.Test(t, f) })
-}

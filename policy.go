@@ -2,9 +2,10 @@ package proxyauth
 
 import (
 	"context"
-	"crypto/tls"
+
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -43,8 +44,8 @@ func (e *Error) rules() (rules []string) {
 
 // permits returns nil if the scheme may be used at the proxy.
 func (p *proxy) permits(ctx context.Context, scheme Scheme) error {
-	if p.rules.allowProxy != nil && !p.rules.allowProxy(askFor(ctx, p), p.shownURL()) {
-		return errProxy
+	if err := p.allows(ctx); err != nil {
+		return err
 	}
 	if p.rules.forbidClear && p.url.Scheme == "http" && properties(scheme).RevealsSecret {
 		return errCleartext
@@ -52,75 +53,38 @@ func (p *proxy) permits(ctx context.Context, scheme Scheme) error {
 	return nil
 }
 
-// downgraded reports whether a scheme is weaker than the one that the proxy has
-// been known to offer. That one may have failed here, for want of a ticket, say.
-// But where the proxy has accepted it, an offer of it that can't be answered is as
-// good as none.
-func (a *attempt) downgraded(index int) bool {
-	a.p.mu.Lock()
-	floor, held := a.p.floor, a.p.held
-	a.p.mu.Unlock()
-	switch {
-	case index <= floor || a.p.rules.allowDowngrade:
-		return false
-	case !slices.Contains(a.excluded, floor):
-		return true
+// allows returns nil if the proxy may be given credentials.
+func (p *proxy) allows(ctx context.Context) error {
+	if p.rules.allowProxy != nil && !p.rules.allowProxy(inCallback(ctx, p.state), p.shownURL()) {
+		return errProxy
 	}
-	name := a.p.schemes[floor].Name()
-	return held && slices.ContainsFunc(a.tried, func(t *SchemeError) bool {
-		return t.Scheme == name && errors.Is(t, ErrUnsupportedChallenge)
-	})
+	return nil
 }
 
-// noteOffered notes the strongest scheme that the proxy offers, where none could be
-// begun: what is weaker does not take its place later on.
-func (a *attempt) noteOffered() {
-	strongest := slices.IndexFunc(a.p.schemes, func(s Scheme) bool { return len(a.own(s)) > 0 })
-	if strongest < 0 {
-		return
+// permitsCallers returns nil if the request may take the Proxy-Authorization that its
+// caller has put there to the proxy.
+func (p *proxy) permitsCallers(r *http.Request) error {
+	err := p.allows(r.Context())
+	if err == nil && p.rules.forbidClear && p.url.Scheme == "http" && revealsSecret(r.Header) {
+		err = errCleartext
 	}
-	a.p.mu.Lock()
-	defer a.p.mu.Unlock()
-	a.p.floor = min(a.p.floor, strongest)
-}
-
-// weakened reports whether the last authorization is weaker than what the proxy has
-// been known to ask for.
-func (a *attempt) weakened() bool {
-	if a.handshakes() {
-		return false
-	}
-	grade := int64(a.session.last.Strength)
-	for {
-		before := a.method.habit.grade.Load()
-		if grade < before {
-			return !a.p.rules.allowDowngrade
-		}
-		if a.method.habit.grade.CompareAndSwap(before, grade) {
-			return false
-		}
-	}
-}
-
-// preempt takes the strongest scheme that can be begun without a challenge, if
-// the rules ask for it and nothing is known of the proxy.
-func (a *attempt) preempt(ctx context.Context, conn *tls.ConnectionState) error {
-	if !a.p.rules.preemptive || a.flight == nil || a.preempted || a.p.isKnown() {
+	if err == nil {
 		return nil
 	}
-	a.preempted = true
-	for i := range a.p.schemes {
-		chosen, err := a.try(ctx, i, conn)
-		if chosen || err != nil {
-			break
-		}
-		if n := len(a.tried); n > 0 && errors.Is(a.tried[n-1], ErrChallengeRequired) {
-			break // the proxy may well offer this one, and what is weaker is not sent unasked
+	return &Error{Cause: CausePolicyForbids, Op: opForward, Proxy: p.name, Target: hostOf(r), Err: err}
+}
+
+// revealsSecret reports whether h has an authorization of Basic.
+func revealsSecret(h http.Header) bool {
+	for key, values := range h {
+		for _, v := range values {
+			scheme, _, _ := strings.Cut(strings.TrimSpace(v), " ")
+			if isAuthorization(key) && strings.EqualFold(scheme, "Basic") {
+				return true
+			}
 		}
 	}
-	// What can't be done now may be when the proxy has challenged.
-	a.tried, a.excluded = nil, nil
-	return context.Cause(ctx)
+	return false
 }
 
 // AllowHosts returns a func for [Transport.AllowProxy] that allows the proxies

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+
+	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
 )
 
 // A Scheme is one way to authenticate to a proxy, such as Digest. It is
@@ -277,9 +279,7 @@ var (
 
 	// ErrHeldBack means that the credentials must not be sent for a while, in
 	// any scheme, though they were not refused: a KDC has not answered whether
-	// they are right, for example, or reports that the account is locked. An
-	// error that wraps it may have a method Retry() time.Time, which returns
-	// when they may be sent again.
+	// they are right, for example, or reports that the account is locked.
 	ErrHeldBack = errors.New("proxyauth: credentials held back")
 
 	// ErrNotVerified means that the peer has not proved to be the proxy, or that
@@ -288,5 +288,5 @@ var (
 
 	// ErrBodyNotReplayable means that a session needs to read the request's
 	// body, which can be read only once.
-	ErrBodyNotReplayable = errors.New("proxyauth: the request has a body but no GetBody")
+	ErrBodyNotReplayable = httpmsg.ErrGone
 )

@@ -16,23 +16,27 @@ type ProxyStats struct {
 	// the first few thousand.
 	Proxy string `json:"proxy"`
 
-	// Requests counts forwarded requests and tunnels, Legs what was sent to
-	// the proxy for them; the leg that is a forwarded request itself is counted
-	// when it is answered. Requests that their caller authenticates are in
-	// neither, nor in Challenges.
+	// Requests counts forwarded requests and tunnels, those of callbacks
+	// included, and Legs the legs for them, each when it is answered or has
+	// failed. Forwarded requests with a Proxy-Authorization of the program's own
+	// are not counted, nor is anything that belongs to them.
 	Requests uint64 `json:"requests"`
 	Legs     uint64 `json:"legs"`
 
-	// Challenges counts the 407s, Handshakes the sessions begun, and
-	// Rejections the credentials refused, each once. Behind a proxy that is well,
-	// Challenges stay far behind Legs; a rise says that something has changed
-	// before users do.
+	// Challenges counts the 407s, those in the middle of a handshake included.
+	// Handshakes counts the sessions begun, but for those that share what an
+	// accepted one has learned, as Digest shares its nonce. Rejections counts the
+	// credentials refused, each once; where they had worked, and a target was
+	// denied, the request counts in Failures alone.
+	//
+	// At a proxy that works, Challenges grow much more slowly than Legs; if they
+	// don't, something at the proxy has changed.
 	Challenges uint64 `json:"challenges"`
 	Handshakes uint64 `json:"handshakes"`
 	Rejections uint64 `json:"rejections"`
 
 	// Failures counts the requests that did not get through, by [Error.Cause].
-	// One that its caller ended does not count.
+	// One whose context has ended does not count, nor does one of a callback.
 	Failures map[Cause]uint64 `json:"failures"`
 }
 

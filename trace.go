@@ -3,10 +3,6 @@ package proxyauth
 import (
 	"context"
 	"net/http"
-	"net/http/httptrace"
-	"os"
-	"reflect"
-	"strings"
 	"time"
 )
 
@@ -56,9 +52,9 @@ type Trace struct {
 // A TraceInfo says what a hook of a [Trace] is called for. Fields that don't apply
 // are zero.
 type TraceInfo struct {
-	// Op is "CONNECT" for a tunnel, "forward" for a forwarded request, "open"
-	// for a leg of a handshake that precedes one on a connection, "probe" for
-	// a request that only asks the proxy for a challenge.
+	// Op is "CONNECT" for a tunnel, "forward" for a forwarded request. A leg that
+	// the Transport adds, in place of a request whose body must not be sent yet, is
+	// "open" if it opens a handshake, and "probe" otherwise.
 	Op string
 
 	// Proxy is the URL of the proxy, without user info. It is empty if a request
@@ -76,8 +72,7 @@ type TraceInfo struct {
 	// credentials are for. It is empty for a leg without authorization.
 	Scheme string
 
-	// Leg is the number of the leg, counted from 1 for each request. The legs of
-	// a handshake on a new connection are counted separately.
+	// Leg is the number of the leg, counted from 1 for each request.
 	Leg int
 
 	// Reused means that the connection has carried an answer before.
@@ -97,73 +92,97 @@ type TraceInfo struct {
 	Err error
 }
 
-// call calls a hook if there is one.
-func call(ctx context.Context, hook func(context.Context, TraceInfo), info TraceInfo) {
-	if hook != nil {
-		hook(ctx, info)
+// tracer calls hooks, if there are any.
+type tracer struct {
+	*Trace
+	state *state
+}
+
+func (t tracer) call(ctx context.Context, hook func(context.Context, TraceInfo), info TraceInfo) {
+	if hook != nil && !isCallback(ctx, t.state) {
+		hook(inCallback(ctx, t.state), info)
 	}
 }
 
-// chosen traces the choice of a proxy, by its name, for a request. The name is empty
-// if there is none.
-func (s *state) chosen(req *http.Request, name string) {
-	if s.trace == nil || s.trace.ProxyChosen == nil {
+// legSent returns when the leg was sent.
+func (t tracer) legSent(ctx context.Context, leg *TraceInfo) (start time.Time) {
+	if leg == nil {
+		return start
+	}
+	start = time.Now()
+	t.call(ctx, t.LegSent, *leg)
+	return start
+}
+
+func (t tracer) legAnswered(ctx context.Context, leg *TraceInfo, start time.Time, resp *http.Response, err error) {
+	if leg == nil {
 		return
 	}
-	info := TraceInfo{Target: req.URL.Host, Proxy: name}
-	switch {
-	case name == "":
-		info.Reason = s.whyNone(req)
-	case strings.HasPrefix(name, "socks5"):
-		info.Reason = "a SOCKS proxy is left to Base"
-	}
-	s.trace.ProxyChosen(req.Context(), info)
-}
-
-// whyNone returns why Base's Proxy has chosen no proxy, as far as can be told.
-func (s *state) whyNone(req *http.Request) string {
-	switch {
-	case s.base.Proxy == nil:
-		return "Base.Proxy is nil"
-	case reflect.ValueOf(s.base.Proxy).Pointer() != reflect.ValueOf(http.ProxyFromEnvironment).Pointer():
-		return "Base.Proxy returned none"
-	}
-	name := strings.ToUpper(req.URL.Scheme) + "_PROXY"
-	switch {
-	case name == "HTTP_PROXY" && os.Getenv("REQUEST_METHOD") != "":
-		return "HTTP_PROXY is not read in a CGI program (REQUEST_METHOD is set)"
-	case os.Getenv(name) == "" && os.Getenv(strings.ToLower(name)) == "":
-		return name + " is not set"
-	}
-	return "NO_PROXY names the host, or it is this machine"
-}
-
-// info returns what is known of the leg under way.
-func (a *attempt) info(op string) TraceInfo {
-	info := TraceInfo{Op: op, Proxy: a.p.name, Target: a.target, Leg: a.legs}
-	if a.sent && a.method != nil {
-		info.Scheme = a.method.scheme.Name()
-	}
-	return info
-}
-
-// answered completes info after a leg.
-func (info *TraceInfo) answered(start time.Time, resp *http.Response, err error) {
+	info := *leg
 	info.Duration, info.Err = time.Since(start), err
 	if resp != nil {
 		info.Status = resp.StatusCode
 	}
+	t.call(ctx, t.LegAnswered, info)
 }
 
-// challenged counts a 407, and traces it as the answer to the leg of info.
-func (p *proxy) challenged(ctx context.Context, info TraceInfo, resp *http.Response) {
-	p.count.challenges.Add(1)
-	if p.trace == nil {
+func (t tracer) challenged(ctx context.Context, leg *TraceInfo, resp *http.Response, challenges []Challenge) {
+	if leg == nil {
 		return
 	}
-	challenges, _ := ParseChallenges(resp.Header)
+	info := *leg
 	info.Status, info.Offered = resp.StatusCode, schemesOf(challenges)
-	call(ctx, p.trace.Challenged, info)
+	t.call(ctx, t.Challenged, info)
+}
+
+func (t tracer) credentialsAsked(ctx context.Context, info TraceInfo) {
+	if t.Trace != nil {
+		t.call(ctx, t.CredentialsAsked, info)
+	}
+}
+
+func (t tracer) accepted(ctx context.Context, info TraceInfo) {
+	if t.Trace != nil {
+		t.call(ctx, t.Accepted, info)
+	}
+}
+
+func (t tracer) refused(ctx context.Context, info TraceInfo) {
+	if t.Trace != nil {
+		t.call(ctx, t.Refused, info)
+	}
+}
+
+func (t tracer) tunnelOpened(ctx context.Context, leg *TraceInfo, start time.Time, resp *http.Response) {
+	if leg == nil {
+		return
+	}
+	info := *leg
+	info.Status, info.Duration = resp.StatusCode, time.Since(start)
+	t.call(ctx, t.TunnelOpened, info)
+}
+
+// followsLegs reports whether there is a hook that is called for a leg.
+func (t tracer) followsLegs() bool {
+	return t.Trace != nil && (t.LegSent != nil || t.LegAnswered != nil || t.Challenged != nil || t.TunnelOpened != nil)
+}
+
+// legInfo returns what is known of the leg about to be sent, nil if no hook wants that.
+func (d *driver) legInfo() *TraceInfo {
+	if !d.p.trace.followsLegs() {
+		return nil
+	}
+	info := &TraceInfo{Op: d.op, Proxy: d.p.name, Target: d.host, Leg: d.legs, Reused: d.path.reused()}
+	switch {
+	case d.added && d.phase == opening:
+		info.Op = opOpen
+	case d.added:
+		info.Op = opProbe
+	}
+	if (d.phase == opening || d.phase == proving) && d.login != nil {
+		info.Scheme = d.login.scheme.Name()
+	}
+	return info
 }
 
 // schemesOf returns the auth-schemes of challenges.
@@ -173,81 +192,6 @@ func schemesOf(challenges []Challenge) []string {
 		names = append(names, c.Scheme)
 	}
 	return names
-}
-
-// legInfo returns what is known of the leg under way.
-func (d *dialogue) legInfo() TraceInfo {
-	if d.op == opForward {
-		return d.info(opOpen)
-	}
-	return d.info(d.op)
-}
-
-// traced makes a leg over the connection of a dialogue.
-func (d *dialogue) traced(ctx context.Context, leg func() (*http.Response, bool, error)) (*http.Response, bool, error) {
-	t := d.p.trace
-	if t == nil {
-		return leg()
-	}
-	info := d.legInfo()
-	info.Reused = d.wire.used
-	start := time.Now()
-	call(ctx, t.LegSent, info)
-	resp, keep, err := leg()
-	info.answered(start, resp, err)
-	call(ctx, t.LegAnswered, info)
-	return resp, keep, err
-}
-
-// legInfo returns what is known of the leg under way.
-func (f *forwarding) legInfo(s step) TraceInfo {
-	info := f.info(opForward)
-	if s.probe {
-		info.Op = opProbe
-	}
-	if s.pool == boundPool {
-		info.Scheme = f.carried
-	}
-	return info
-}
-
-// A tracedLeg is what the hooks are told of a leg over a pooled connection.
-type tracedLeg struct {
-	info  TraceInfo
-	start time.Time // zero until it has a connection
-}
-
-// traced makes a leg over a pooled connection. net/http may choose another
-// connection where one turns out to be closed: that is another leg sent.
-func (f *forwarding) traced(s step) (*http.Response, error) {
-	t := f.p.trace
-	if t == nil {
-		return f.roundTrip(s)
-	}
-	f.carried = ""
-	ctx := f.req.Context()
-	leg := &tracedLeg{info: f.legInfo(s)} // f itself is not to escape
-	s.req = s.req.WithContext(httptrace.WithClientTrace(s.req.Context(), &httptrace.ClientTrace{
-		GotConn: func(got httptrace.GotConnInfo) { leg.sent(ctx, t, got) },
-	}))
-	resp, err := f.roundTrip(s)
-	if s.pool == boundPool {
-		f.carried = leg.info.Scheme
-	}
-	if !leg.start.IsZero() {
-		leg.info.answered(leg.start, resp, err)
-		call(ctx, t.LegAnswered, leg.info)
-	}
-	return resp, err
-}
-
-func (l *tracedLeg) sent(ctx context.Context, t *Trace, got httptrace.GotConnInfo) {
-	l.info.Reused = got.Reused
-	if c, ok := got.Conn.(*boundConn); ok {
-		l.info.Scheme, l.info.Reused = c.scheme(), got.Reused || c.used
-	}
-	l.start = time.Now()
-	call(ctx, t.LegSent, l.info)
 }
 
 // What a TraceInfo or an Error is about.

@@ -13,6 +13,11 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/lockout"
+	"github.com/go-proxyauth/proxyauth/internal/notify"
+	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
+	"github.com/go-proxyauth/proxyauth/internal/tunnelpool"
 )
 
 // A Transport is an [http.RoundTripper] that authenticates to the proxies that
@@ -37,11 +42,15 @@ type Transport struct {
 	//   - OnProxyConnectResponse is called for the answer that ends an
 	//     exchange, not for a 407 that is answered.
 	//   - MaxIdleConns, MaxIdleConnsPerHost and MaxConnsPerHost hold for each
-	//     pool of connections on its own. A proxy has up to four for each user
-	//     info: of tunnels; of connections whose requests are authenticated one
-	//     by one; of those that are authenticated themselves; and of those for
-	//     requests with a Proxy-Authorization of the caller. Base's own, without
-	//     a proxy, is one more.
+	//     pool of connections on its own. A proxy has two for each user info:
+	//     one of tunnels, in which they count as in Base, and one of connections
+	//     for forwarded requests, in which the proxy stands for all hosts. There
+	//     a MaxIdleConnsPerHost of zero means MaxIdleConns, or 100 if that is
+	//     zero as well. Forwarded requests with a Proxy-Authorization of the
+	//     program's own have another pool like that. Base's own pool, without a
+	//     proxy, is not affected.
+	//   - Requests that callbacks of the Transport make with their context have
+	//     connections of their own, which count for no limit.
 	Base http.RoundTripper
 
 	// Schemes are the authentication schemes that may be used, the strongest
@@ -70,30 +79,42 @@ type Transport struct {
 	// every proxy that Base chooses. It is called when a scheme is chosen and when
 	// credentials that expire are renewed, with the request's context, which
 	// requests that it makes itself must use, and with the proxy's URL, reduced to
-	// scheme, host and port, which it must not change. It must be safe for
-	// concurrent use.
+	// scheme, host and port, which it must not change. It is called as well for a
+	// forwarded request with a Proxy-Authorization of the program's own. It must be
+	// safe for concurrent use.
 	//
 	// If the proxy comes from the network, by WPAD or a PAC file, or from an
 	// environment that others set, use [AllowHosts].
 	AllowProxy func(ctx context.Context, proxy *url.URL) bool
 
 	// ForbidCleartext forbids schemes that reveal the secret, as Basic does,
-	// to http:// proxies. By default they are allowed, since many proxies
+	// to http:// proxies, also in a Proxy-Authorization of the program's own that
+	// a forwarded request has. By default they are allowed, since many proxies
 	// offer nothing else. The least algorithm of Digest is set in
 	// digest.Scheme.
 	ForbidCleartext bool
 
-	// InsecureAllowDowngrade lets a weaker scheme be used with a proxy with
-	// which a stronger one has been, or a weaker algorithm of Digest. Without
-	// it that is an error, since somebody between here and the proxy may have
-	// taken out the stronger one.
+	// InsecureAllowDowngrade lets a weaker scheme be used with a proxy that has
+	// offered or accepted a stronger one of Schemes, and likewise a weaker
+	// algorithm of Digest. Without it that is an error, since somebody between
+	// here and the proxy may have taken out the stronger one. A stronger scheme
+	// that is still offered, and can't be carried out on this machine, is no
+	// obstacle, unless the weaker one reveals the secret to an http:// proxy that
+	// has accepted the stronger one.
 	InsecureAllowDowngrade bool
 
-	// Preemptive lets the first request open the strongest scheme. It saves a
-	// leg, and sends a proxy credentials that has not asked for them, in a
-	// scheme that it may not know. A scheme that can't be carried out here, for
-	// want of a ticket, say, leaves it to the next one; where one needs a
-	// challenge first, as Digest does, the proxy is asked after all.
+	// Preemptive lets the first request at a proxy open the strongest scheme. It
+	// saves a leg, and sends credentials to a proxy that has not asked for them, in
+	// a scheme that it may not know. If a scheme can't be carried out here, for lack
+	// of a ticket for example, the next one opens; where one needs a challenge first,
+	// as Digest does, the proxy is asked after all.
+	//
+	// An answer to an authorization that the proxy has not asked for does not say
+	// that the proxy has looked at it. So after a scheme of one leg, such as Basic,
+	// the next request goes without; a challenge makes the first one count as
+	// accepted. Some proxies never
+	// send a challenge: they turn a CONNECT down with 401, 403 or an empty 407, or
+	// close the connection. Then the other schemes open, one after the other.
 	Preemptive bool
 
 	// ErrorOn407 makes RoundTrip return the [*Error] in place of a 407 that it
@@ -102,10 +123,11 @@ type Transport struct {
 	// returns the 407: see [ResponseError].
 	ErrorOn407 bool
 
-	// LegTimeout limits each leg that the Transport adds of its own accord:
-	// connecting to the proxy, a CONNECT and its answer, and each request
-	// whose only purpose is to authenticate. Zero means one minute, negative
-	// no limit. It does not limit the caller's forwarded requests.
+	// LegTimeout limits connecting to the proxy, a CONNECT and its answer, and each
+	// request that the Transport adds to authenticate. Zero means one minute,
+	// negative no limit. It does not limit a forwarded request itself, but for one
+	// that opens a handshake: if the proxy has not begun to answer by then, the
+	// request is sent once more without authorization.
 	LegTimeout time.Duration
 
 	// Trace has hooks for what happens at proxies. Nil means none.
@@ -128,15 +150,15 @@ type state struct {
 	base     *http.Transport
 	schemes  []Scheme
 	provider CredentialsProvider
-	trace    *Trace
+	trace    tracer
 	log      logger
 	rules    policy
 	proxyTLS *tls.Config
 	timeout  time.Duration // zero means none
 	proxies  table
-	made     everyPool
-	refused  rejections
-	lost     silences
+	made     tunnelpool.Set
+	guard    lockout.Guard
+	notices  notify.Queue
 	stats    statistics
 }
 
@@ -178,7 +200,6 @@ func (t *Transport) newState() (*state, error) {
 		base:     ht,
 		schemes:  t.Schemes,
 		provider: t.Credentials,
-		trace:    t.Trace,
 		log:      logger{t.Logger},
 		rules: policy{
 			allowProxy:     t.AllowProxy,
@@ -187,11 +208,12 @@ func (t *Transport) newState() (*state, error) {
 			preemptive:     t.Preemptive,
 			errorOn407:     t.ErrorOn407,
 		},
-		proxyTLS: proxyTLSConfig(t.ProxyTLSClientConfig, ht.Clone().TLSClientConfig), // net/http may be about to set it
+		proxyTLS: proxyconn.ClientTLS(t.ProxyTLSClientConfig, ht.Clone().TLSClientConfig), // net/http may be about to set it
 		timeout:  max(t.LegTimeout, 0),
 	}
+	s.trace = tracer{t.Trace, s}
 	if t.Logger != nil {
-		s.trace = s.log.trace(t.Trace)
+		s.trace.Trace = s.log.trace(t.Trace)
 	}
 	if t.LegTimeout == 0 {
 		s.timeout = defaultLegTimeout
@@ -216,19 +238,30 @@ func userInfoCredentials(_ context.Context, req *CredentialsRequest) (Credential
 // If the proxy can't be satisfied,
 //
 //   - for an https:// URL the error is an [*Error];
-//   - for an http:// URL the proxy's 407 is returned as any other response, with
-//     its body intact, and [ResponseError] returns the *Error, unless
-//     [Transport.ErrorOn407] is set. A body of more than 256 KiB may end there
-//     with [io.ErrUnexpectedEOF]. Where the proxy
-//     has not answered the request itself, but broke off the handshake on the
-//     connection that was to carry it, the error is the *Error.
+//   - for an http:// URL the proxy's 407, if that was its last answer, is returned
+//     as any other response, with its body, and [ResponseError] returns the
+//     *Error. A body of more than 256 KiB ends there with [io.ErrUnexpectedEOF].
+//     With [Transport.ErrorOn407], and where the proxy gave no answer, the error is
+//     the *Error.
 //
-// A body that can't be had again from GetBody, or that is large, is sent only
-// when authentication is settled. It is closed on every path. A
-// Proxy-Authorization field of the caller is sent to a proxy that forwards the
-// request, which is then not authenticated by the Transport; it never reaches an
-// origin server. Such requests are not in Stats, Trace and Logger, and share
-// connections with each other and no other request. In the Trailer it is an error.
+// If the context of the request ends first, the error is the cause of that. A leg
+// under way goes on for a minute at most if it belongs to a handshake, or sends a
+// password that the proxy has not accepted yet: its answer decides for other requests.
+//
+// A body is sent only once authentication is settled if it can't be had again from
+// GetBody, has 64 KiB or more or an unknown length, or is to wait for 100 Continue;
+// where nothing is known of the proxy, a GET of the same URL asks first. The body is
+// closed on every path.
+//
+// A Proxy-Authorization field of the program's own is sent to a proxy that forwards
+// the request, which is then not authenticated by the Transport; it never reaches an
+// origin server. Of such requests Trace and Logger have the choice of the proxy
+// alone, and Stats nothing. They share connections with each other and no other
+// request. In the Trailer the field is an error.
+//
+// The hooks of [net/http/httptrace] are called as by net/http. A forwarded request that
+// takes several legs at the proxy has those of each; a leg that goes on with a handshake
+// asks for no connection. A CONNECT calls those of its dial alone.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s, err := t.use()
 	if err != nil {
@@ -251,7 +284,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme == "https" {
 		return p.roundTripTunnel(req)
 	}
-	return p.forward(req)
+	return p.forwardRequest(req)
 }
 
 // DialContext connects to addr, a host and a port, through the proxy that Base
@@ -261,7 +294,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // golang.org/x/net/proxy dials through those.
 //
 // The network must be "tcp", "tcp4" or "tcp6"; behind a proxy it makes no
-// difference. If the proxy refuses, the error is an [*Error].
+// difference. The connection belongs to the program: it counts for no limit, and
+// neither CloseIdleConnections nor new credentials close it. If there is no tunnel,
+// the error is an [*Error], or that of the context, if it has ended.
 func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	s, err := t.use()
 	if err != nil {
@@ -283,7 +318,7 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 	case err != nil:
 		return nil, err
 	case p == nil:
-		return dialBase(s.base, ctx, network, addr)
+		return proxyconn.DialBase(ctx, s.base, network, addr)
 	}
 	defer s.proxies.put(p)
 	return p.dialTunnel(ctx, network, addr)
@@ -296,7 +331,10 @@ func (t *Transport) CloseIdleConnections() {
 	if err != nil {
 		return
 	}
-	s.made.closeIdle()
+	for _, p := range s.proxies.all() {
+		p.closeIdle()
+	}
+	s.made.CloseIdle()
 	s.base.CloseIdleConnections()
 }
 
@@ -304,63 +342,32 @@ func (t *Transport) CloseIdleConnections() {
 // nothing. Without it, the first request returns the same error. The Transport counts
 // as used afterwards.
 func (t *Transport) Check() error {
-	_, err := t.use()
-	return err
+	s, err := t.use()
+	if err != nil {
+		return err
+	}
+	return s.checkEnvironment()
 }
 
 // Reset forgets everything that has been learned about proxies, the refused
-// credentials included, and closes idle connections to them; schemes that are a
-// [Resetter] are reset as well. Requests under way are not affected.
+// credentials, pauses and denied targets included, and closes idle connections to
+// them; schemes that are a [Resetter] are reset as well. Requests under way go on,
+// and their answers say nothing of the credentials afterwards, except that a refusal
+// denies its target.
 func (t *Transport) Reset() {
 	s, err := t.use()
 	if err != nil {
 		return
 	}
-	s.refused.clear()
-	s.lost.clear()
+	s.guard.Reset()
 	for _, scheme := range s.schemes {
 		if f, ok := scheme.(Resetter); ok {
 			f.Reset()
 		}
 	}
 	for _, p := range s.proxies.clear() {
-		p.pools.closeIdle()
+		p.closeIdle()
 	}
-}
-
-var errSOCKS = errors.New("proxyauth: SOCKS proxy")
-
-// proxyFor returns the proxy that req takes, in use until it is put back, or nil
-// if it takes none.
-func (s *state) proxyFor(req *http.Request) (*proxy, error) {
-	if req.URL == nil || (req.URL.Scheme != "http" && req.URL.Scheme != "https") {
-		return nil, nil
-	}
-	if s.base.Proxy == nil {
-		s.chosen(req, "")
-		return nil, nil
-	}
-	u, err := s.base.Proxy(req)
-	if err != nil {
-		return nil, err
-	}
-	if u == nil {
-		s.chosen(req, "")
-		return nil, nil
-	}
-	switch u.Scheme {
-	case "http", "https":
-	case "socks5", "socks5h":
-		s.chosen(req, u.Scheme+"://"+u.Host)
-		return nil, errSOCKS
-	default:
-		return nil, fmt.Errorf("proxyauth: proxy URL with scheme %q", u.Scheme)
-	}
-	p, err := s.proxies.take(s, u)
-	if err == nil {
-		s.chosen(req, p.name)
-	}
-	return p, err
 }
 
 // roundTripWithout sends req without its Proxy-Authorization: an origin server

@@ -4,157 +4,280 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
+	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
+	"github.com/go-proxyauth/proxyauth/internal/tunnelpool"
 )
 
-// dialTunnel returns a connection to addr through a tunnel. Errors of the proxy
-// are an *Error.
+// tunnels are the tunnels of one user.
+type tunnels struct {
+	*tunnelpool.Pool
+	login atomic.Pointer[login] // the first, of all logins of that user
+}
+
+// belongTo reports whether the tunnels may serve requests of l.
+func (t *tunnels) belongTo(l *login) bool {
+	return t.login.CompareAndSwap(nil, l) || t.login.Load().sameUser(l)
+}
+
+// tunnelPool returns the tunnels for https:// URLs.
+func (p *proxy) tunnelPool() *tunnels {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tunnels == nil {
+		p.tunnels = &tunnels{Pool: tunnelpool.New(p.base, p.dialTunnel)}
+		if p.login != nil {
+			p.tunnels.login.Store(p.login)
+		}
+		p.made.Add(p.tunnels.Pool)
+	}
+	return p.tunnels
+}
+
+// roundTripTunnel sends req through a tunnel.
+func (p *proxy) roundTripTunnel(req *http.Request) (*http.Response, error) {
+	if isCallback(req.Context(), p.state) {
+		return p.roundTripOutside(req)
+	}
+	t := p.tunnelPool()
+	out := req
+	if l := p.current(); l == nil || !p.settled(l) || l.expired() {
+		out = req.WithContext(withCaller(req.Context()))
+	}
+	resp, err := roundTripWithout(t.Transport, out)
+	t.Used()
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+// roundTripOutside sends a request of a callback, which must not wait for those of others:
+// through a tunnel of its own.
+func (p *proxy) roundTripOutside(req *http.Request) (*http.Response, error) {
+	t := tunnelpool.New(p.base, p.dialTunnel)
+	t.DisableKeepAlives = true
+	p.made.Add(t)
+	resp, err := roundTripWithout(t.Transport, req.WithContext(withCaller(req.Context())))
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+// dialTunnel returns a connection to addr through a tunnel. Errors are an *Error, but for
+// the end of the context.
 func (p *proxy) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error) {
 	p.count.requests.Add(1)
 	conn, err := p.openTunnel(ctx, addr)
-	if err != nil {
-		p.ended(ctx, err)
-		return nil, err
+	if e, ok := errors.AsType[*Error](err); ok {
+		p.ended(callerOf(ctx), e)
 	}
-	return conn, nil
+	return conn, err
 }
 
 func (p *proxy) openTunnel(ctx context.Context, addr string) (net.Conn, error) {
-	addr, err := connectTarget(addr)
-	t := tunnel{dialogue{attempt: attempt{p: p, op: opConnect, target: addr, onConn: true}}}
-	if err != nil {
-		return nil, t.fail(CauseProxyFailed, err)
-	}
 	start := time.Now()
-	if err := t.begin(ctx); err != nil {
-		return nil, err
-	}
-	defer t.close()
-	open := false
-	for err := error(nil); !open; {
-		if open, err = t.step(ctx); err != nil {
-			if hookErr := t.hook(ctx); hookErr != nil {
-				err = errors.Join(err, hookErr)
-			}
+	for tries := 0; ; tries++ {
+		t := &tunnel{}
+		t.driver = driver{exchange: exchange{connect: true}, p: p, path: t, op: opConnect, host: addr, about: "CONNECT " + strings.ToLower(addr)}
+		conn, err := t.open(ctx)
+		if err != nil {
 			return nil, err
 		}
+		if l := p.current(); l != nil && t.login != nil && !t.login.sameUser(l) {
+			conn.Close() // the user has changed meanwhile
+			if tries < maxAnswers {
+				continue
+			}
+			return nil, t.error(CauseProxyFailed, errUserChanges)
+		}
+		p.trace.tunnelOpened(ctx, t.leg, start, t.last)
+		return conn, nil
 	}
-	if err := t.hook(ctx); err != nil {
-		return nil, err
-	}
-	if trace := p.trace; trace != nil {
-		info := t.info(opConnect)
-		info.Status, info.Duration = t.last.StatusCode, time.Since(start)
-		call(ctx, trace.TunnelOpened, info)
-	}
-	conn := t.wire.raw()
-	t.wire = nil
-	return conn, nil
 }
 
 // A tunnel is a CONNECT under way.
-type tunnel struct{ dialogue }
+type tunnel struct {
+	driver
+	conn    *proxyconn.Conn // nil if none is open
+	header  http.Header     // what Base puts into the CONNECT
+	request *http.Request   // the last one
+}
 
-// step makes one leg, and reports whether the tunnel is open.
-func (t *tunnel) step(ctx context.Context) (open bool, err error) {
-	if err := t.connect(ctx); err != nil {
-		return false, err
-	}
-	header, err := t.header(ctx)
+var (
+	errUserChanges = errors.New("proxyauth: the user changes faster than a tunnel is opened")
+	errCallersOwn  = errors.New("proxyauth: the Proxy-Authorization that the program itself put into the CONNECT was refused")
+)
+
+// open returns the connection through the tunnel.
+func (t *tunnel) open(ctx context.Context) (net.Conn, error) {
+	target, err := proxyconn.ConnectTarget(t.host)
 	if err != nil {
-		return false, err
+		return nil, t.error(CauseProxyFailed, err)
 	}
-	if !hasAuthorization(header) {
-		auth, err := t.authorize(ctx, Leg{Method: http.MethodConnect, Target: t.target}, t.wire.tls)
-		if errors.Is(err, errAnew) {
-			t.hangUp()
-			return false, nil
+	t.host = target
+	if err := t.readHeader(ctx); err != nil {
+		return nil, err
+	}
+	if hasAuthorization(t.header) {
+		t.inside, t.callers = true, true
+	}
+	resp, err := t.run(ctx)
+	switch {
+	case err == nil:
+		err = t.refused(resp)
+	case t.caller.Err() != nil:
+		return nil, err // a leg may still be under way
+	}
+	if h := t.p.base.OnProxyConnectResponse; h != nil && t.last != nil {
+		if hookErr := h(inCallback(ctx, t.p.state), t.p.shownURL(), t.request, t.last); hookErr != nil {
+			err = errors.Join(err, hookErr)
 		}
-		if err != nil {
-			return false, err
-		}
-		if auth != "" {
-			header.Set(authorizationField, auth)
-		}
 	}
-	t.req = &http.Request{
-		Method: http.MethodConnect,
-		URL:    &url.URL{Opaque: t.target},
-		Host:   t.target,
-		Header: header,
+	if err != nil {
+		t.hangUp()
+		return nil, err
 	}
-	if challenged, err := t.leg(ctx); challenged || err != nil {
-		return false, err
-	}
-	if t.sent && t.last.StatusCode == http.StatusUnauthorized {
-		return false, t.unauthorized(ctx)
-	}
-	return true, t.answered(ctx)
+	return t.conn.Tunnel(), nil
 }
 
-// unauthorized takes a 401, which is tinyproxy's way to say that the credentials are
-// wrong, or that it does not know the scheme.
-func (t *tunnel) unauthorized(ctx context.Context) error {
-	if t.fresh && !t.opens() {
-		return t.rejected(ctx, nil)
-	}
-	// Only what answers a challenge of its own is a complete attempt.
-	t.noteAnswer()
-	t.hangUp()
-	t.drop()
-	return nil
-}
-
-// header returns what Base puts into a CONNECT.
-func (t *tunnel) header(ctx context.Context) (http.Header, error) {
+// readHeader asks Base what to put into the CONNECT.
+func (t *tunnel) readHeader(ctx context.Context) error {
 	header := t.p.base.ProxyConnectHeader
 	if get := t.p.base.GetProxyConnectHeader; get != nil {
 		var err error
-		if header, err = get(ctx, t.p.shownURL(), t.target); err != nil {
-			return nil, err
+		if header, err = get(inCallback(ctx, t.p.state), t.p.shownURL(), t.host); err != nil {
+			return err
 		}
-	}
-	if header == nil {
-		return make(http.Header), nil
 	}
 	for name, values := range header {
 		if hasControls(name) || slices.ContainsFunc(values, hasControls) {
-			return nil, t.fail(CauseProxyFailed, fmt.Errorf("proxyauth: control characters in Base's CONNECT header, field %q", name))
+			return t.error(CauseProxyFailed, fmt.Errorf("proxyauth: control characters in Base's CONNECT header, field %q", name))
 		}
 	}
-	return header.Clone(), nil
+	if t.header = header.Clone(); t.header == nil {
+		t.header = make(http.Header)
+	}
+	if _, ok := t.header["Proxy-Connection"]; !ok {
+		t.header["Proxy-Connection"] = []string{"keep-alive"} // squid 2
+	}
+	return nil
 }
 
-// answered takes an answer that ends the attempt. It returns nil if the tunnel is
+// refused returns the error for the answer that ends the exchange, nil if the tunnel is
 // open.
-func (t *tunnel) answered(ctx context.Context) error {
-	status := t.last.StatusCode
-	complete := t.sent && !t.opens()
-	if err := t.accepted(ctx, t.last); err != nil {
-		return err
-	}
-	switch {
+func (t *tunnel) refused(resp *http.Response) error {
+	switch status := resp.StatusCode; {
 	case status/100 == 2:
 		return nil
-	case status == http.StatusForbidden && complete:
-		return t.fail(CauseDenied, nil)
-	case status == http.StatusProxyAuthRequired:
-		return t.fail(CauseCredentialsRejected, errCallersOwn)
+	case status == http.StatusProxyAuthRequired && t.callers:
+		return t.error(CauseCredentialsRejected, errCallersOwn)
+	case status == http.StatusForbidden:
+		return t.error(CauseDenied, nil)
+	case status == http.StatusInternalServerError, status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout:
+		return t.error(CauseTargetUnreachable, nil)
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
+		return t.error(CauseNotAProxy, nil)
 	}
-	return t.fail(CauseProxyFailed, nil)
+	return t.error(CauseProxyFailed, nil)
 }
 
-var errCallersOwn = errors.New("proxyauth: the Proxy-Authorization that the program itself put into the CONNECT was refused")
-
-// hook shows Base's hook the answer that ends the attempt.
-func (t *tunnel) hook(ctx context.Context) error {
-	h := t.p.base.OnProxyConnectResponse
-	if h == nil || t.last == nil {
-		return nil
+// connect dials the proxy, or keeps the connection there is.
+func (t *tunnel) connect(ctx context.Context, _ *login, fresh bool) (authenticated bool, err error) {
+	if t.alive() && !fresh && (t.handshaking() || t.p.repeatsConnect()) {
+		return false, nil
 	}
-	return h(ctx, t.p.shownURL(), t.req, t.last)
+	t.hangUp()
+	conn, state, err := t.p.dial(ctx)
+	if err != nil {
+		return false, t.dialFailed(err)
+	}
+	t.conn = proxyconn.New(conn, state)
+	return false, nil
 }
+
+func (t *tunnel) alive() bool { return t.conn != nil && t.conn.Reusable() }
+
+func (t *tunnel) ride(*login) bool { return false }
+
+// pause keeps the connection: no pool wants it.
+func (t *tunnel) pause() {}
+
+func (t *tunnel) end(passed bool) {
+	if !passed {
+		t.hangUp()
+	}
+}
+
+func (t *tunnel) abandon(*http.Response) { t.hangUp() }
+
+func (t *tunnel) callerLeft() {}
+
+func (t *tunnel) hangUp() {
+	if t.conn != nil {
+		t.conn.Close()
+		t.conn = nil
+	}
+}
+
+func (t *tunnel) bind(*login) {}
+
+func (t *tunnel) adds() bool      { return false }
+func (t *tunnel) wasProbed() bool { return false }
+
+func (t *tunnel) onClose(*http.Response, func()) {}
+
+func (t *tunnel) target() Leg { return Leg{Method: http.MethodConnect, Target: t.host} }
+
+func (t *tunnel) terms() Exchange {
+	if t.conn == nil {
+		return Exchange{}
+	}
+	return Exchange{TLS: t.conn.TLS()}
+}
+
+// send sends one CONNECT.
+func (t *tunnel) send(ctx context.Context, authorization string) (*http.Response, loss) {
+	ctx, cancel := t.p.withTimeout(ctx)
+	defer cancel()
+	header := t.header
+	if authorization != "" {
+		header = t.header.Clone()
+		header.Set(authorizationField, authorization)
+	}
+	resp, err := t.conn.Connect(ctx, proxyconn.Leg{Target: t.host, Header: header, MaxHead: t.p.base.MaxResponseHeaderBytes, Bound: t.isBound})
+	progress := t.conn.Progress()
+	if err != nil {
+		t.hangUp()
+		return nil, loss{unsent: !progress.Written && progress.Reused, race: progress.Reused && !progress.Read && ctx.Err() == nil, safe: true, late: ctx.Err() != nil, alien: errors.Is(err, proxyconn.ErrNotHTTP), err: err}
+	}
+	if resp.StatusCode/100 != 2 {
+		whole, err := io.ReadAll(resp.Body)
+		resp.Body = httpmsg.NewKept(whole, err == nil)
+	}
+	if resp.StatusCode == http.StatusBadRequest && progress.Reused && !t.alive() {
+		t.p.repeatsNoConnect() // nghttpx
+		t.hangUp()
+		return nil, loss{race: true, safe: true, err: errBadRequest}
+	}
+	t.request = resp.Request
+	return resp, loss{}
+}
+
+var errBadRequest = errors.New("proxyauth: the proxy answers a second CONNECT on a connection with status 400")
+
+// isBound reports whether the challenge of a 407 continues a handshake on the connection.
+func (t *tunnel) isBound(resp *http.Response) bool {
+	return t.phase == opening && resp.StatusCode == http.StatusProxyAuthRequired
+}
+
+func (t *tunnel) reused() bool { return t.conn != nil && t.conn.Served() }

@@ -25,10 +25,11 @@
 //
 // A Transport asks again after a refusal. A provider answers as if it had not
 // been asked before, from what it finds then: if that is something else, it is
-// tried at once; if it is the same, the Transport does not send it again. So
+// tried at once; if it is the same, the Transport limits how often it sends it. So
 // changing the file, the variable or the vault is enough, and nothing is locked
-// by trying. A provider that wants to know what became of its answers is a
-// [proxyauth.CredentialsObserver].
+// by trying. If the credentials had worked before, the provider is asked with
+// [proxyauth.CredentialsRequest.Doubted]: then no person is asked. A provider that
+// wants to know what became of its answers is a [proxyauth.CredentialsObserver].
 //
 // # Names
 //

@@ -32,7 +32,8 @@ type environment struct {
 // In a CGI program, recognized by REQUEST_METHOD, a variable whose name begins
 // with HTTP_ is a header of the client's request, and is not read.
 //
-// A refusal changes nothing: a Transport does not send the credentials again.
+// After a refusal they are read again. If the answer is the same, a Transport limits
+// how often it sends it.
 func Environment(user, password string) proxyauth.CredentialsProvider {
 	return environment{
 		user:     cmp.Or(user, DefaultUserVariable),

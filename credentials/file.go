@@ -18,7 +18,7 @@ import (
 //
 // The files are read each time the provider is asked, and so again after a
 // refusal: if they have changed by then, the new ones are tried at once. If not,
-// the answer is the same, and a Transport does not send it again.
+// the answer is the same, and a Transport limits how often it sends it.
 //
 // If a file does not exist, the provider has no credentials. A file that is
 // empty, that has more than one line, or that anybody may write to, is an error.

@@ -12,7 +12,8 @@ type static func() proxyauth.Credentials
 // Static returns a provider that always answers with user and password. They
 // are given to every proxy that the program uses.
 //
-// A refusal changes nothing: a Transport does not send them again.
+// After a refusal the answer is the same, and a Transport limits how often it sends
+// it.
 func Static(user, password string) proxyauth.CredentialsProvider {
 	c := proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}
 	return static(func() proxyauth.Credentials { return c })
@@ -39,7 +40,8 @@ type proxyURL struct{}
 // elsewhere, leave ProxyURL out: [Netrc], [Command] and the providers of the
 // packages keyring and prompt take the user name from the URL themselves.
 //
-// A refusal changes nothing: a Transport does not send the credentials again.
+// After a refusal the answer is the same, and a Transport limits how often it sends
+// it.
 func ProxyURL() proxyauth.CredentialsProvider { return proxyURL{} }
 
 func (p proxyURL) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {

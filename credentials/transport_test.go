@@ -1,9 +1,11 @@
 package credentials_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -20,6 +22,27 @@ type lab struct {
 	users     *testproxy.Accounts
 	transport *proxyauth.Transport
 	origin    string
+	told      chan string // what the provider has been told
+}
+
+// A told provider says when it has been told of a verdict, which happens beside the requests.
+type told struct {
+	proxyauth.CredentialsProvider
+	verdicts chan string
+}
+
+func (p told) Accepted(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
+	if o, ok := p.CredentialsProvider.(proxyauth.CredentialsObserver); ok {
+		o.Accepted(ctx, req, c)
+	}
+	p.verdicts <- "accepted"
+}
+
+func (p told) Rejected(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
+	if o, ok := p.CredentialsProvider.(proxyauth.CredentialsObserver); ok {
+		o.Rejected(ctx, req, c)
+	}
+	p.verdicts <- "rejected"
 }
 
 func newLab(t *testing.T, s source, schemes ...proxyauth.Scheme) *lab {
@@ -37,13 +60,14 @@ func newLab(t *testing.T, s source, schemes ...proxyauth.Scheme) *lab {
 		require.NoError(t, err)
 		proxyURL.User = u.User
 	}
+	verdicts := make(chan string, 100)
 	transport := &proxyauth.Transport{
 		Base:        &http.Transport{Proxy: http.ProxyURL(proxyURL), DialContext: network.DialContext},
 		Schemes:     schemes,
-		Credentials: s.provider,
+		Credentials: told{s.provider, verdicts},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &lab{users: users, transport: transport, origin: origin.URL()}
+	return &lab{users: users, transport: transport, origin: origin.URL(), told: verdicts}
 }
 
 // get sends n requests at once and requires their status.
@@ -77,11 +101,13 @@ func TestProvidersSpareTheAccount(t *testing.T) {
 				l.get(t, 30, http.StatusProxyAuthRequired)
 			}
 			require.Equal(t, 1, l.users.Failures("ann"))
+			require.Equal(t, "rejected", <-l.told)
 			if s.change == nil {
 				return
 			}
 			s.change(t)
 			l.get(t, 30, http.StatusOK)
+			require.Equal(t, "accepted", <-l.told)
 			require.Equal(t, 1, l.users.Failures("ann"))
 		})
 	}
@@ -103,9 +129,19 @@ func TestProvidersRotate(t *testing.T) {
 			l := newLab(t, s, &basic.Scheme{})
 			l.users.SetPassword("ann", "old")
 			l.get(t, 3, http.StatusOK)
+			require.Equal(t, "accepted", <-l.told)
 			l.users.SetPassword("ann", "new")
 			s.change(t)
+			if strings.Contains(desc, "prompt") || desc == "saved in the keyring" {
+				// Nobody is asked, and nothing deleted, because of what may be a forbidden target.
+				for range 30 {
+					l.get(t, 1, http.StatusProxyAuthRequired)
+				}
+				require.Equal(t, 1, l.users.Failures("ann"))
+				return
+			}
 			l.get(t, 1, http.StatusOK)
+			require.Equal(t, "accepted", <-l.told)
 			l.get(t, 30, http.StatusOK)
 			require.Equal(t, 1, l.users.Failures("ann"))
 		})

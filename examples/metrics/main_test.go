@@ -118,7 +118,7 @@ func TestBurst(t *testing.T) {
 			l.digest = &testproxy.Digest{Accounts: l.users, Realm: "lab", NonceUses: 1}
 			l.proxy.SetAuth(l.digest)
 		}, true, ""},
-		{"password changed", func(l *lab) { l.users.SetPassword("ann", "changed") }, false, "credentials_rejected"},
+		{"password changed", func(l *lab) { l.users.SetPassword("ann", "changed") }, false, "denied"},
 		{"scheme changed", func(l *lab) { l.proxy.SetAuth(&testproxy.Basic{Accounts: l.users, Realm: "lab"}) }, false, "policy_forbids"},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {

@@ -56,7 +56,7 @@ func TestDemo(t *testing.T) {
 		"    leg 2  CONNECT  Digest           same connection  -> 200 OK",
 		// NTLM.
 		"    leg 1  forward  no authorization new connection   -> 407 Proxy Authentication Required",
-		"    leg 2  open     NTLM             new connection   -> 407 Proxy Authentication Required",
+		"    leg 2  forward  NTLM             same connection  -> 407 Proxy Authentication Required",
 		"    leg 3  forward  NTLM             same connection  -> 200 OK",
 		"    leg 1  forward  no authorization same connection  -> 200 OK",
 		"    leg 1  CONNECT  no authorization new connection   -> 407 Proxy Authentication Required",
@@ -64,7 +64,7 @@ func TestDemo(t *testing.T) {
 		"    leg 3  CONNECT  NTLM             same connection  -> 200 OK",
 		// Negotiate, with Kerberos.
 		"    leg 1  forward  no authorization new connection   -> 407 Proxy Authentication Required",
-		"    leg 2  forward  Negotiate        new connection   -> 200 OK",
+		"    leg 2  forward  Negotiate        same connection  -> 200 OK",
 		"    leg 1  forward  no authorization same connection  -> 200 OK",
 		"    leg 1  CONNECT  no authorization new connection   -> 407 Proxy Authentication Required",
 		"    leg 2  CONNECT  Negotiate        same connection  -> 200 OK",

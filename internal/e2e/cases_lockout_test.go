@@ -39,6 +39,9 @@ func TestFailureIsNoAcceptance(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
 		eachScheme(t, fmt.Sprint(status), func(t testing.TB, m testproxy.Mechanism, w way) {
+			if _, ok := m.(*testproxy.NTLM); ok && status == http.StatusUnauthorized && w.method == http.MethodGet {
+				return // NTLM has no realm: a 401 is the origin server's, and shows that the proxy has let the request pass
+			}
 			l, _ := newCaseLab(t, wrongPassword, m)
 			slow := slowly(50 * time.Millisecond)
 			failing := testproxy.Once(testproxy.OnLeg(isCompleting, &testproxy.Action{
@@ -144,12 +147,13 @@ func TestAcceptedOnceAndLostSince(t *testing.T) {
 		l.hangUp()
 		l.proxy.Reset()
 		l.proxy.SetFault(testproxy.OnLeg(isCompleting, testproxy.DropAt(testproxy.BeforeAnswer)))
-		for range 50 {
+		start := time.Now()
+		for time.Since(start) < time.Minute {
 			require.Error(t, w.reach(t.Context(), l.rt, originHost))
 			time.Sleep(time.Second)
 		}
 		require.LessOrEqual(t, len(l.completing()), 3+mostInAMinute)
-		for range 100 {
+		for time.Since(start) < time.Hour {
 			require.Error(t, w.reach(t.Context(), l.rt, originHost))
 			time.Sleep(30 * time.Second)
 		}
@@ -234,7 +238,7 @@ func TestPassOfExemptHostSettlesNothing(t *testing.T) {
 		for _, err := range crowd(t, l, w, 50) {
 			require.Error(t, err)
 		}
-		require.LessOrEqual(t, l.users.Failures(user), mostRefused)
+		require.LessOrEqual(t, l.users.Failures(user), 2, "what passed without a verdict lets two try")
 	})
 	eachHolds(t, "right password", func(t testing.TB, w way) {
 		l := lab(t, password)
@@ -245,4 +249,28 @@ func TestPassOfExemptHostSettlesNothing(t *testing.T) {
 		}
 		require.LessOrEqual(t, time.Since(start), time.Second)
 	})
+}
+
+// A proxy that answers a wrong password by closing the connection sees it in 4 turns in a
+// minute and 10 in an hour, however many ask.
+func TestRefusedByClosing(t *testing.T) {
+	for _, at := range []testproxy.Point{testproxy.BeforeAnswer, testproxy.InHeader} {
+		eachScheme(t, "", func(t testing.TB, m testproxy.Mechanism, w way) {
+			l, _ := newCaseLab(t, wrongPassword, m)
+			l.proxy.SetFault(testproxy.OnLeg(isCompleting, testproxy.DropAt(at)))
+			start := time.Now()
+			for time.Since(start) < time.Minute {
+				for _, err := range crowd(t, l, w, 20) {
+					require.Error(t, err)
+				}
+				time.Sleep(time.Second)
+			}
+			require.LessOrEqual(t, len(l.completing()), mostInAMinute, "in a minute")
+			for time.Since(start) < time.Hour {
+				require.Error(t, w.reach(t.Context(), l.rt, originHost))
+				time.Sleep(20 * time.Second)
+			}
+			require.LessOrEqual(t, len(l.completing()), mostInAnHour, "in an hour")
+		})
+	}
 }

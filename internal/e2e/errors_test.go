@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -37,7 +36,6 @@ type failure struct {
 	cause   proxyauth.Cause
 	status  int  // of a tunnel's, and of a forwarded request's that gets no response
 	lost    bool // that a forwarded request gets no response
-	forward int  // its status then, if it is another than a tunnel's
 	offered []string
 	tried   []string
 	is      error
@@ -125,7 +123,7 @@ func failures() []failure {
 			cause:  proxyauth.CauseSchemeFailed, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
 			is: basic.ErrColon, hint: "listed",
 		}, {
-			desc: "broken off in mid-handshake", lost: true, forward: 407,
+			desc: "broken off in mid-handshake", lost: true,
 			config: faulty(testproxy.OnScheme("NTLM", testproxy.DropAt(testproxy.BeforeAnswer)), &testproxy.NTLM{}),
 			cause:  proxyauth.CauseHandshakeBroken, offered: []string{"NTLM"}, tried: []string{"NTLM"},
 			hint: "keep-alive",
@@ -140,7 +138,7 @@ func failures() []failure {
 		}, {
 			desc: "403 to CONNECT, nobody asked who", only: http.MethodConnect,
 			config: testproxy.Config{Fault: testproxy.Always(testproxy.Refuse(403, "not there"))},
-			cause:  proxyauth.CauseProxyFailed, status: 403, hint: "status",
+			cause:  proxyauth.CauseDenied, status: 403, hint: "does not allow",
 		}, {
 			desc: "unknown host", change: proxyURL("http://nowhere.example.com:3128"), lost: true,
 			cause: proxyauth.CauseProxyUnreachable, is: syscall.Errno(0), hint: "HTTPS_PROXY",
@@ -154,11 +152,11 @@ func failures() []failure {
 		}, {
 			desc: "503 to CONNECT", only: http.MethodConnect,
 			config: faulty(testproxy.OnScheme("Basic", testproxy.Refuse(503, "no route")), &testproxy.Basic{Realm: "lab"}),
-			cause:  proxyauth.CauseProxyFailed, status: 503, offered: []string{"Basic"}, hint: "status",
+			cause:  proxyauth.CauseTargetUnreachable, status: 503, offered: []string{"Basic"}, hint: "can't reach the target",
 		}, {
-			desc: "not HTTP", only: http.MethodConnect,
+			desc: "not HTTP", lost: true,
 			config: testproxy.Config{Fault: testproxy.Always(testproxy.Garbage("SSH-2.0-OpenSSH\r\n"))},
-			cause:  proxyauth.CauseProxyFailed,
+			cause:  proxyauth.CauseNotAProxy, hint: "other than an HTTP proxy",
 		}, {
 			desc: "rule of the program", config: basicProxy,
 			change: func(l *lab) { l.rt.AllowProxy = func(_ context.Context, _ *url.URL) bool { return false } },
@@ -212,8 +210,6 @@ func TestErrors(t *testing.T) {
 						status := tt.status
 						if w.method == http.MethodGet && !tt.lost {
 							status = 407
-						} else if w.method == http.MethodGet {
-							status = cmp.Or(tt.forward, status)
 						}
 						require.Equal(t, status, e.Status)
 						require.Equal(t, tt.offered, e.Offered)
@@ -263,7 +259,7 @@ func TestUntrustedProxyIsExplained(t *testing.T) {
 func TestBodyNotReplayable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, _ := newWitnessedLab(t, &testproxy.Basic{Realm: "lab"}, untilRejected(password, "new"))
+		l, _ := newWitnessedLab(t, &testproxy.Basic{Realm: "lab"}, untilDoubted(password, "new"))
 		l.get(httpOrigin + "/")
 		l.users.SetPassword(user, "new")
 		resp, err := (&http.Client{Transport: l.rt}).Post(httpOrigin, "text/plain", unreplayable("body"))
@@ -286,7 +282,7 @@ func TestErrorHasTheAnswer(t *testing.T) {
 			Status: 403, Body: page, Header: http.Header{"X-Squid-Error": {"ERR_ACCESS_DENIED 0"}},
 		})})
 		_, err := l.rt.DialContext(t.Context(), "tcp", "origin.example.com:443")
-		e := requireCause(t, proxyauth.CauseProxyFailed, err)
+		e := requireCause(t, proxyauth.CauseDenied, err)
 		require.Equal(t, page[:1<<10], string(e.Body()))
 		require.Equal(t, "ERR_ACCESS_DENIED 0", e.Header().Get("X-Squid-Error"))
 		require.NotContains(t, e.Error(), "denied denied")

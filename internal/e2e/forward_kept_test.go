@@ -71,10 +71,9 @@ func TestConnectResponseBody(t *testing.T) {
 	}{
 		{desc: "broken off", action: testproxy.Action{Fill: 16 << 10, Drop: testproxy.InBody}, cut: true},
 		{desc: "short", action: testproxy.Action{Fill: 3 << 10}, length: 3 << 10},
-		{desc: "as long as can be", action: testproxy.Action{Fill: 64 << 10}, length: 64 << 10},
-		{desc: "too long", action: testproxy.Action{Fill: 64<<10 + 1}, length: 64 << 10, cut: true},
-		{desc: "to the end of the connection", action: testproxy.Action{Fill: 64 << 10, Framing: testproxy.FramingClose}, length: 64 << 10},
-		{desc: "too long, to the end of the connection", action: testproxy.Action{Fill: 1 << 20, Framing: testproxy.FramingClose}, length: 64 << 10, cut: true},
+		{desc: "as long as can be", action: testproxy.Action{Fill: maxKept}, length: maxKept},
+		{desc: "too long", action: testproxy.Action{Fill: maxKept + 1}, length: maxKept, cut: true},
+		{desc: "to the end of the connection", action: testproxy.Action{Fill: 64 << 10, Framing: testproxy.FramingClose}, cut: true},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

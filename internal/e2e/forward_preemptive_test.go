@@ -70,7 +70,7 @@ func TestPreemptiveLegs(t *testing.T) {
 		}, {
 			desc: "NTLM, not offered", schemes: ntlmFirst,
 			mechanism: func() testproxy.Mechanism { return &testproxy.Basic{Realm: "lab"} },
-			forwarded: []string{"open NTLM -> 407", "GET / -> 407", "= GET / Basic -> 200"},
+			forwarded: []string{"open NTLM -> 407", "+ GET / Basic -> 200"},
 			tunnelled: []string{"CONNECT NTLM -> 407", "CONNECT Basic -> 200"},
 		}, {
 			desc: "Basic, not offered", schemes: []proxyauth.Scheme{basic.Scheme{}, &ntlm.Scheme{}},

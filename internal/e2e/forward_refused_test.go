@@ -62,7 +62,7 @@ func TestRefusedBodyReturned(t *testing.T) {
 		l.get(httpOrigin + "/") // while the body is not closed
 		require.NoError(t, resp.Body.Close())
 		l.get(httpOrigin + "/")
-		l.legs("POST / -> 407", "+ GET / Basic -> 200", "= GET / Basic -> 200")
+		l.legs("POST / -> 407", "+ GET / -> 407", "= GET / Basic -> 200", "= GET / Basic -> 200")
 	})
 }
 

@@ -15,46 +15,45 @@ import (
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
-// TestProviderEndsWithTheRequest asks somebody who does not answer: when the request
-// ends, so does the question, before RoundTrip returns. Others go on to be asked.
+// TestProviderEndsWithTheRequest asks somebody who does not answer: each request ends at its
+// own deadline, and with the last one the question does. Others go on to be asked.
 func TestProviderEndsWithTheRequest(t *testing.T) {
 	t.Parallel()
 	for _, w := range ways[:2] {
 		eachMechanismOf(t, w, func(t *testing.T, m testproxy.Mechanism) {
 			l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{m}})
-			asked, ended := 0, 0
+			asked := 0
+			start := time.Now()
+			ended := make(chan time.Duration, 1)
 			l.rt.Credentials = proxyauth.CredentialsFunc(func(ctx context.Context, _ *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
 				if asked++; asked > 1 {
 					return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}, nil
 				}
 				<-ctx.Done()
-				time.Sleep(100 * time.Millisecond) // to put a terminal back
-				ended++
+				ended <- time.Since(start)
 				return proxyauth.Credentials{}, proxyauth.ErrNoCredentials
 			})
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			others := make(chan error)
-			go func() {
-				time.Sleep(time.Second)
-				_, _, err := l.do(l.request(http.MethodGet, w.target("/"), nil))
-				others <- err
-			}()
-			req := l.request(http.MethodPost, w.target("/"), http.NoBody).WithContext(ctx)
-			start := time.Now()
-			_, err := l.rt.RoundTrip(req)
-			scanned.Error(t.Name(), err)
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.Equal(t, 1, ended)
-			require.Equal(t, time.Minute+100*time.Millisecond, time.Since(start))
-			require.NoError(t, <-others)
-			require.Equal(t, 2, asked)
+			for _, err := range together(2, func(i int) error {
+				deadline := time.Duration(i+1) * time.Minute
+				ctx, cancel := context.WithTimeout(t.Context(), deadline)
+				defer cancel()
+				_, err := l.rt.RoundTrip(l.request(http.MethodPost, w.target("/"), http.NoBody).WithContext(ctx))
+				scanned.Error(t.Name(), err)
+				if took := time.Since(start); took != deadline {
+					t.Errorf("it took %v", took)
+				}
+				return err
+			}) {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+			}
+			require.Equal(t, 2*time.Minute, <-ended)
 			resp, err := l.rt.RoundTrip(l.request(http.MethodGet, w.target("/"), nil))
 			require.NoError(t, err)
 			require.Equal(t, http.StatusOK, resp.StatusCode)
 			_, err = io.Copy(io.Discard, resp.Body)
 			require.NoError(t, err)
 			require.NoError(t, resp.Body.Close())
+			require.Equal(t, 2, asked)
 		})
 	}
 }
@@ -144,8 +143,8 @@ func (n *notifier) Rejected(ctx context.Context, _ *proxyauth.CredentialsRequest
 	n.rejected = fetch(ctx, n.l.rt, originHost)
 }
 
-// TestObserverGoesThroughTheProxy has requests in place of notes: with what was accepted,
-// and without what was refused.
+// TestObserverGoesThroughTheProxy has requests in place of notes: they wait for nobody, and get
+// no credentials.
 func TestObserverGoesThroughTheProxy(t *testing.T) {
 	t.Parallel()
 	for _, w := range ways {
@@ -156,7 +155,8 @@ func TestObserverGoesThroughTheProxy(t *testing.T) {
 			start := time.Now()
 			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 			require.Zero(t, time.Since(start))
-			require.NoError(t, n.accepted)
+			synctest.Wait()
+			requireCause(t, proxyauth.CauseNoCredentials, n.accepted)
 			requireCause(t, proxyauth.CauseNoCredentials, n.rejected)
 		})
 	}

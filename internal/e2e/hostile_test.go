@@ -206,7 +206,7 @@ func TestHostileProxy(t *testing.T) {
 		{desc: "ever stronger schemes", legs: 2 * maxLegs, proofs: 2, answer: func(conn net.Conn, n int, req *http.Request) bool {
 			return challengeWith(conn, []string{"Basic realm=lab", nonce(n, ", stale=true"), nonce(n, ", stale=true, algorithm=SHA-256"), "NTLM"}[n%4])
 		}},
-		{desc: "NTLM challenge message for ever", legs: 7, proofs: maxBroken, answer: func(conn net.Conn, n int, req *http.Request) bool {
+		{desc: "NTLM challenge message for ever", took: 2 * leftPause, legs: 7, proofs: maxBroken, answer: func(conn net.Conn, n int, req *http.Request) bool {
 			return challengeWith(conn, "NTLM "+type2)
 		}},
 		{desc: "NTLM, forgotten", legs: 1 + maxBroken, answer: func(conn net.Conn, n int, req *http.Request) bool {

@@ -71,14 +71,14 @@ func TestNTLMIdentities(t *testing.T) {
 	}
 }
 
-// A provider may name another user once the first is refused. Connections of the
+// A provider may name another user once the first, who was accepted, is refused. Connections of the
 // first are not used any more, also not the ones that were busy at the time.
 func TestNTLMChangeOfUser(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newNTLMLab(t, nil, testproxy.Config{})
 		l.rt.Credentials = proxyauth.CredentialsFunc(func(_ context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-			if len(req.Rejected) > 0 {
+			if req.Doubted {
 				return proxyauth.Credentials{Username: "bob", Password: proxyauth.NewSecret("hunter2")}, nil
 			}
 			return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}, nil
@@ -135,9 +135,9 @@ func TestNTLMPasswordChanges(t *testing.T) {
 			require.NoError(t, errors.Join(together(workers, reach)...))
 
 			m := l.newPasswords(map[string]string{user: "new"})
-			requireCause(t, proxyauth.CauseCredentialsRejected, reach(0))
+			requireCause(t, proxyauth.CauseDenied, reach(0))
 			for _, err := range together(workers, reach) {
-				requireCause(t, proxyauth.CauseCredentialsRejected, err)
+				requireCause(t, proxyauth.CauseDenied, err)
 			}
 			require.Equal(t, 1, m.Server.Failures(user))
 
@@ -148,12 +148,12 @@ func TestNTLMPasswordChanges(t *testing.T) {
 			// With all of them at once, those under way are refused too.
 			m = l.newPasswords(map[string]string{user: "newer"})
 			for _, err := range together(workers, reach) {
-				requireCause(t, proxyauth.CauseCredentialsRejected, err)
+				requireCause(t, proxyauth.CauseDenied, err)
 			}
 			require.LessOrEqual(t, m.Server.Failures(user), workers)
 			failures := m.Server.Failures(user)
 			for _, err := range together(workers, reach) {
-				requireCause(t, proxyauth.CauseCredentialsRejected, err)
+				requireCause(t, proxyauth.CauseDenied, err)
 			}
 			require.Equal(t, failures, m.Server.Failures(user))
 			require.Empty(t, l.proxy.Violations())

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/stretchr/testify/require"
@@ -21,7 +22,7 @@ import (
 // is the request itself, or a GET that the library adds, of whatever URL.
 //
 // Which connection a leg takes is stated only where it matters: "= " before it says the
-// one of the leg before, and "+ " another one. A leg behind [today] or [asked] may be missing.
+// one of the leg before, and "+ " another one.
 func (l *lab) legs(want ...string) {
 	l.t.Helper()
 	got := l.proxy.Legs()
@@ -38,24 +39,14 @@ func (l *lab) legs(want ...string) {
 
 // match compares legs as legs does.
 func (l *lab) match(got []testproxy.Leg, want []string) bool {
-	var from func(conn int, got []testproxy.Leg, want []string) bool
-	from = func(conn int, got []testproxy.Leg, want []string) bool {
-		if len(want) == 0 {
-			return len(got) == 0
-		}
-		line, over := strings.CutPrefix(want[0], today)
-		line, asks := strings.CutPrefix(line, asked)
-		optional := over || asks
+	conn := l.lastConn
+	return slices.EqualFunc(got, want, func(leg testproxy.Leg, line string) bool {
 		line, same := strings.CutPrefix(line, "= ")
 		line, other := strings.CutPrefix(line, "+ ")
-		if len(got) > 0 && line == lineOfLeg(&got[0]) &&
-			(!same || got[0].Conn == conn) && (!other || got[0].Conn != conn) &&
-			from(got[0].Conn, got[1:], want[1:]) {
-			return true
-		}
-		return optional && from(conn, got, want[1:])
-	}
-	return from(l.lastConn, got, want)
+		before := conn
+		conn = leg.Conn
+		return line == lineOfLeg(&leg) && (!same || conn == before) && (!other || conn != before)
+	})
 }
 
 // lineOfLeg writes a leg as lab.legs does.

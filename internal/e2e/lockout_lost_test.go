@@ -15,14 +15,6 @@ import (
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
-// closing has the proxy close the connection in place of a refusal.
-func closing(at testproxy.Point) testproxy.Fault {
-	return testproxy.OnLeg(func(leg *testproxy.Leg) bool {
-		auth := leg.Header.Get("Proxy-Authorization")
-		return leg.Status == 407 && auth != "" && !strings.HasPrefix(auth, negotiateToken)
-	}, testproxy.DropAt(at))
-}
-
 func eachMechanism(t *testing.T, desc string, f func(t *testing.T, m testproxy.Mechanism, w way)) {
 	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
 		eachWay(t, scheme+", "+desc, func(t *testing.T, w way) { f(t, mechanismOf(scheme), w) })

@@ -61,6 +61,17 @@ func untilRejected(passwords ...string) func(*proxyauth.CredentialsRequest) (str
 	}
 }
 
+// untilDoubted answers with the first password until that is doubted, then with the second.
+func untilDoubted(first, second string) func(*proxyauth.CredentialsRequest) (string, error) {
+	doubted := false
+	return func(req *proxyauth.CredentialsRequest) (string, error) {
+		if doubted = doubted || req.Doubted; doubted {
+			return second, nil
+		}
+		return first, nil
+	}
+}
+
 // newWitnessedLab returns a lab whose Transport asks the witness.
 func newWitnessedLab(t *testing.T, mechanism testproxy.Mechanism, answer func(*proxyauth.CredentialsRequest) (string, error)) (*lab, *witness) {
 	l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanism}})
@@ -133,7 +144,8 @@ func TestWrongPasswordReachesTheProxyOnce(t *testing.T) {
 					for leg := range l.tally() {
 						require.Contains(t, []string{"GET 407", "CONNECT 407"}, leg, "nothing is sent but the question")
 					}
-					require.Len(t, w.asked, 10)
+					require.NotEmpty(t, w.asked)
+					require.LessOrEqual(t, len(w.asked), 10, "those that wait share an answer")
 					require.Len(t, w.asked[0].Rejected, 1)
 					require.Equal(t, user, w.asked[0].Rejected[0].Username)
 					require.Equal(t, "wrong", w.asked[0].Rejected[0].Password.Reveal())
@@ -156,6 +168,7 @@ func TestAnotherPasswordIsTriedAtOnce(t *testing.T) {
 					l, w := newWitnessedLab(t, mechanism, untilRejected("wrong", password))
 					before := l.failures(mechanism)
 					require.NoError(t, way.reach(t.Context(), l.rt, originHost))
+					synctest.Wait() // the observer is told beside the request
 					require.Equal(t, before+1, l.failures(mechanism))
 					require.Len(t, w.asked, 2)
 					require.Empty(t, w.asked[0].Rejected)
@@ -163,6 +176,7 @@ func TestAnotherPasswordIsTriedAtOnce(t *testing.T) {
 					require.Equal(t, mechanism.Scheme(), w.asked[1].Scheme)
 
 					require.NoError(t, errors.Join(together(20, func(int) error { return way.reach(t.Context(), l.rt, originHost) })...))
+					synctest.Wait()
 					require.Len(t, w.asked, 2, "what works is remembered")
 					require.Equal(t, []string{"wrong"}, w.rejected)
 					require.Equal(t, []string{password}, w.accepted)
@@ -188,6 +202,7 @@ func TestAnswersAreBounded(t *testing.T) {
 					before := l.failures(mechanism)
 					requireCause(t, proxyauth.CauseCredentialsRejected, way.reach(t.Context(), l.rt, originHost))
 					require.Equal(t, before+maxAnswers, l.failures(mechanism))
+					synctest.Wait()
 					require.Len(t, w.rejected, maxAnswers)
 					for range 5 {
 						way.reach(t.Context(), l.rt, originHost)
@@ -214,6 +229,7 @@ func TestResetForgetsRefusals(t *testing.T) {
 					requireCause(t, proxyauth.CauseCredentialsRejected, way.reach(t.Context(), l.rt, originHost))
 					l.rt.Reset()
 					require.NoError(t, way.reach(t.Context(), l.rt, originHost))
+					synctest.Wait() // the observer is told beside the request
 					require.Equal(t, []string{"new"}, w.rejected)
 					require.Equal(t, []string{"new"}, w.accepted)
 					require.Equal(t, 1, l.users.Failures(user))
@@ -224,7 +240,8 @@ func TestResetForgetsRefusals(t *testing.T) {
 }
 
 // A password that is changed at the proxy while many requests are under way fails
-// once for each of them at most, and is then not sent again.
+// once for each of them at most, or twice where the first may have been out of date,
+// and is then not sent again.
 func TestPasswordChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	const workers = 32
@@ -260,7 +277,12 @@ func TestPasswordChangesUnderLoad(t *testing.T) {
 					}
 					failures := l.users.Failures(user)
 					require.Positive(t, failures)
-					require.LessOrEqual(t, failures, workers+1, "requests under way")
+					most := workers + 1
+					if mechanism.Scheme() == "Digest" {
+						most += workers // a nonce that the proxy has forgotten looks the same
+					}
+					require.LessOrEqual(t, failures, most, "requests under way")
+					synctest.Wait()
 					require.Subset(t, []string{password}, w.rejected)
 					together(workers, request)
 					require.Equal(t, failures, l.users.Failures(user))
@@ -271,6 +293,7 @@ func TestPasswordChangesUnderLoad(t *testing.T) {
 					mu.Unlock()
 					require.NoError(t, errors.Join(together(workers, request)...))
 					require.Equal(t, failures, l.users.Failures(user))
+					synctest.Wait() // the observer is told beside the requests
 					require.Equal(t, []string{password, "new"}, w.accepted)
 				})
 			})

@@ -143,7 +143,6 @@ func (m *model) made(authorization string, s accountSecret) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.secrets[authorization] = s
-	m.checkLease(s, "is proved")
 }
 
 // checkLease complains of what is done with a secret that has run out.
@@ -187,6 +186,7 @@ func (m *model) judged(authorization, id string, v testproxy.Verdict) {
 	switch {
 	case v.Accepted:
 		h.accepted++
+		h.known = 0 // one that was under way at the same time: the secret is trusted again
 		if v.User != c.who.user || s.user != v.User {
 			m.complain("%v: is taken for %s", c, v.User)
 		}
@@ -301,6 +301,8 @@ func (m *model) unexplained(c *call) string {
 		for s, h := range m.histories {
 			explained = explained || s.proxy == c.proxy && s.user == c.who.user && len(h.refused) > 0
 		}
+		// A 407 that names other schemes is a refusal as well.
+		explained = explained || c.proxy == turncoat && m.turned(c)
 	case proxyauth.CauseNoCredentials:
 		explained = c.who.user == "" && c.proxy != open
 	case proxyauth.CauseBodyNotReplayable:
@@ -316,6 +318,14 @@ func (m *model) unexplained(c *call) string {
 		return ""
 	}
 	return e.Error()
+}
+
+// turned reports whether the turncoat has offered another scheme while a call of the same
+// user was under way that had ended, or not begun, before c.
+func (m *model) turned(c *call) bool {
+	return slices.ContainsFunc(m.calls, func(d *call) bool {
+		return d.proxy == c.proxy && d.who == c.who && d.begin < c.end && m.disturbed(d, turns)
+	})
 }
 
 // lost returns how many proofs of the credentials of c may have been lost, since a call

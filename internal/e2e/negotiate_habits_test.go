@@ -14,6 +14,7 @@ import (
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
 )
 
 // A surprise is a proxy that goes on after a ticket, which could have been the
@@ -38,8 +39,8 @@ func (s surprise) mechanism(r *realm) spnegoserver.Mechanism {
 	return m
 }
 
-// surprises are followed: forwarded requests at the cost of a connection for each
-// time that the proxy goes on unexpectedly, which is remembered.
+// surprises are followed on the same connection, but for NTLM in place of the ticket,
+// which a forwarded request shows on another one.
 func surprises() []surprise {
 	forwarded := legTable{
 		[]string{"GET /a -> 407", "open Negotiate -> 407", "open Negotiate -> 407", "= GET /a Negotiate -> 200"},
@@ -53,7 +54,7 @@ func surprises() []surprise {
 		},
 	}
 	onceMore := map[string]legTable{"forwarded": {
-		[]string{"GET /a -> 407", today + "open Negotiate -> 407", "open Negotiate -> 407", "= GET /a Negotiate -> 200"},
+		[]string{"GET /a -> 407", "open Negotiate -> 407", "= GET /a Negotiate -> 200"},
 		forwarded.newConn,
 	}, "tunnelled": ntlmInsideLegs["tunnelled"]}
 	return []surprise{
@@ -65,7 +66,13 @@ func surprises() []surprise {
 		{
 			desc: "rejects the opening token", faults: spnegoserver.Faults{Reject: true}, ntlm: true, tickets: true,
 			legs: map[string]legTable{
-				"forwarded": forwarded,
+				"forwarded": {
+					[]string{
+						"GET /a -> 407", "open Negotiate -> 407", "= open Negotiate -> 407",
+						"open Negotiate -> 407", "= GET /a Negotiate -> 200",
+					},
+					forwarded.newConn,
+				},
 				"tunnelled": {
 					[]string{
 						"CONNECT -> 407", "= CONNECT Negotiate -> 407", "= CONNECT Negotiate -> 407",
@@ -83,8 +90,7 @@ func surprises() []surprise {
 			legs: map[string]legTable{
 				"forwarded": {
 					[]string{
-						"GET /a -> 407", today + "open Negotiate -> 407", today + "open Negotiate -> 407", today + "open Negotiate -> 407",
-						"open Negotiate -> 407", "= open Negotiate -> 407", "= GET /a Negotiate -> 200",
+						"GET /a -> 407", "open Negotiate -> 407", "= open Negotiate -> 407", "= GET /a Negotiate -> 200",
 					},
 					[]string{"open Negotiate -> 407", "= open Negotiate -> 407", "= GET /c Negotiate -> 200"},
 				},
@@ -118,6 +124,24 @@ func TestNegotiateSurprises(t *testing.T) {
 	}
 }
 
+// requireBodyGone requires a POST with a body that can't be had again to end with the
+// proxy's 407, since the body is gone, and nothing to arrive.
+func (l *lab) requireBodyGone(size int) *proxyauth.Error {
+	l.t.Helper()
+	u := newUpload(size)
+	resp, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin+"/", nil), false))
+	require.Empty(l.t, l.origin.Requests())
+	u.requireClosed(l.t)
+	if err != nil { // tinyproxy's answer may be lost with the connection
+		return requireCause(l.t, proxyauth.CauseProxyFailed, err)
+	}
+	require.Equal(l.t, http.StatusProxyAuthRequired, resp.StatusCode)
+	e := explained(resp)
+	require.NotNil(l.t, e)
+	require.Equal(l.t, proxyauth.CauseBodyNotReplayable, e.Cause)
+	return e
+}
+
 // A body that can't be had again is lost to a surprise at most once, which is told;
 // it never arrives in part. One that can is sent again.
 func TestNegotiateSurprisesWithBody(t *testing.T) {
@@ -129,21 +153,16 @@ func TestNegotiateSurprisesWithBody(t *testing.T) {
 			config := testproxy.Config{RefusedBody: refused}
 			bubble(t, tt.desc+", refused "+policy, func(t *testing.T) {
 				l := newNegotiateLab(t, r, tt.mechanism(r), config)
-				u := newUpload(size)
-				_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
-				e := requireCause(t, proxyauth.CauseBodyNotReplayable, err)
-				require.Equal(t, 407, e.Status)
-				require.Empty(t, l.origin.Requests())
-				u.requireClosed(t)
+				l.requireBodyGone(size)
 				for _, replayable := range []bool{false, true} {
-					u = newUpload(size)
-					_, _, err = l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), replayable))
+					u := newUpload(size)
+					_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), replayable))
 					require.NoError(t, err)
 					l.requireUpload(u)
 				}
 				l.hangUp()
-				u = newUpload(size)
-				_, _, err = l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
+				u := newUpload(size)
+				_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
 				require.NoError(t, err)
 				l.requireUpload(u)
 			})
@@ -159,12 +178,12 @@ func TestNegotiateSurprisesWithBody(t *testing.T) {
 }
 
 // requireUpload requires the origin to have got the body whole and once, and
-// nothing else but what a connection that has been held back was opened with.
+// nothing else but what has authenticated a connection for it.
 func (l *negotiateLab) requireUpload(u *upload) {
 	l.t.Helper()
 	u.requireClosed(l.t)
 	got := l.origin.Requests()
-	if len(got) == 2 {
+	for len(got) > 1 {
 		require.Equal(l.t, http.MethodGet, got[0].Method)
 		require.Zero(l.t, got[0].BodyBytes)
 		got = got[1:]
@@ -268,8 +287,8 @@ func TestNegotiatePerRequestWithBody(t *testing.T) {
 	}
 }
 
-// Where there is no ticket any more, NTLM takes its place, for which it takes a
-// connection also at such a proxy.
+// Where there is no ticket any more, nothing takes the place of Kerberos, which the proxy
+// has accepted.
 func TestNegotiatePerRequestWithoutTicket(t *testing.T) {
 	t.Parallel()
 	const workers = 20
@@ -282,9 +301,10 @@ func TestNegotiatePerRequestWithoutTicket(t *testing.T) {
 		l.legs("GET / -> 407", "GET / Negotiate -> 200", "= GET / -> 407", "GET / Negotiate -> 200", "= GET / Negotiate -> 200")
 		r.instead(func([]byte) []byte { return nil })
 		time.Sleep(24 * time.Hour)
-		l.get(httpOrigin + "/")
-		l.legs("open Negotiate -> 407", "= GET / Negotiate -> 200")
-		require.NoError(t, errors.Join(together(workers, func(int) error { return fetch(t.Context(), l.rt, originHost) })...))
+		for _, err := range together(workers, func(int) error { return fetch(t.Context(), l.rt, originHost) }) {
+			require.ErrorIs(t, requireCause(t, proxyauth.CausePolicyForbids, err), negotiate.KDCUnreachable)
+		}
+		require.NotContains(t, l.schemesSent(), "Negotiate")
 		require.Empty(t, l.proxy.Violations())
 	})
 }

@@ -1,11 +1,13 @@
 package e2e_test
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"os"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -44,8 +46,8 @@ func TestNegotiateAmbient(t *testing.T) {
 	}
 }
 
-// A refused ticket is not a refused secret: it may be good the next time, or the
-// next one may.
+// A refused ticket is not a refused secret: a fresh one is tried at once, and each time
+// later on.
 func TestNegotiateRefusedTicketIsForgotten(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -59,18 +61,19 @@ func TestNegotiateRefusedTicketIsForgotten(t *testing.T) {
 		for _, w := range ways {
 			r := newRealm(t)
 			bubble(t, tt.desc+", "+w.desc, func(t *testing.T) {
-				server := &spnegoserver.Server{Faults: spnegoserver.First(1, tt.faults)}
+				server := &spnegoserver.Server{Faults: spnegoserver.First(2, tt.faults)}
 				l := newNegotiateLab(t, r, spnegoserver.Mechanism{Server: server, Final: tt.final}, testproxy.Config{})
 				l.ambient(kdc.CCache{Client: user})
 				e := requireKerberosCause(t, w.reach(t.Context(), l.rt, originHost))
 				require.ErrorIs(t, e, negotiate.TicketRefused)
 				require.NotErrorIs(t, e, proxyauth.ErrRejected)
 				require.Zero(t, l.rt.Stats()[0].Rejections)
+				l.requireTickets(0, 2)
 				for range 2 {
 					require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 				}
 				l.tally()
-				l.requireTickets(0, 2)
+				l.requireTickets(0, 3)
 			})
 		}
 	}
@@ -91,20 +94,17 @@ func TestNegotiateRefusedTicketFallsBack(t *testing.T) {
 		bubble(t, w.desc, func(t *testing.T) {
 			l := broken(t)
 			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
-			require.Equal(t, map[string]int{w.method + " 407": 1, w.method + " Negotiate 407": 1, w.method + " Basic 200": 1}, l.tally())
+			require.Equal(t, map[string]int{w.method + " 407": 1, w.method + " Negotiate 407": 2, w.method + " Basic 200": 1}, l.tally())
 			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 			require.Equal(t, map[string]int{w.method + " Basic 200": 1}, l.tally())
 		})
 	}
 	bubble(t, "with a body", func(t *testing.T) {
 		l := broken(t)
-		u := newUpload(longBody)
-		_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
-		require.ErrorIs(t, requireCause(t, proxyauth.CauseBodyNotReplayable, err), negotiate.TicketRefused)
-		u.requireClosed(t)
+		require.ErrorIs(t, l.requireBodyGone(longBody), negotiate.TicketRefused)
 		for range 2 {
-			u = newUpload(longBody)
-			_, _, err = l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
+			u := newUpload(longBody)
+			_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
 			require.NoError(t, err)
 			u.requireArrived(t, l.origin)
 			u.requireClosed(t)
@@ -165,6 +165,38 @@ func TestNegotiateKdestroy(t *testing.T) {
 	}
 }
 
+// Where there is no ticket any more, the proxy is asked what else it takes. Basic is that
+// only with TLS, since the proxy has accepted something that does not show the password.
+func TestNegotiateKdestroyFallsBack(t *testing.T) {
+	t.Parallel()
+	for _, tls := range []bool{false, true} {
+		for _, w := range ways {
+			r := newRealm(t)
+			bubble(t, fmt.Sprintf("%s, TLS %t", w.desc, tls), func(t *testing.T) {
+				config := basicToo(testproxy.Config{})
+				if tls {
+					config.TLS = ca.ServerConfig("proxy.example.com")
+				}
+				l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, config)
+				l.scheme.DisableNTLM, l.scheme.Sources = true, []negotiate.Source{negotiate.TicketCache}
+				l.scheme.TicketCache = l.kinit(kdc.CCache{Client: user})
+				require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				require.NoError(t, os.Remove(l.scheme.TicketCache))
+				l.hangUp()
+				l.tally()
+				err := w.reach(t.Context(), l.rt, originHost)
+				if !tls {
+					require.ErrorIs(t, requireCause(t, proxyauth.CausePolicyForbids, err), negotiate.NoTicket)
+					require.Equal(t, map[string]int{w.method + " 407": 1}, l.tally())
+					return
+				}
+				require.NoError(t, err)
+				require.Equal(t, map[string]int{w.method + " 407": 1, w.method + " Basic 200": 1}, l.tally())
+			})
+		}
+	}
+}
+
 // Reset forgets tickets, and which passwords the KDC has refused.
 func TestNegotiateReset(t *testing.T) {
 	t.Parallel()
@@ -213,6 +245,7 @@ func TestNegotiatePasswordChanges(t *testing.T) {
 					l.hangUp()
 					l.tally()
 					err := w.reach(t.Context(), l.rt, originHost)
+					synctest.Wait() // the observer is told beside the request
 					require.Equal(t, []string{password}, p.rejected)
 					if next {
 						require.NoError(t, err)

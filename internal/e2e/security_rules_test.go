@@ -56,7 +56,11 @@ func lengthsAreNotBelieved(t *testing.T) {
 		for _, w := range ways {
 			bubble(t, fmt.Sprint(fault, " ", w.desc), func(t *testing.T) {
 				l, _ := newNTLMLab(t, &ntlmserver.Server{Faults: ntlmserver.Always(fault)}, testproxy.Config{})
-				requireCause(t, proxyauth.CauseSchemeFailed, w.reach(t.Context(), l.rt, originHost))
+				want := proxyauth.CauseSchemeFailed
+				if fault == ntlmserver.OversizedChallenge {
+					want = broken // more than is parsed of a field
+				}
+				requireCause(t, want, w.reach(t.Context(), l.rt, originHost))
 				for _, leg := range l.proxy.Legs() {
 					require.False(t, strings.HasPrefix(leg.Header.Get("Proxy-Authorization"), authenticateToken))
 				}

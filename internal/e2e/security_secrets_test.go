@@ -92,7 +92,7 @@ func TestEchoedCredentialsAreNotShown(t *testing.T) {
 			}),
 		})
 		if w.method == http.MethodConnect {
-			e := requireCause(t, proxyauth.CauseProxyFailed, w.reach(t.Context(), l.rt, originHost))
+			e := requireCause(t, proxyauth.CauseTargetUnreachable, w.reach(t.Context(), l.rt, originHost))
 			requireNoSecret(t, e)
 			require.Equal(t, echo, string(e.Body()))
 			require.Equal(t, echo, e.Header().Get("X-Echo"))

@@ -145,7 +145,7 @@ func TestStatsOfFallback(t *testing.T) {
 	t.Parallel()
 	eachWay(t, "", func(t *testing.T, w way) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{
-			&testproxy.NTLM{Server: &ntlmserver.Server{Faults: ntlmserver.Always(ntlmserver.GarbageChallenge)}}, &testproxy.Basic{Realm: "lab"},
+			&testproxy.NTLM{Server: &ntlmserver.Server{Faults: ntlmserver.Always(ntlmserver.NTLMv1Only)}}, &testproxy.Basic{Realm: "lab"},
 		}})
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
 		s := l.counted()
@@ -249,8 +249,8 @@ func TestStatsJSON(t *testing.T) {
 		require.Error(t, fetch(t.Context(), l.rt, originHost))
 		l.proxy.Close()
 		require.Error(t, tunnel(t.Context(), l.rt, originHost))
-		want := `[{"proxy":"http://proxy.example.com:3128","requests":3,"legs":3,"challenges":2,"handshakes":1,"rejections":1,` +
-			`"failures":{"credentials_rejected":1,"proxy_unreachable":1}}]`
+		want := `[{"proxy":"http://proxy.example.com:3128","requests":3,"legs":3,"challenges":2,"handshakes":1,"rejections":0,` +
+			`"failures":{"denied":1,"proxy_unreachable":1}}]`
 		got, err := json.Marshal(l.rt.Stats())
 		require.NoError(t, err)
 		require.Equal(t, want, string(got))

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -122,12 +123,12 @@ func TestTraceOps(t *testing.T) {
 		r.requireLines(t,
 			"LegSent forward o leg 1 reused",
 			"LegAnswered forward o leg 1 reused -> 407",
-			"Challenged forward o leg 1 offers [NTLM] -> 407",
-			"LegSent open o leg 1 NTLM",
-			"LegAnswered open o leg 1 NTLM -> 407",
-			"Challenged open o leg 1 NTLM offers [NTLM] -> 407",
-			"LegSent forward o leg 2 NTLM reused",
-			"LegAnswered forward o leg 2 NTLM reused -> 200",
+			"Challenged forward o leg 1 reused offers [NTLM] -> 407",
+			"LegSent forward o leg 2 NTLM",
+			"LegAnswered forward o leg 2 NTLM -> 407",
+			"Challenged forward o leg 2 NTLM offers [NTLM] -> 407",
+			"LegSent forward o leg 3 NTLM reused",
+			"LegAnswered forward o leg 3 NTLM reused -> 200",
 		)
 	})
 }
@@ -202,8 +203,11 @@ func TestTraceAllocations(t *testing.T) {
 				rt.Trace, rt.Logger = trace, log
 				return testing.AllocsPerRun(500, getter(t, rt, httpOrigin))
 			}
-			without, traced, logged := allocs(nil, nil), allocs(new(proxyauth.Trace), nil), allocs(nil, quiet)
+			hook := func(context.Context, proxyauth.TraceInfo) {}
+			trace := &proxyauth.Trace{ProxyChosen: hook, LegSent: hook, LegAnswered: hook}
+			without, empty, traced, logged := allocs(nil, nil), allocs(new(proxyauth.Trace), nil), allocs(trace, nil), allocs(nil, quiet)
 			t.Logf("%v allocations, %v with a Trace, %v with a Logger at Warn", without, traced, logged)
+			require.Equal(t, without, empty, "no hook is called")
 			require.Less(t, without, traced)
 			require.LessOrEqual(t, logged, traced, "what is not logged was made ready for it")
 		})

@@ -17,6 +17,9 @@ type Leg struct {
 	Method string
 	Target string
 
+	// Conn is the client's port, which tells connections apart.
+	Conn string
+
 	// Authorized says whether the request carried Proxy-Authorization.
 	Authorized bool
 }
@@ -25,7 +28,7 @@ type Leg struct {
 // between them and a dash for a header that is missing.
 const (
 	accessLogName = "access.log"
-	legFields     = 4
+	legFields     = 5
 )
 
 // Legs returns the legs that the access log holds so far, in the order in which
@@ -67,6 +70,7 @@ func parseLeg(line string) (Leg, bool) {
 		Status:     status,
 		Method:     fields[1],
 		Target:     fields[2],
-		Authorized: fields[3] != "-",
+		Conn:       fields[3],
+		Authorized: fields[4] != "-",
 	}, true
 }

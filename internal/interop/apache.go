@@ -133,7 +133,7 @@ func (a Apache) config(t testing.TB, dir *Dir) []string {
 			"DefaultRuntimeDir " + dir.path,
 			"PidFile " + dir.Path("httpd.pid"),
 			"ErrorLog " + dir.Path("error.log"),
-			`LogFormat "%>s\t%m\t%U\t%{Proxy-Authorization}i" legs`,
+			`LogFormat "%>s\t%m\t%U\t%{remote}p\t%{Proxy-Authorization}i" legs`,
 			"CustomLog " + dir.Path(accessLogName) + " legs",
 			"StartServers 1",
 			"GracefulShutdownTimeout 8",

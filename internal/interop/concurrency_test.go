@@ -23,15 +23,26 @@ const (
 // share one make it challenge request after request.
 func TestDigestForwardedConcurrently(t *testing.T) {
 	t.Parallel()
-	proxy, origin := squidDigest(t), newOrigin(t)
-	base := bareTransport(t, origin, proxy, proxy.URL)
-	base.MaxIdleConnsPerHost = workers
-	client := clientOf(t, newTransport(t, base, ann), base)
-	concurrently(t, workers, func() error {
-		return repeat(requestsPerWorker, func() error { return fetch(client, origin.url) })
-	})
-	proxy.Stop()
-	requireExtraLegs(t, proxy, 2)
+	for _, tc := range []struct {
+		desc string
+		auth interop.SquidAuth
+	}{
+		{"as configured by default", interop.SquidDigest(0, ann)},
+		{"strict", interop.SquidStrictDigest(ann)},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			t.Parallel()
+			proxy, origin := interop.Squid{Auth: []interop.SquidAuth{tc.auth}}.Start(t), newOrigin(t)
+			base := bareTransport(t, origin, proxy, proxy.URL)
+			base.MaxIdleConnsPerHost = workers
+			client := clientOf(t, newTransport(t, base, ann), base)
+			concurrently(t, workers, func() error {
+				return repeat(requestsPerWorker, func() error { return fetch(client, origin.url) })
+			})
+			proxy.Stop()
+			requireExtraLegs(t, proxy, 2)
+		})
+	}
 }
 
 func TestDigestTunnelledConcurrently(t *testing.T) {

@@ -17,11 +17,14 @@ func TestKerberosLargeBody(t *testing.T) {
 			kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
 			proxy := tc.start(t, kdc)
 			scheme := &negotiate.Scheme{ConfigFile: kdc.ConfigFile, TicketCache: newTickets(t, kdc).Name}
-			var sent int64
+			var sent, probes int64
 			for _, via := range urlsOf(proxy) {
 				for way, target := range origin.targets() {
 					for _, body := range bodies {
 						desc := via.Scheme + " proxy, " + way + ", " + body.desc
+						if way == "forwarded" && !tc.perRequest {
+							probes++ // of whether its ticket stands for the connection
+						}
 						client := user{origin: origin, proxy: proxy, via: via, scheme: scheme}.client(t)
 						for range 3 {
 							sent++
@@ -30,7 +33,8 @@ func TestKerberosLargeBody(t *testing.T) {
 					}
 				}
 			}
-			require.Equal(t, sent, origin.requests.Load(), "each body arrives once")
+			require.Equal(t, sent, origin.bodies.Load(), "each body arrives once")
+			require.LessOrEqual(t, origin.requests.Load(), sent+probes)
 		})
 	}
 }

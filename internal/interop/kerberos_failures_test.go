@@ -104,36 +104,53 @@ func TestKdestroyInMidRunPerRequest(t *testing.T) {
 	require.NoError(t, fetch(client, origin.url))
 }
 
-// That there is no ticket does not say anything about a password.
+// That there is no ticket does not say anything about a password. But where the proxy has
+// accepted a ticket, the password is not shown on the wire.
 func TestNoTicketFallsBackToBasic(t *testing.T) {
 	t.Parallel()
 	kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
 	proxy := startSquidNegotiate(t, kdc, interop.SquidBasic(ann))
+	for _, via := range urlsOf(proxy) {
+		for way, target := range origin.targets() {
+			desc := via.Scheme + " proxy, " + way
+			tickets := newTickets(t, kdc)
+			var accepted atomic.Value
+			u := user{
+				origin: origin, proxy: proxy, via: via,
+				scheme: &negotiate.Scheme{
+					ConfigFile:  kdc.ConfigFile,
+					TicketCache: tickets.Name,
+					Sources:     []negotiate.Source{negotiate.TicketCache},
+					DisableNTLM: true,
+				},
+				provider: fixed(ann),
+				change: func(rt *proxyauth.Transport) {
+					rt.Trace = &proxyauth.Trace{Accepted: func(_ context.Context, info proxyauth.TraceInfo) { accepted.Store(info.Scheme) }}
+				},
+			}
+			client := u.client(t)
+			require.NoError(t, fetch(client, target), desc)
+			require.Equal(t, "Negotiate", accepted.Load(), desc)
+			tickets.Kdestroy(t)
+			client.CloseIdleConnections()
+			if via.Scheme == "http" {
+				why := requireFailure(t, client, target)
+				require.Equal(t, proxyauth.CausePolicyForbids, why.Cause, desc)
+				requireTried(t, why, negotiate.NoTicket)
+				require.ErrorContains(t, why, "kinit")
+				client = u.client(t)
+			}
+			require.NoError(t, fetch(client, target), desc)
+			require.Equal(t, "Basic", accepted.Load(), desc)
+		}
+	}
 	for way, target := range origin.targets() {
-		tickets := newTickets(t, kdc)
-		var accepted atomic.Value
 		u := user{
 			origin: origin, proxy: proxy, via: proxy.URL,
-			scheme: &negotiate.Scheme{
-				ConfigFile:  kdc.ConfigFile,
-				TicketCache: tickets.Name,
-				Sources:     []negotiate.Source{negotiate.TicketCache},
-				DisableNTLM: true,
-			},
+			scheme:   &negotiate.Scheme{ConfigFile: kdc.ConfigFile, Sources: []negotiate.Source{negotiate.TicketCache}, DisableNTLM: true},
 			provider: fixed(ann),
-			change: func(rt *proxyauth.Transport) {
-				rt.Trace = &proxyauth.Trace{Accepted: func(_ context.Context, info proxyauth.TraceInfo) { accepted.Store(info.Scheme) }}
-			},
+			change:   func(rt *proxyauth.Transport) { rt.ForbidCleartext = true },
 		}
-		client := u.client(t)
-		require.NoError(t, fetch(client, target), way)
-		require.Equal(t, "Negotiate", accepted.Load(), way)
-		tickets.Kdestroy(t)
-		client.CloseIdleConnections()
-		require.NoError(t, fetch(client, target), way)
-		require.Equal(t, "Basic", accepted.Load(), way)
-
-		u.change = func(rt *proxyauth.Transport) { rt.ForbidCleartext = true }
 		why := requireFailure(t, u.client(t), target)
 		require.Equal(t, proxyauth.CausePolicyForbids, why.Cause, way)
 		requireTried(t, why, negotiate.NoTicket)

@@ -113,6 +113,24 @@ func TestNTLMWrongPasswordIsSentOnce(t *testing.T) {
 	}
 }
 
+// Requests of many goroutines go over about as many connections as there are goroutines:
+// none is dialled, or authenticated, for one request.
+func TestNTLMConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	const requests, atMost = 20, 70
+	proxy, origin := squidNTLM(interop.SquidNTLM{Account: ann}).Start(t), newOrigin(t)
+	client := newSchemesClient(t, origin, proxy, &ntlm.Scheme{})
+	concurrently(t, workers, func() error {
+		return repeat(requests, func() error { return fetch(client, origin.url) })
+	})
+	proxy.Stop()
+	require.EqualValues(t, workers*requests, origin.requests.Load())
+	legs := proxy.Legs(t)
+	t.Logf("%d legs on %d connections", len(legs), conns(legs))
+	require.LessOrEqual(t, conns(legs), atMost)
+	require.LessOrEqual(t, authorized(legs), 2*atMost)
+}
+
 // Requests of many goroutines go over few connections, each of which is
 // authenticated once.
 func TestNTLMConcurrently(t *testing.T) {

@@ -18,6 +18,7 @@ type origin struct {
 	url, tlsURL string
 	certificate *x509.Certificate
 	requests    atomic.Int64
+	bodies      atomic.Int64 // of requests that have one
 }
 
 // newOrigin starts an origin. The test fails if a proxy's credentials reach it.
@@ -32,6 +33,9 @@ func newOrigin(t testing.TB) *origin {
 		body, err := io.ReadAll(req.Body)
 		if err != nil {
 			t.Errorf("the origin got a broken body: %v", err)
+		}
+		if len(body) > 0 {
+			o.bodies.Add(1)
 		}
 		io.WriteString(w, echo(body))
 	})

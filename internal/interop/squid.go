@@ -16,6 +16,9 @@ type Squid struct {
 	// TLS makes it listen with TLS as well.
 	TLS bool
 
+	// Rules are lines of configuration that come before those on users.
+	Rules []string
+
 	// Env is added to the environment, which its helpers inherit.
 	Env []string
 }
@@ -43,6 +46,13 @@ func SquidBasic(accounts ...Account) SquidAuth {
 			"auth_param basic children 4 startup=1",
 			"auth_param basic realm " + Realm,
 		}
+	}
+}
+
+// SquidStrictDigest offers Digest, and takes the counts of a nonce in order alone.
+func SquidStrictDigest(accounts ...Account) SquidAuth {
+	return func(t testing.TB, dir *Dir) []string {
+		return append(SquidDigest(0, accounts...)(t, dir), "auth_param digest nonce_strictness on")
 	}
 }
 
@@ -94,13 +104,14 @@ func (s Squid) config(t testing.TB, dir *Dir) []string {
 	for _, auth := range s.Auth {
 		config = append(config, auth(t, dir)...)
 	}
+	config = append(config, s.Rules...)
 	return append(config,
 		"acl authenticated proxy_auth REQUIRED",
 		"acl denied dstdomain -n "+DeniedHost,
 		"http_access deny !authenticated",
 		"http_access deny denied",
 		"http_access allow all",
-		"logformat legs "+strings.Join([]string{"%>Hs", "%rm", "%ru", "%{Proxy-Authorization}>h"}, "\t"),
+		"logformat legs "+strings.Join([]string{"%>Hs", "%rm", "%ru", "%>p", "%{Proxy-Authorization}>h"}, "\t"),
 		"access_log stdio:"+dir.Path(accessLogName)+" legs",
 		"cache_log "+dir.Path("cache.log"),
 		"cache deny all",

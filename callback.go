@@ -1,0 +1,32 @@
+package proxyauth
+
+import "context"
+
+// A callerKey is the key of the context of a request for which net/http may make a
+// connection: the context of that does not end with the request's.
+type callerKey struct{}
+
+// withCaller returns ctx as it is to be found by callerOf.
+func withCaller(ctx context.Context) context.Context {
+	return context.WithValue(ctx, callerKey{}, ctx)
+}
+
+// callerOf returns the context of the request that a connection is made for with ctx.
+func callerOf(ctx context.Context) context.Context {
+	if caller, ok := ctx.Value(callerKey{}).(context.Context); ok {
+		return caller
+	}
+	return ctx
+}
+
+// A callbackKey is the key of the contexts that callbacks of a Transport get.
+type callbackKey struct{ *state }
+
+// inCallback returns a context for a callback of the program. Requests made with it wait
+// for no others and are sent without credentials, since they may be what others
+// wait for.
+func inCallback(ctx context.Context, s *state) context.Context {
+	return context.WithValue(ctx, callbackKey{s}, true)
+}
+
+func isCallback(ctx context.Context, s *state) bool { return ctx.Value(callbackKey{s}) != nil }

@@ -1,0 +1,907 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/httpfield"
+	"github.com/go-proxyauth/proxyauth/internal/lockout"
+)
+
+// finishing is how long a leg whose answer counts goes on after its caller has left.
+const finishing = time.Minute
+
+// A path carries the legs of one exchange to the proxy.
+type path interface {
+	// connect takes a connection for a leg with login l, nil for one without
+	// authorization; a new one if fresh is set. It keeps the one in hand where that
+	// serves. It reports whether the connection is authenticated for l already.
+	connect(ctx context.Context, l *login, fresh bool) (authenticated bool, err error)
+
+	// ride takes a connection that is authenticated for l, if one is idle.
+	ride(l *login) bool
+
+	// alive reports whether another leg can follow on the connection in hand.
+	alive() bool
+
+	// pause gives the connection back while the exchange waits for something else
+	// than the proxy.
+	pause()
+
+	// terms returns what a session may know of the connection, and target what an
+	// authorization may depend on.
+	terms() Exchange
+	target() Leg
+
+	// send sends a leg of the current phase. If there is no answer, loss says how
+	// that came about.
+	send(ctx context.Context, authorization string) (*http.Response, loss)
+
+	// reused reports whether the connection in hand has carried an answer.
+	reused() bool
+
+	// adds reports whether a leg of the current phase is one that the library adds, and
+	// wasProbed whether such a leg was answered by something else than a challenge.
+	adds() bool
+	wasProbed() bool
+
+	// bind notes that the proxy has taken an authorization of l on the connection, or,
+	// for nil, that it has passed one over that was to open a handshake.
+	bind(l *login)
+
+	// end gives the connection back, or up; with passed set, its answer is the
+	// caller's, and abandon gives up an answer that the caller no longer wants.
+	end(passed bool)
+	abandon(*http.Response)
+
+	// callerLeft notes that the caller has left: what has not been sent is not needed. It is
+	// called while a leg may be under way.
+	callerLeft()
+
+	// onClose calls f when the answer has been read.
+	onClose(*http.Response, func())
+}
+
+// A driver executes the steps of an exchange.
+type driver struct {
+	exchange
+	p       *proxy
+	path    path
+	op      string // for errors
+	host    string // for errors and exempt hosts
+	about   string // what the request is for, to the lockout
+	inside  bool   // the request comes from a callback: it gets no credentials
+	callers bool   // the program authenticates it: a 407 is the answer
+	exempt  bool   // the host is, as far as is known
+
+	login    *login
+	rejected *login // the last one whose credentials were refused, or nil
+	session  Session
+	auth     Authorization // the last one
+	turn     *lockout.Turn
+	trusted  lockout.Turn       // turn, where it has no limit
+	held     *lockout.HeldError // why the secret may not be sent
+
+	challenges []Challenge // of the last 407
+	offer      []Challenge // of the last 407 that was not part of a handshake
+	malformed  error
+	last       *http.Response // the last answer
+	added      bool           // the last leg was one that the library adds
+	leg        *TraceInfo     // of the last leg, nil if no hook wants that
+	leave      func()         // ends the first contact, or nil
+
+	guessed  int // schemes opened unasked
+	detached bool
+	underWay atomic.Pointer[legUnderWay] // one whose answer counts, whoever waits for it; or nil
+	caller   context.Context
+}
+
+// run makes legs until the exchange ends, and returns the answer that is the caller's.
+func (d *driver) run(ctx context.Context) (*http.Response, error) {
+	d.caller = callerOf(ctx)
+	d.inside = d.inside || isCallback(ctx, d.p.state)
+	next, err := d.begin(ctx)
+	if err != nil {
+		d.end(false)
+		return nil, err
+	}
+	return d.loop(ctx, next)
+}
+
+func (d *driver) loop(ctx context.Context, next step) (resp *http.Response, err error) {
+	for err == nil {
+		if d.detached && d.caller.Err() != nil && next != stepContinue && next != stepRefused {
+			err = context.Cause(d.caller)
+			break
+		}
+		switch next {
+		case stepAsk:
+			next, err = d.ask(ctx)
+		case stepChoose:
+			next, err = d.pick(ctx)
+		case stepAuthorize:
+			if !d.detached && d.caller == ctx && d.mustFinish() {
+				return d.detach(ctx, next)
+			}
+			next, err = d.authorize(ctx)
+		case stepContinue:
+			next, err = d.proceed(ctx)
+		case stepRenew:
+			next, err = d.renew(ctx)
+		case stepRefused:
+			next, err = d.refusal(ctx)
+		case stepPass:
+			d.end(true)
+			return d.last, nil
+		case stepFail:
+			err = d.failure()
+		}
+	}
+	d.end(false)
+	return nil, err
+}
+
+// end gives back what the exchange holds.
+func (d *driver) end(passed bool) {
+	d.path.end(passed)
+	d.turn.Done(lockout.Unsent)
+	d.closeSession()
+	if d.leave != nil {
+		d.leave()
+	}
+}
+
+// begin decides what the first leg is.
+func (d *driver) begin(ctx context.Context) (step, error) {
+	p := d.p
+	d.exempt = !d.inside && p.isExempt(d.host)
+	if d.inside || d.exempt {
+		return stepAsk, nil
+	}
+	if l := p.current(); l != nil && l.expired() && p.binds(l) && d.path.ride(l) {
+		d.login = l // nothing that has expired is sent
+		return d.send(ctx, riding, "")
+	}
+	l, err := p.usable(d.caller)
+	if err == nil && (l == nil || !p.settled(l)) {
+		if d.leave = p.enter(d.caller); d.leave == nil {
+			l, err = p.usable(d.caller)
+		}
+	}
+	switch {
+	case err != nil:
+		return stepFail, err
+	case d.caller.Err() != nil:
+		return stepFail, context.Cause(d.caller)
+	case l == nil && d.leave != nil && p.rules.preemptive:
+		return d.guess(ctx)
+	case l == nil:
+		return stepAsk, nil
+	}
+	d.login = l
+	switch {
+	case p.binds(l) && d.path.ride(l):
+		return d.send(ctx, riding, "")
+	case p.settled(l):
+		return stepAuthorize, nil
+	}
+	return stepAsk, nil
+}
+
+// guess opens the strongest scheme that needs no challenge, and when called again the
+// next one.
+func (d *driver) guess(ctx context.Context) (step, error) {
+	for ; d.guessed < len(d.p.schemes); d.guessed++ {
+		if d.p.permits(ctx, d.p.schemes[d.guessed]) != nil {
+			continue
+		}
+		l, err := d.p.loginFor(d.caller, d.guessed, "")
+		if err == nil {
+			var s Session
+			s, err = l.scheme.NewSession(ctx, d.terms(l, nil))
+			closeSession(s)
+		}
+		switch {
+		case err == nil:
+			d.guessed++
+			d.login, d.anew, d.guessing = l, true, true
+			d.p.use(l)
+			return stepAuthorize, nil
+		case d.caller.Err() != nil:
+			return stepFail, context.Cause(d.caller)
+		case errors.Is(err, ErrChallengeRequired):
+			d.guessed++
+			return stepAsk, nil
+		}
+	}
+	return stepAsk, nil
+}
+
+// turnedDown takes a CONNECT that ended with status, or with 0 for none, and without a
+// challenge. With Preemptive that is how a proxy asks which expects Basic unasked: another
+// scheme is opened or, if one has passed before, the same after a CONNECT without.
+func (d *driver) turnedDown(ctx context.Context, status int) (next step, err error, ok bool) {
+	silent := status == 0 || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusProxyAuthRequired
+	switch {
+	case !d.connect || !d.p.rules.preemptive || d.asked || d.inside || !silent:
+		return 0, nil, false
+	case d.leave != nil && d.guessed > 0 && d.guessed < len(d.p.schemes):
+		d.fresh = true
+		next, err = d.guess(ctx)
+		return next, err, true
+	case d.phase == asking && d.login != nil && !d.down:
+		d.login.secret.Challenged(d.about)
+		return d.withheld(), nil, true
+	}
+	return 0, nil, false
+}
+
+// ask sends a leg without authorization.
+func (d *driver) ask(ctx context.Context) (step, error) {
+	d.closeSession()
+	d.turn.Done(lockout.Unsent)
+	d.turn = nil
+	if _, err := d.path.connect(ctx, nil, d.fresh); err != nil {
+		return stepFail, err
+	}
+	return d.send(ctx, asking, "")
+}
+
+// pick chooses a login for the challenges at hand.
+func (d *driver) pick(ctx context.Context) (step, error) {
+	switch {
+	case d.callers:
+		return stepPass, nil
+	case d.inside:
+		return d.fail(CauseNoCredentials, errInside), nil
+	case d.held != nil:
+		return d.heldBack(), nil
+	case len(d.challenges) == 0 && d.last == nil:
+		return stepAsk, nil // what was known from before can't be used
+	case len(d.challenges) == 0 && d.answers > 0:
+		d.failures = append(d.failures, failure{d.login.rank, ErrRejected, false})
+		return d.fail(CauseCredentialsRejected, nil), nil
+	case len(d.challenges) == 0 && d.malformed != nil:
+		return d.fail(CauseMalformedChallenge, d.malformed), nil
+	case len(d.challenges) == 0 && len(d.failures) == 0:
+		return d.fail(CauseNoChallenge, nil), nil
+	}
+	d.closeSession()
+	d.turn.Done(lockout.Unsent)
+	d.turn = nil
+	d.path.pause()
+	l, err := d.choose(d.caller)
+	if err != nil {
+		return stepFail, err
+	}
+	d.login, d.anew = l, true
+	d.p.use(l)
+	l.secret.Challenged(d.about)
+	return stepAuthorize, nil
+}
+
+// authorize sends a leg with an authorization, or one over a connection that needs none.
+func (d *driver) authorize(ctx context.Context) (step, error) {
+	if d.anew {
+		d.closeSession()
+	}
+	if d.turn != nil && !d.turn.Tentative() && d.turns > 0 && d.login.secret.State() != lockout.Trusted {
+		d.turn.Done(lockout.Unsent) // the secret is in doubt meanwhile
+		d.turn = nil
+	}
+	if d.session == nil && !d.p.expectsTicket(d.login) {
+		if next, err := d.takeTurn(); next != stepAuthorize || err != nil {
+			return next, err
+		}
+	}
+	l := d.login
+	if d.handshaking() && !d.path.alive() {
+		return d.breakOff(d.closed()), nil
+	}
+	authenticated, err := d.path.connect(ctx, l, d.fresh)
+	switch {
+	case err != nil:
+		return stepFail, err
+	case authenticated:
+		return d.send(ctx, riding, "")
+	case d.session == nil:
+		if next, ok := d.open(ctx); !ok {
+			return next, d.callerErr()
+		}
+	}
+	a, err := d.session.Authorization(ctx, d.path.target())
+	switch {
+	case err != nil:
+		return d.cannot(err)
+	case l.expired():
+		return d.outlived(), nil
+	case hasControls(a.Value):
+		return d.exclude(l.rank, errors.New("proxyauth: authorization with control characters"), true), nil
+	case d.weaker(a):
+		return d.fail(CausePolicyForbids, errors.Join(errDowngrade, a.Fallback)), nil
+	case !a.Ticket && d.turn == nil && d.turns == 0:
+		// What could have been a ticket is a secret after all.
+		d.closeSession()
+		d.anew = true
+		d.path.pause()
+		return d.takeTurn()
+	case !a.Ticket && d.turn == nil:
+		// The handshake that goes on with a secret can't be left. The scheme knows the
+		// next time.
+		if next, err := d.acquire(); next != stepAuthorize || err != nil {
+			return next, err
+		}
+	}
+	if d.turn.Revoked() {
+		d.fresh = true // another request has had them refused meanwhile
+		d.left(stepChoose)
+		return stepChoose, nil
+	}
+	d.auth = a
+	if a.Ticket {
+		d.turn.Done(lockout.Unsent)
+		d.turn = nil
+	}
+	d.authorized(a)
+	return d.send(ctx, d.phase, a.Value)
+}
+
+// renew replaces the credentials, which have expired.
+func (d *driver) renew(ctx context.Context) (step, error) {
+	d.closeSession()
+	d.turn.Done(lockout.Unsent)
+	d.turn = nil
+	d.path.pause()
+	if d.phase == opening { // the last 407 was part of the handshake
+		d.challenges = d.offer
+	}
+	next, err := d.p.renewal(d.caller, d.login)
+	switch {
+	case d.caller.Err() != nil:
+		return stepFail, context.Cause(d.caller)
+	case err != nil:
+		d.p.drop(d.login)
+		next := d.exclude(d.login.rank, err, true)
+		if !errors.Is(err, ErrNoCredentials) && !errors.Is(err, ErrForbidden) {
+			next = d.fail(CauseNoCredentials, nil)
+		}
+		return next, nil
+	}
+	d.login = next
+	return stepAuthorize, nil
+}
+
+// closed returns why no other leg can follow on the connection.
+func (d *driver) closed() error {
+	if d.last != nil && !d.last.ProtoAtLeast(1, 1) {
+		return errHTTP10
+	}
+	return errClosed
+}
+
+// takeTurn waits until the secret may be sent. It returns stepAuthorize if it may, now.
+func (d *driver) takeTurn() (step, error) {
+	if d.turn != nil {
+		return stepAuthorize, nil
+	}
+	if d.login.secret.AcquireTrusted(&d.trusted, d.about) {
+		d.turn = &d.trusted
+		return stepAuthorize, nil
+	}
+	d.path.pause()
+	return d.acquire()
+}
+
+// acquire waits for a turn with the connection in hand.
+func (d *driver) acquire() (step, error) {
+	turn, err := d.login.secret.Acquire(d.caller, d.about)
+	if held, ok := errors.AsType[*lockout.HeldError](err); ok {
+		if held.Reason == lockout.ReasonDenied {
+			if next := d.successor(); next != nil { // the provider has the new password by now
+				d.login = next
+				return d.takeTurn()
+			}
+			if err := d.callerErr(); err != nil {
+				return stepFail, err
+			}
+		}
+		d.held = held
+		if d.last != nil || d.connect {
+			return d.heldBack(), nil
+		}
+		return stepAsk, nil
+	}
+	if err != nil {
+		return stepFail, err
+	}
+	if turn.Tentative() && len(d.own(d.login.scheme)) == 0 && d.guessed == 0 && !d.down {
+		turn.Done(lockout.Unsent)
+		return stepAsk, nil
+	}
+	d.turn = turn
+	return stepAuthorize, nil
+}
+
+// heldBack ends the exchange because the secret may not be sent.
+func (d *driver) heldBack() step {
+	if d.held.Reason == lockout.ReasonRefused && len(d.challenges) > 0 && d.answers < maxAnswers && d.p.showRefusal(d.login.creds) {
+		d.p.drop(d.login) // refused under another user info, say: the provider does not know yet
+		d.held, d.anew = nil, true
+		d.answers++
+		return stepChoose
+	}
+	switch again := d.rejected != nil && d.rejected.sameSecret(d.login); {
+	case again, d.held.Reason == lockout.ReasonRefused:
+		d.failures = append(d.failures, failure{d.login.rank, ErrRejected, false})
+		return d.fail(CauseCredentialsRejected, nil)
+	case d.held.Reason == lockout.ReasonDenied:
+		d.failures = append(d.failures, failure{d.login.rank, ErrRejected, false})
+		return d.fail(CauseDenied, nil)
+	}
+	if d.broken > 0 && d.err != nil { // this request's own turn was lost
+		d.failures = append(d.failures, failure{d.login.rank, fmt.Errorf("%w: %w", errBroken, d.err), false})
+		return d.fail(CauseHandshakeBroken, nil)
+	}
+	d.failures = append(d.failures, failure{d.login.rank, d.held, true})
+	return d.fail(CauseHeldBack, nil)
+}
+
+// open begins a session.
+func (d *driver) open(ctx context.Context) (next step, ok bool) {
+	own := d.own(d.login.scheme)
+	ex := d.terms(d.login, own)
+	s, err := d.login.scheme.NewSession(ctx, ex)
+	if err != nil {
+		next, _ := d.cannot(err)
+		return next, false
+	}
+	_, continues := s.(Continuer)
+	d.session = s
+	d.began(d.login.rank, len(own) > 0, continues)
+	if ex.Accepted == nil {
+		d.p.count.handshakes.Add(1)
+	}
+	return stepAuthorize, true
+}
+
+// terms says what a session of l is about to authenticate.
+func (d *driver) terms(l *login, own []Challenge) Exchange {
+	ex := d.path.terms()
+	ex.Proxy, ex.Credentials, ex.Challenges = d.p.url, l.creds, own
+	d.p.mu.Lock()
+	if ex.TLS == nil {
+		ex.TLS = d.p.lastTLS
+	}
+	if ex.Accepted == nil {
+		ex.Accepted = l.session
+	}
+	d.p.mu.Unlock()
+	return ex
+}
+
+// dialFailed says what the connection was for.
+func (d *driver) dialFailed(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		own := *e
+		own.Target = d.host
+		return &own
+	}
+	return err
+}
+
+// cannot takes an error of a scheme.
+func (d *driver) cannot(err error) (step, error) {
+	switch {
+	case d.caller.Err() != nil:
+		return stepFail, context.Cause(d.caller)
+	case errors.Is(err, ErrChallengeRequired):
+		d.anew = true
+		if d.phase == asking && d.legs > 0 {
+			return d.exclude(d.login.rank, err, false), nil
+		}
+		return stepAsk, nil
+	case errors.Is(err, ErrBodyNotReplayable):
+		return d.fail(CauseBodyNotReplayable, err), nil
+	case errors.Is(err, ErrHeldBack):
+		d.failures = append(d.failures, failure{d.login.rank, err, true})
+		return d.fail(CauseHeldBack, nil), nil
+	case errors.Is(err, ErrRejected) && !d.login.tickets: // by a KDC
+		d.turn.Done(lockout.Unsent)
+		d.turn = nil
+		return d.reject(err), nil
+	}
+	d.p.drop(d.login)
+	return d.exclude(d.login.rank, err, !errors.Is(err, ErrUnsupportedChallenge)), nil
+}
+
+func (d *driver) callerErr() error {
+	if d.caller.Err() != nil {
+		return context.Cause(d.caller)
+	}
+	return nil
+}
+
+// send sends a leg and takes the answer.
+func (d *driver) send(ctx context.Context, ph phase, authorization string) (step, error) {
+	if ph == asking || ph == riding {
+		d.sent(ph)
+	}
+	if (d.phase == opening || d.phase == proving) && !d.auth.Ticket {
+		d.turn.Sent()
+	}
+	d.added = d.path.adds()
+	d.leg = d.legInfo()
+	start := d.p.trace.legSent(ctx, d.leg)
+	if d.detached && (d.phase == opening || d.phase == proving && d.turn.Tentative()) {
+		d.underWay.Store(&legUnderWay{d.phase, d.turn})
+		defer d.underWay.Store(nil)
+	}
+	resp, l := d.path.send(ctx, authorization)
+	d.p.trace.legAnswered(ctx, d.leg, start, resp, l.err)
+	if l.err == nil || !l.unsent {
+		d.p.count.legs.Add(1)
+	}
+	if l.err != nil {
+		return d.lostLeg(ctx, l)
+	}
+	d.last = resp
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		next := d.challenge(ctx, resp)
+		if len(d.challenges) == 0 && d.malformed == nil {
+			if other, err, ok := d.turnedDown(ctx, resp.StatusCode); ok {
+				return other, err
+			}
+		}
+		return next, nil
+	}
+	return d.answer(ctx, resp)
+}
+
+// lostLeg takes a leg without an answer.
+func (d *driver) lostLeg(ctx context.Context, l loss) (step, error) {
+	if ctx.Err() != nil {
+		d.settleLost(l)
+		return stepFail, context.Cause(ctx)
+	}
+	if !l.final {
+		d.last = nil // that was the answer to another leg
+	}
+	if d.phase == proving && d.ticket && !l.unsent && !l.final {
+		d.p.wentOn(d.login, true) // perhaps, before it had read the body
+	}
+	next := d.lost(l)
+	d.left(next)
+	d.settle()
+	if !l.unsent && !l.race {
+		if other, err, ok := d.turnedDown(ctx, 0); ok {
+			return other, err
+		}
+	}
+	return next, nil
+}
+
+// settleLost settles a leg that ended with its context: of a secret that is trusted
+// that says nothing.
+func (d *driver) settleLost(l loss) {
+	if d.phase == proving && !l.unsent && d.turn.Tentative() {
+		d.turn.Done(lockout.Lost)
+	}
+}
+
+// challenge takes a 407.
+func (d *driver) challenge(ctx context.Context, resp *http.Response) step {
+	d.challenges, d.malformed = ParseChallenges(resp.Header)
+	d.p.count.challenges.Add(1)
+	d.p.trace.challenged(ctx, d.leg, resp, d.challenges)
+	if d.phase == asking || d.phase == riding {
+		d.offer = d.challenges
+		if !d.inside {
+			d.p.asked(d.host, d.ranks())
+		}
+		if d.path.wasProbed() && !d.added {
+			d.p.challengeUnprobed(d.host, d.challenges)
+		}
+	} else {
+		d.p.offered(d.ranks())
+	}
+	own := d.login != nil && len(d.own(d.login.scheme)) > 0
+	next := d.challenged(own, len(d.challenges) == 0)
+	d.left(next)
+	d.settle()
+	return next
+}
+
+// left restores what the proxy offers, where a handshake is left: its 407 names what
+// continues it.
+func (d *driver) left(next step) {
+	handshake := d.login != nil && d.login.props.BindsConnection && (d.phase == opening || d.phase == proving)
+	if handshake && next != stepContinue && (d.offer != nil || next == stepAuthorize && d.anew) {
+		d.challenges = d.offer
+	}
+}
+
+// proceed shows the session the challenges at hand.
+func (d *driver) proceed(ctx context.Context) (step, error) {
+	n, err := d.session.(Continuer).Continue(ctx, d.own(d.login.scheme))
+	if err != nil && d.caller.Err() != nil {
+		return stepFail, context.Cause(d.caller)
+	}
+	if d.phase == proving && (d.ticket || n == GoOn && err == nil) {
+		d.p.wentOn(d.login, true)
+	}
+	if n == Broken {
+		err = errors.Join(err, d.malformed) // what the session missed may be there
+	}
+	next := d.continued(n, err)
+	if d.anew || next == stepRefused {
+		d.left(next)
+	}
+	d.settle()
+	return next, nil
+}
+
+// answer takes an answer that is not a 407.
+func (d *driver) answer(ctx context.Context, resp *http.Response) (step, error) {
+	if v, ok := d.session.(Verifier); ok && d.phase != asking {
+		if err := v.Verify(resp); err != nil {
+			d.turn.Done(lockout.NoVerdict)
+			d.path.abandon(resp)
+			d.path.pause()
+			return d.fail(CauseProxyNotVerified, err), nil
+		}
+	}
+	if next, err, ok := d.turnedDown(ctx, resp.StatusCode); ok {
+		return next, err
+	}
+	next := d.answered(resp.StatusCode, d.inRealm(resp))
+	switch {
+	case d.inside:
+	case d.phase == asking:
+		d.passedBy(resp)
+	case d.phase == opening:
+		d.path.bind(nil)
+		d.passedBy(resp)
+	case d.phase == proving:
+		d.path.bind(d.login)
+	}
+	if d.outcome == lockout.NoVerdict && resp.StatusCode == http.StatusUnauthorized && d.p.deniedTwice() {
+		d.turn.Done(lockout.Refused)
+	}
+	d.settle()
+	if next == stepPass && d.added {
+		next = d.probed(resp)
+	}
+	return next, nil
+}
+
+// probed takes an answer to a leg that the library has added, and which is not a 407: the
+// request itself is next. Where the proxy has challenged one like it, but refuses to answer
+// for it, that challenge stands.
+func (d *driver) probed(resp *http.Response) step {
+	d.anew = true
+	switch d.phase {
+	case proving:
+		d.turn = nil
+		return stepAuthorize
+	case riding:
+		return stepAuthorize
+	}
+	if known := d.p.unprobed(d.host); d.phase == asking && resp.StatusCode/100 != 2 && known != nil {
+		d.challenges, d.offer = known, known
+		return stepChoose
+	}
+	return d.probePassed()
+}
+
+// passedBy notes that a leg without an authorization that proves anything was let pass. A
+// leg that the library adds may be refused for what it is.
+func (d *driver) passedBy(resp *http.Response) {
+	if !settlesNothing(resp.StatusCode) && (!d.added || resp.StatusCode/100 == 2) {
+		d.p.passed(d.host)
+	}
+}
+
+// handshaking reports whether the session is in the middle of a handshake.
+func (d *driver) handshaking() bool {
+	return d.session != nil && d.turns > 0 && !d.anew && d.login.props.BindsConnection
+}
+
+// inRealm reports whether resp is a 401 in the realm of the proxy's own challenge.
+func (d *driver) inRealm(resp *http.Response) bool {
+	if d.connect || resp.StatusCode != http.StatusUnauthorized || d.phase != proving {
+		return false
+	}
+	own := d.own(d.login.scheme)
+	theirs, _ := httpfield.Challenges(resp.Header["Www-Authenticate"])
+	return len(own) > 0 && slices.ContainsFunc(theirs, func(c httpfield.Challenge) bool { return c.Params["realm"] == own[0].Params["realm"] })
+}
+
+// settle gives the turn its outcome, and tells everybody of an acceptance.
+func (d *driver) settle() {
+	switch d.outcome {
+	case lockout.Unsent, lockout.Refused: // the provider is asked first
+		return
+	case lockout.Accepted, lockout.AcceptedUnasked:
+		if d.outcome == lockout.Accepted || d.p.settled(d.login) {
+			d.accepted()
+		}
+	}
+	if !d.ticket {
+		d.turn.Done(d.outcome)
+		d.turn = nil
+	}
+}
+
+func (d *driver) accepted() {
+	l := d.login
+	news := d.p.accept(l, d.session, d.auth)
+	if !l.props.BindsConnection {
+		d.session = nil // it serves later requests
+	} else if d.turns == 1 {
+		d.p.wentOn(l, false)
+	}
+	if !news {
+		return
+	}
+	d.p.trace.accepted(d.caller, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name()})
+	if o, ok := d.p.provider.(CredentialsObserver); ok && !l.tickets {
+		d.p.notices.Add(func() { o.Accepted(inCallback(context.WithoutCancel(d.caller), d.p.state), l.req, l.creds) })
+	}
+}
+
+// refusal takes the refusal of an authorization that answered a challenge.
+func (d *driver) refusal(ctx context.Context) (step, error) {
+	l := d.login
+	d.closeSession()
+	d.anew, d.fresh = true, d.fresh || l.props.BindsConnection
+	if d.ticket || d.phase == opening { // no secret was shown
+		return d.ticketRefused(), nil
+	}
+	next := d.successor()
+	d.turn.Done(lockout.Refused)
+	d.turn = nil
+	if next != nil {
+		d.login = next
+		if d.answers++; d.answers >= maxAnswers {
+			return d.fail(CauseCredentialsRejected, ErrRejected), nil
+		}
+		return stepAuthorize, nil
+	}
+	if l.secret.WasAccepted() && l.secret.State() != lockout.Barred {
+		d.failures = append(d.failures, failure{l.rank, ErrRejected, false})
+		return d.fail(CauseDenied, nil), nil
+	}
+	return d.reject(ErrRejected), nil
+}
+
+// successor returns a login with newer credentials than the ones that worked and are
+// refused now, nil if there is none.
+func (d *driver) successor() *login {
+	l := d.login
+	if !l.secret.WasAccepted() {
+		return nil
+	}
+	next, err := d.p.replacement(d.caller, l, true)
+	if err != nil || l.sameSecret(next) {
+		return nil
+	}
+	return next
+}
+
+// ticketRefused goes on with another scheme, unless the proxy has accepted this one.
+func (d *driver) ticketRefused() step {
+	l := d.login
+	if d.p.wasAccepted(l) {
+		d.failures = append(d.failures, failure{l.rank, d.why, false})
+		return d.fail(CauseDenied, nil)
+	}
+	d.p.drop(l)
+	return d.exclude(l.rank, d.why, true)
+}
+
+// reject takes the refusal of credentials, of which everybody is told once, and goes on
+// with others if the provider has some. A KDC's refusal is remembered by the scheme.
+func (d *driver) reject(why error) step {
+	l := d.login
+	d.p.drop(l)
+	if d.p.showRefusal(l.creds) {
+		d.tellRefused(l, why)
+	}
+	again := d.rejected != nil && d.rejected.sameSecret(l)
+	d.rejected = l
+	if d.answers++; d.answers >= maxAnswers || again {
+		d.failures = append(d.failures, failure{l.rank, why, false})
+		return d.fail(CauseCredentialsRejected, nil)
+	}
+	d.anew = true
+	if d.last == nil {
+		return stepAsk // what the proxy wants was known from before
+	}
+	return stepChoose
+}
+
+// tellRefused tells everybody that the credentials of l are refused.
+func (d *driver) tellRefused(l *login, why error) {
+	d.p.count.rejections.Add(1)
+	d.p.trace.refused(d.caller, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name(), Err: why})
+	if o, ok := d.p.provider.(CredentialsObserver); ok {
+		d.p.notices.Add(func() { o.Rejected(inCallback(context.WithoutCancel(d.caller), d.p.state), l.req, l.creds) })
+	}
+}
+
+func (d *driver) closeSession() {
+	closeSession(d.session)
+	d.session = nil
+}
+
+func closeSession(s Session) {
+	if c, ok := s.(io.Closer); ok {
+		c.Close()
+	}
+}
+
+// mustFinish reports whether the next leg goes on if its caller leaves: it is one of a
+// handshake, or shows a secret that is not trusted.
+func (d *driver) mustFinish() bool {
+	l := d.login
+	return l != nil && (l.props.BindsConnection || l.secret.State() != lockout.Trusted)
+}
+
+// A legUnderWay is one that goes on if its caller leaves.
+type legUnderWay struct {
+	phase phase
+	turn  *lockout.Turn
+}
+
+// A result is what an exchange ends with.
+type result struct {
+	resp *http.Response
+	err  error
+}
+
+// detach goes on in a goroutine of its own, so that the caller may leave while a leg
+// whose answer counts does not.
+func (d *driver) detach(ctx context.Context, next step) (*http.Response, error) {
+	d.detached = true
+	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(d.caller, func() {
+		leg := d.underWay.Load()
+		if leg == nil {
+			cancel(context.Cause(d.caller))
+			return
+		}
+		if leg.phase == opening {
+			leg.turn.Done(lockout.Unsent) // nothing follows that shows the secret
+		}
+		time.AfterFunc(finishing, func() { cancel(context.Cause(d.caller)) })
+	})
+	done := make(chan result)
+	go func() {
+		resp, err := d.loop(own, next)
+		if err != nil {
+			stop()
+			cancel(nil)
+		}
+		select {
+		case done <- result{resp, err}:
+		case <-d.caller.Done():
+			d.path.abandon(resp)
+		}
+	}()
+	select {
+	case r := <-done:
+		if r.resp != nil {
+			d.path.onClose(r.resp, func() { stop(); cancel(nil) })
+		}
+		return r.resp, r.err
+	case <-d.caller.Done():
+		d.path.callerLeft()
+		return nil, context.Cause(d.caller)
+	}
+}

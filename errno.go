@@ -1,8 +1,0 @@
-//go:build !plan9
-
-package proxyauth
-
-import "syscall"
-
-// errno is an error of the system.
-type errno = syscall.Errno

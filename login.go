@@ -1,0 +1,261 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/connpool"
+	"github.com/go-proxyauth/proxyauth/internal/lockout"
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
+)
+
+// A login is a scheme together with the credentials for it.
+type login struct {
+	scheme  Scheme
+	rank    int // of the scheme in Transport.Schemes: less is stronger
+	props   SchemeProperties
+	creds   Credentials
+	tickets bool                // the provider has no credentials: the scheme uses its own
+	req     *CredentialsRequest // what the provider was asked
+	secret  *lockout.Handle
+	bound   connpool.Want // asks for connections that l has authenticated, or may
+
+	// Guarded by site.mu.
+	accepted bool    // by the proxy, now or once
+	byTicket bool    // the last time with a ticket
+	each     bool    // the proxy wants an authorization with each request, though the scheme binds connections
+	kept     bool    // the proxy has let a request pass on a connection that one ticket had authenticated
+	longer   bool    // the proxy has gone on after what could have been the last authorization
+	session  Session // the last that was accepted, of a scheme that does not
+}
+
+// A question is one that the provider is asked once, however many requests want to
+// know.
+type question struct {
+	rank     int
+	before   *login // whose credentials are to be replaced, or nil
+	doubted  bool   // they were refused
+	refusals int
+}
+
+// sameUser reports whether connections that are authenticated for l may serve other.
+func (l *login) sameUser(other *login) bool {
+	return l == other || other != nil && l.creds.Username == other.creds.Username && l.tickets == other.tickets
+}
+
+// sameSecret reports whether l and other have the same credentials.
+func (l *login) sameSecret(other *login) bool {
+	return l.tickets == other.tickets && sameCredentials(l.creds, other.creds)
+}
+
+func sameCredentials(a, b Credentials) bool {
+	return a.Username == b.Username && a.Password.Reveal() == b.Password.Reveal()
+}
+
+// expired reports whether the credentials may no longer be sent, by the wall clock.
+func (l *login) expired() bool {
+	return !l.creds.Expires.IsZero() && !time.Now().Round(0).Before(l.creds.Expires.Round(0))
+}
+
+// binds reports whether l authenticates connections of p.
+func (p *proxy) binds(l *login) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return l.props.BindsConnection && !l.each
+}
+
+// settled reports whether l has been accepted and may be sent without being asked for.
+func (p *proxy) settled(l *login) bool {
+	p.mu.Lock()
+	byTicket := l.accepted && l.byTicket
+	p.mu.Unlock()
+	return byTicket || l.secret.State() == lockout.Trusted
+}
+
+// expectsTicket reports whether the next authorization of l may put no secret at stake, and
+// so need no turn.
+func (p *proxy) expectsTicket(l *login) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return l.props.Ambient || l.accepted && l.byTicket
+}
+
+// usable returns the login in use, with credentials that have not expired; nil if there
+// is none.
+func (p *proxy) usable(ctx context.Context) (*login, error) {
+	l := p.current()
+	if l == nil || !l.expired() {
+		return l, nil
+	}
+	next, err := p.renewal(ctx, l)
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		p.drop(l)
+		return nil, nil // the challenge shows what may be used
+	}
+	return next, nil
+}
+
+// renewal returns a login in place of l, whose credentials have expired.
+func (p *proxy) renewal(ctx context.Context, l *login) (*login, error) {
+	if err := p.permits(ctx, l.scheme); err != nil {
+		return nil, err
+	}
+	return p.replacement(ctx, l, false)
+}
+
+// replacement returns a login in place of l, whose credentials have expired or, with
+// doubted set, worked and are refused now. It is in use, unless the provider returns
+// the doubted ones again.
+func (p *proxy) replacement(ctx context.Context, l *login, doubted bool) (*login, error) {
+	q := question{rank: l.rank, before: l, doubted: doubted}
+	return p.asks.Do(ctx, q, onecall.Options{}, func(ctx context.Context) (*login, error) {
+		if next := p.current(); next != nil && next != l && next.rank == l.rank && !next.expired() && !(doubted && l.sameSecret(next)) {
+			return next, nil // by a call that has just ended
+		}
+		next, err := p.askNow(ctx, l.rank, l.req.Realm, doubted)
+		if err == nil && !(doubted && l.sameSecret(next)) {
+			p.renew(l, next)
+		}
+		return next, err
+	})
+}
+
+// renew puts next in the place of l, of which it is the renewal.
+func (p *proxy) renew(l, next *login) {
+	p.mu.Lock()
+	if l.sameSecret(next) {
+		next.accepted, next.byTicket, next.session = l.accepted, l.byTicket, l.session
+	}
+	next.each, next.kept, next.longer = l.each, l.kept, l.longer
+	p.mu.Unlock()
+	p.use(next)
+}
+
+// choose returns the login for the strongest scheme that is offered and may be used.
+func (d *driver) choose(ctx context.Context) (*login, error) {
+	p := d.p
+	if l := p.current(); l != nil && len(d.own(l.scheme)) > 0 && d.failed(l.rank) == nil && !l.expired() && p.settled(l) && !p.strongerDue(l) {
+		return l, nil
+	}
+	for rank, scheme := range p.schemes {
+		own := d.own(scheme)
+		if len(own) == 0 || d.failed(rank) != nil {
+			continue
+		}
+		if err := d.floorForbids(rank); err != nil {
+			return nil, err
+		}
+		if err := p.permits(ctx, scheme); err != nil {
+			d.exclude(rank, err, true)
+			continue
+		}
+		l, err := p.loginFor(ctx, rank, own[0].Params["realm"])
+		switch {
+		case err == nil:
+			return l, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.Is(err, ErrNoCredentials):
+			d.exclude(rank, err, true)
+		default:
+			d.exclude(rank, err, true)
+			return nil, d.error(CauseNoCredentials, nil)
+		}
+	}
+	return nil, d.error(d.verdict(), nil)
+}
+
+// strongerDue reports whether a stronger scheme than that of l, which could not be
+// carried out, is to be tried again.
+func (p *proxy) strongerDue(l *login) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.rank <= p.floor.Strongest() || time.Now().Before(p.stronger) {
+		return false
+	}
+	p.stronger = time.Now().Add(strongerEvery)
+	return true
+}
+
+// loginFor returns a login for the scheme with a rank: the one in use, or one with what
+// the provider says.
+func (p *proxy) loginFor(ctx context.Context, rank int, realm string) (*login, error) {
+	if l := p.current(); l != nil && l.rank == rank && !l.expired() && l.secret.State() != lockout.Barred {
+		return l, nil
+	}
+	return p.ask(ctx, rank, realm)
+}
+
+var errExpired = fmt.Errorf("%w: they have expired before they could be sent", ErrNoCredentials)
+
+// ask asks the provider for credentials for the scheme with a rank. The call is made once
+// for all who ask the same.
+func (p *proxy) ask(ctx context.Context, rank int, realm string) (*login, error) {
+	p.mu.Lock()
+	q := question{rank: rank, refusals: len(p.refusals)}
+	p.mu.Unlock()
+	return p.asks.Do(ctx, q, onecall.Options{}, func(ctx context.Context) (*login, error) {
+		return p.askNow(ctx, rank, realm, false)
+	})
+}
+
+func (p *proxy) askNow(ctx context.Context, rank int, realm string, doubted bool) (*login, error) {
+	scheme := p.schemes[rank]
+	req := &CredentialsRequest{Proxy: p.shownURL(), UserInfo: p.user, Scheme: scheme.Name(), Realm: realm, Doubted: doubted}
+	p.mu.Lock()
+	req.Rejected = append(req.Rejected, p.refusals...)
+	p.mu.Unlock()
+	p.notices.Wait(ctx)
+	start := time.Now()
+	creds, err := p.provider.Credentials(inCallback(ctx, p.state), req)
+	p.trace.credentialsAsked(ctx, TraceInfo{Proxy: p.name, Scheme: req.Scheme, Duration: time.Since(start), Err: err})
+	l := &login{scheme: scheme, rank: rank, props: properties(scheme), creds: creds, req: req}
+	switch {
+	case err != nil && !(l.props.Ambient && errors.Is(err, ErrNoCredentials)):
+		return nil, err
+	case err != nil:
+		l.tickets, l.creds = true, Credentials{}
+	case l.expired():
+		return nil, errExpired
+	}
+	l.secret, l.bound = p.secretOf(l), boundTo(l)
+	return l, nil
+}
+
+// secretOf returns what is known of the secret of l. A logon without one is counted
+// by proxy, scheme and user.
+func (p *proxy) secretOf(l *login) *lockout.Handle {
+	s := lockout.Secret{Proxy: p.address, User: l.creds.Username, Password: "password:" + l.creds.Password.Reveal()}
+	if l.tickets {
+		s.Password = "scheme:" + strings.ToLower(l.scheme.Name())
+	}
+	return p.guard.Handle(s)
+}
+
+// own returns the challenges at hand that are for scheme.
+func (d *driver) own(scheme Scheme) []Challenge {
+	var own []Challenge
+	for _, c := range d.challenges {
+		if strings.EqualFold(c.Scheme, scheme.Name()) {
+			own = append(own, c)
+		}
+	}
+	return own
+}
+
+// ranks returns the ranks of the schemes that are offered.
+func (d *driver) ranks() []int {
+	var ranks []int
+	for rank, scheme := range d.p.schemes {
+		if len(d.own(scheme)) > 0 {
+			ranks = append(ranks, rank)
+		}
+	}
+	return ranks
+}
