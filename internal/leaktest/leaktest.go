@@ -2,7 +2,9 @@
 package leaktest
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -15,7 +17,19 @@ const patience = 10 * time.Second
 // Run runs the tests of m, which is a *testing.M, and returns the exit code: that of
 // the tests or, if they pass and goroutines of this module or of net/http are left
 // that don't end within ten seconds, 1. It prints their stacks.
-func Run(m interface{ Run() int }) (code int) { return run(m.Run, patience) }
+func Run(m interface{ Run() int }) (code int) {
+	readDNSConfig()
+	return run(m.Run, patience)
+}
+
+// readDNSConfig has package net make the channel that guards its configuration, which it
+// does at the first lookup: one in a bubble of testing/synctest would keep all others out.
+func readDNSConfig() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r := net.Resolver{PreferGo: true}
+	_, _ = r.LookupTXT(ctx, "localhost.")
+}
 
 func run(tests func() int, patience time.Duration) (code int) {
 	code = tests()
