@@ -740,9 +740,11 @@ func (d *driver) settle() {
 
 func (d *driver) accepted() {
 	l := d.login
-	news := d.p.accept(l, d.session, d.auth)
+	news := d.p.accept(l, shareable(d.session), d.auth)
 	if !l.props.BindsConnection {
-		d.session = nil // it serves later requests
+		if shareable(d.session) != nil {
+			d.session = nil // it serves later requests
+		}
 	} else if d.turns == 1 {
 		d.p.wentOn(l, false)
 	}
@@ -838,6 +840,14 @@ func (d *driver) tellRefused(l *login, why error) {
 func (d *driver) closeSession() {
 	closeSession(d.session)
 	d.session = nil
+}
+
+// shareable returns s if it may outlast its exchange, nil if it has to be closed.
+func shareable(s Session) Session {
+	if _, ok := s.(io.Closer); ok {
+		return nil
+	}
+	return s
 }
 
 func closeSession(s Session) {

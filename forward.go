@@ -228,7 +228,7 @@ func (f *forwarding) bind(l *login) {
 		*k = link{login: l, bound: true, since: time.Now(), oneLeg: f.auth.Ticket && f.turns == 1}
 		f.conn.Login = l
 	default:
-		k.login, k.session = l, f.session
+		k.login, k.session = l, shareable(f.session)
 	}
 }
 

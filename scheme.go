@@ -108,7 +108,8 @@ type Exchange struct {
 
 	// Accepted is a session of the same scheme and credentials that the proxy
 	// has accepted, nil if there is none. Other goroutines may be using it. A
-	// scheme may share what that session has learned, such as Digest's nonce.
+	// scheme may share what that session has learned, such as Digest's nonce. A
+	// session that is an io.Closer is closed after its exchange, and is not here.
 	Accepted Session
 
 	// AcceptedHere reports whether Accepted was the last session on the
