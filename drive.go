@@ -236,7 +236,6 @@ func (d *driver) turnedDown(ctx context.Context, status int) (next step, err err
 		next, err = d.guess(ctx)
 		return next, err, true
 	case d.phase == asking && d.login != nil && !d.down:
-		d.login.secret.Challenged(d.about)
 		return d.withheld(), nil, true
 	}
 	return 0, nil, false
@@ -282,7 +281,6 @@ func (d *driver) pick(ctx context.Context) (step, error) {
 	}
 	d.login, d.anew = l, true
 	d.p.use(l)
-	l.secret.Challenged(d.about)
 	return stepAuthorize, nil
 }
 

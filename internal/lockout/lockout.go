@@ -140,19 +140,6 @@ func (h *Handle) WasAccepted() bool {
 	return h.record().accepted
 }
 
-// Challenged says that a request for target without authorization was challenged, or
-// refused without a challenge: target is not exempt. It makes an earlier
-// AcceptedUnasked at the same target an acceptance.
-func (h *Handle) Challenged(target string) {
-	h.g.mu.Lock()
-	defer h.g.mu.Unlock()
-	s := h.record()
-	if at := s.targets[target]; s.level == Tentative && at != nil && at.passed == s.epoch {
-		s.accept(target)
-		s.grantAll(time.Now())
-	}
-}
-
 // Reset forgets every verdict. An authorization that is under way still counts
 // against the limit, and its answer settles nothing; a refusal denies its target.
 func (g *Guard) Reset() {

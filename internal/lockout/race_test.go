@@ -45,8 +45,6 @@ func anything(g *lockout.Guard, r *rand.Rand) {
 		g.Reset()
 	case 1:
 		g.Counts()
-	case 2:
-		h.Challenged(target)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(r.IntN(20_000))*ms)
 	defer cancel()

@@ -567,30 +567,11 @@ func TestRefusedAfterItWasTrustedIsTriedEveryThirtyMinutes(t *testing.T) {
 	})
 }
 
-func TestUnaskedPassIsSettledByAChallenge(t *testing.T) {
-	for _, tt := range []struct {
-		desc, target string
-		want         lockout.State
-	}{
-		{"at the same target", "a", lockout.Trusted},
-		{"at another target", "b", lockout.Tentative},
-	} {
-		t.Run(tt.desc, func(t *testing.T) {
-			bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
-				l.Challenged("a")
-				require.Equal(t, lockout.Tentative, l.State(), "nothing has passed")
-				l.use("a", lockout.AcceptedUnasked)
-				require.Equal(t, lockout.Tentative, l.State())
-				l.Challenged(tt.target)
-				require.Equal(t, tt.want, l.State())
-			})
-		})
-	}
+func TestUnaskedPassSettlesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
-		l.use("a", lockout.Accepted, lockout.AcceptedUnasked)
-		l.use("forbidden", lockout.Refused)
-		l.Challenged("a")
-		require.Equal(t, lockout.Tentative, l.State(), "it passed before the doubt")
+		l.use("a", lockout.AcceptedUnasked)
+		require.Equal(t, lockout.Tentative, l.State())
+		require.Len(t, l.underWay("a"), 2)
 	})
 }
 
@@ -615,7 +596,6 @@ func TestWhatWasSentBeforeADoubtOrResetSettlesNothing(t *testing.T) {
 			t.Run(fmt.Sprint(tt.desc, o), func(t *testing.T) {
 				bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
 					tt.begin(g, l).Done(o)
-					l.Challenged("a")
 					require.Equal(t, lockout.Tentative, l.State())
 					if o == lockout.Refused {
 						l.wantError("a", 0, lockout.ReasonDenied, time.Minute)

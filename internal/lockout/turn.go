@@ -15,7 +15,8 @@ const (
 	// secret is trusted.
 	Accepted
 	// AcceptedUnasked: an authorization that the proxy had not asked for passed.
-	// For a secret that isn't trusted it is as NoVerdict until [Handle.Challenged].
+	// For a secret that isn't trusted it is as NoVerdict: the target may have been exempt,
+	// even if it is challenged later.
 	AcceptedUnasked
 	// Refused by the proxy. A secret that was never accepted is not sent again, but
 	// for one try at another target a minute later. Otherwise the target is denied

@@ -109,7 +109,7 @@ func (w *world) do(ctx context.Context, password, target string, healthy bool) e
 func (w *world) request(ctx context.Context, h *lockout.Handle, password, target string, healthy bool) error {
 	asked := false
 	if h.State() == lockout.Tentative && !w.preemptive {
-		if done, err := w.withoutAuthorization(h, target); done {
+		if done, err := w.withoutAuthorization(target); done {
 			return err
 		}
 		asked = true
@@ -125,7 +125,7 @@ func (w *world) request(ctx context.Context, h *lockout.Handle, password, target
 		}
 	}
 	if turn.Tentative() && !asked && !(w.preemptive && turn.First()) {
-		if done, err := w.withoutAuthorization(h, target); done {
+		if done, err := w.withoutAuthorization(target); done {
 			turn.Done(lockout.Unsent)
 			return err
 		}
@@ -134,7 +134,7 @@ func (w *world) request(ctx context.Context, h *lockout.Handle, password, target
 	return w.send(ctx, turn, target, password, asked)
 }
 
-func (w *world) withoutAuthorization(h *lockout.Handle, target string) (done bool, err error) {
+func (w *world) withoutAuthorization(target string) (done bool, err error) {
 	time.Sleep(5 * ms)
 	if w.anonymous != nil {
 		switch w.anonymous(target) {
@@ -144,7 +144,6 @@ func (w *world) withoutAuthorization(h *lockout.Handle, target string) (done boo
 			return true, errDown
 		}
 	}
-	h.Challenged(target)
 	return false, nil
 }
 
