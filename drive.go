@@ -725,20 +725,24 @@ func (d *driver) settle() {
 	switch d.outcome {
 	case lockout.Unsent, lockout.Refused: // the provider is asked first
 		return
-	case lockout.Accepted, lockout.AcceptedUnasked:
-		if d.outcome == lockout.Accepted || d.p.settled(d.login) {
-			d.accepted()
-		}
+	}
+	news := false
+	if d.outcome == lockout.Accepted || d.outcome == lockout.AcceptedUnasked && d.p.settled(d.login) {
+		news = d.accepted()
 	}
 	if !d.ticket {
 		d.turn.Done(d.outcome)
 		d.turn = nil
 	}
+	if news { // the hook may use the Transport
+		d.tellAccepted()
+	}
 }
 
-func (d *driver) accepted() {
+// accepted notes that the login is accepted, and reports whether that is news.
+func (d *driver) accepted() (news bool) {
 	l := d.login
-	news := d.p.accept(l, shareable(d.session), d.auth)
+	news = d.p.accept(l, shareable(d.session), d.auth)
 	if !l.props.BindsConnection {
 		if shareable(d.session) != nil {
 			d.session = nil // it serves later requests
@@ -746,9 +750,12 @@ func (d *driver) accepted() {
 	} else if d.turns == 1 {
 		d.p.wentOn(l, false)
 	}
-	if !news {
-		return
-	}
+	return news
+}
+
+// tellAccepted tells everybody that the login is accepted.
+func (d *driver) tellAccepted() {
+	l := d.login
 	d.p.trace.accepted(d.caller, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name()})
 	if o, ok := d.p.provider.(CredentialsObserver); ok && !l.tickets {
 		d.p.notices.Add(func() { o.Accepted(inCallback(context.WithoutCancel(d.caller), d.p.state), l.req, l.creds) })
