@@ -11,14 +11,15 @@ import (
 	"weak"
 )
 
-// A Pool is a Transport whose connections go through tunnels of one user.
+// A Pool is a Transport whose connections go through tunnels of one user. It is made by
+// [New], and may be used by several goroutines.
 type Pool struct {
 	*http.Transport
 	retired atomic.Bool
 }
 
-// New returns a Pool with the settings of base, which net/http has set up: it has been
-// cloned or used. Its connections come from dial.
+// New returns a Pool with the settings of base, which it does not change but for what net/http
+// sets up at first use. Its connections come from dial. It speaks HTTP/2 if base does.
 func New(base *http.Transport, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *Pool {
 	t := base.Clone()
 	t.Proxy = nil
@@ -41,7 +42,9 @@ func (p *Pool) Retire() {
 	p.CloseIdleConnections()
 }
 
-// Used is called after each request.
+// Used is called after each request. A retired Pool then closes what net/http has kept. An
+// HTTP/2 connection whose last answer is still being read is left to [Set.CloseIdle] and
+// IdleConnTimeout.
 func (p *Pool) Used() {
 	if p.retired.Load() {
 		p.CloseIdleConnections() // net/http has kept idle ones again
@@ -50,7 +53,8 @@ func (p *Pool) Used() {
 
 // A Set is the Pools that have been made and have connections, those that are retired,
 // too: net/http closes an HTTP/2 connection that was in use when it was told, or being
-// made, only when it is told again. The zero value is empty.
+// made, only when it is told again. It keeps no Pool from being collected. The zero value is empty. A
+// Set may be used by several goroutines.
 type Set struct {
 	mu   sync.Mutex
 	made []weak.Pointer[http.Transport] // which connections hold on to
