@@ -32,6 +32,10 @@ func (d *driver) floorForbids(rank int) error {
 	if !d.p.floor.Forbids(rank, reveals, func(r int) bool { return len(d.own(d.p.schemes[r])) > 0 }, d.howFailed) {
 		return nil
 	}
+	if d.rejected != nil { // by the stronger one
+		d.failures = append(d.failures, failure{d.rejected.rank, ErrRejected, false})
+		return d.error(CauseCredentialsRejected, nil)
+	}
 	if f := d.peerFailure(); f != nil {
 		return d.error(CauseHandshakeBroken, nil)
 	}
