@@ -234,7 +234,8 @@ func (t *tunnel) bind(*login) {}
 func (t *tunnel) adds() bool      { return false }
 func (t *tunnel) wasProbed() bool { return false }
 
-func (t *tunnel) onClose(*http.Response, func()) {}
+// onClose calls done at once: the tunnel does not end with the exchange's context.
+func (t *tunnel) onClose(_ *http.Response, done func()) { done() }
 
 func (t *tunnel) target() Leg { return Leg{Method: http.MethodConnect, Target: t.host} }
 

@@ -76,11 +76,14 @@ func Kept(resp *http.Response) []byte {
 }
 
 // Watch calls done when the body of resp has been read or closed, perhaps more than once and
-// from the goroutines that do so. That of a 101 is a connection and is not watched.
+// from the goroutines that do so. That of a 101 is a connection and is not watched: done is
+// called at once.
 func Watch(resp *http.Response, done func()) {
-	if _, ok := resp.Body.(io.Writer); !ok {
-		resp.Body = &watchedBody{resp.Body, done}
+	if _, ok := resp.Body.(io.Writer); ok {
+		done()
+		return
 	}
+	resp.Body = &watchedBody{resp.Body, done}
 }
 
 // A watchedBody calls done when it has been read or closed.
