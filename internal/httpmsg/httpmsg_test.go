@@ -124,6 +124,14 @@ func TestHideEchoKeepsErrorsOfTheNetwork(t *testing.T) {
 	}
 }
 
+// Releases of Go differ in what they quote.
+func TestHideEchoOfUnquotedText(t *testing.T) {
+	for _, text := range []string{"malformed MIME header line: " + secret, "http: bad trailer key " + secret, `unsupported "` + secret + `"`} {
+		err := fmt.Errorf("net/http: broken: %w", errors.New(text))
+		require.Equal(t, httpmsg.ErrGarbage, httpmsg.HideEcho(err))
+	}
+}
+
 // secret is what a peer repeats.
 const secret = "YW5uOnMzY3JldA"
 

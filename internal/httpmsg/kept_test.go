@@ -33,6 +33,7 @@ func TestKeep(t *testing.T) {
 		{"the most", strings.NewReader(text(most)), most, nil},
 		{"the most, the end comes with the text", iotest.DataErrReader(strings.NewReader(text(most))), most, nil},
 		{"too long", strings.NewReader(text(most + 1)), most, io.ErrUnexpectedEOF},
+		{"too long, the end comes with the text", iotest.DataErrReader(strings.NewReader(text(most + 1))), most, io.ErrUnexpectedEOF},
 		{"broken off", io.MultiReader(strings.NewReader("a page"), iotest.ErrReader(errCut)), 6, io.ErrUnexpectedEOF},
 		{"broken off after the most", io.MultiReader(strings.NewReader(text(most)), iotest.ErrReader(errCut)), most, io.ErrUnexpectedEOF},
 	} {
