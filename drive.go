@@ -332,7 +332,8 @@ func (d *driver) authorize(ctx context.Context) (step, error) {
 	case !a.Ticket && d.turn == nil:
 		// The handshake that goes on with a secret can't be left. The scheme knows the
 		// next time.
-		if next, err := d.acquire(); next != stepAuthorize || err != nil {
+		if next, err := d.acquire(); next != stepAuthorize || err != nil || d.login != l {
+			d.anew, d.fresh = true, true // it is left after all
 			return next, err
 		}
 	}
