@@ -206,12 +206,14 @@ func (d *driver) guess(ctx context.Context) (step, error) {
 			var s Session
 			s, err = l.scheme.NewSession(ctx, d.terms(l, nil))
 			closeSession(s)
+			if err != nil {
+				d.p.drop(l)
+			}
 		}
 		switch {
 		case err == nil:
 			d.guessed++
 			d.login, d.anew, d.guessing = l, true, true
-			d.p.use(l)
 			return stepAuthorize, nil
 		case d.caller.Err() != nil:
 			return stepFail, context.Cause(d.caller)
@@ -280,7 +282,6 @@ func (d *driver) pick(ctx context.Context) (step, error) {
 		return stepFail, err
 	}
 	d.login, d.anew = l, true
-	d.p.use(l)
 	return stepAuthorize, nil
 }
 

@@ -183,27 +183,39 @@ func (p *proxy) strongerDue(l *login) bool {
 	return true
 }
 
-// loginFor returns a login for the scheme with a rank: the one in use, or one with what
-// the provider says.
+// loginFor returns the login to use for the scheme with a rank: the one in use, or one with
+// what the provider says, which is in use then. The provider is asked once for all who ask
+// the same.
 func (p *proxy) loginFor(ctx context.Context, rank int, realm string) (*login, error) {
-	if l := p.current(); l != nil && l.rank == rank && !l.expired() && l.secret.State() != lockout.Barred {
+	if l := p.currentFor(rank); l != nil {
 		return l, nil
 	}
-	return p.ask(ctx, rank, realm)
-}
-
-var errExpired = fmt.Errorf("%w: they have expired before they could be sent", ErrNoCredentials)
-
-// ask asks the provider for credentials for the scheme with a rank. The call is made once
-// for all who ask the same.
-func (p *proxy) ask(ctx context.Context, rank int, realm string) (*login, error) {
 	p.mu.Lock()
 	q := question{rank: rank, refusals: len(p.refusals)}
 	p.mu.Unlock()
 	return p.asks.Do(ctx, q, onecall.Options{}, func(ctx context.Context) (*login, error) {
-		return p.askNow(ctx, rank, realm, false)
+		if l := p.currentFor(rank); l != nil {
+			return l, nil // by a call that has just ended
+		}
+		l, err := p.askNow(ctx, rank, realm, false)
+		if err == nil {
+			p.use(l)
+		}
+		return l, err
 	})
 }
+
+// currentFor returns the login in use if it is one for the scheme with a rank that may be
+// sent, nil otherwise.
+func (p *proxy) currentFor(rank int) *login {
+	l := p.current()
+	if l == nil || l.rank != rank || l.expired() || l.secret.State() == lockout.Barred {
+		return nil
+	}
+	return l
+}
+
+var errExpired = fmt.Errorf("%w: they have expired before they could be sent", ErrNoCredentials)
 
 func (p *proxy) askNow(ctx context.Context, rank int, realm string, doubted bool) (*login, error) {
 	scheme := p.schemes[rank]
