@@ -164,7 +164,7 @@ func (d *driver) begin(ctx context.Context) (step, error) {
 	if d.inside || d.exempt {
 		return stepAsk, nil
 	}
-	if l := p.current(); l != nil && l.expired() && p.binds(l) && d.path.ride(l) {
+	if l := p.current(); l != nil && l.expired() && l.binds() && d.path.ride(l) {
 		d.login = l // nothing that has expired is sent
 		return d.send(ctx, riding, "")
 	}
@@ -186,7 +186,7 @@ func (d *driver) begin(ctx context.Context) (step, error) {
 	}
 	d.login = l
 	switch {
-	case p.binds(l) && d.path.ride(l):
+	case l.binds() && d.path.ride(l):
 		return d.send(ctx, riding, "")
 	case p.settled(l):
 		return stepAuthorize, nil
@@ -573,7 +573,7 @@ func (d *driver) lostLeg(ctx context.Context, l loss) (step, error) {
 		d.last = nil // that was the answer to another leg
 	}
 	if d.phase == proving && d.ticket && !l.unsent && !l.final {
-		d.p.wentOn(d.login, true) // perhaps, before it had read the body
+		d.login.goesOn.Store(true) // perhaps, before it had read the body
 	}
 	next := d.lost(l)
 	d.left(next)
@@ -633,7 +633,7 @@ func (d *driver) proceed(ctx context.Context) (step, error) {
 		return stepFail, context.Cause(d.caller)
 	}
 	if d.phase == proving && (d.ticket || n == GoOn && err == nil) {
-		d.p.wentOn(d.login, true)
+		d.login.goesOn.Store(true)
 	}
 	if n == Broken {
 		err = errors.Join(err, d.malformed) // what the session missed may be there
@@ -750,7 +750,7 @@ func (d *driver) accepted() (news bool) {
 			d.session = nil // it serves later requests
 		}
 	} else if d.turns == 1 {
-		d.p.wentOn(l, false)
+		l.goesOn.Store(false)
 	}
 	return news
 }

@@ -135,7 +135,7 @@ func fits(c *connpool.Conn, l *login, binds bool) bool {
 
 // connect takes a connection from the pool, or keeps the one in hand.
 func (f *forwarding) connect(ctx context.Context, l *login, fresh bool) (authenticated bool, err error) {
-	binds := l != nil && f.p.binds(l)
+	binds := l != nil && l.binds()
 	if c := f.conn; c != nil {
 		if !fresh && c.Ready() && fits(c, l, binds) {
 			return binds && isBound(c, l), nil
@@ -172,7 +172,7 @@ func (f *forwarding) pause() {
 	f.conn = nil
 	k := linkOf(c)
 	handshake := (f.phase == opening || f.phase == proving) && f.login != nil && f.login.props.BindsConnection && f.turns > 0
-	if handshake && !k.bound && !k.passed && !f.p.wantsEach(f.login) {
+	if handshake && !k.bound && !k.passed && !f.login.wantsEach.Load() {
 		c.Close()
 		return
 	}
@@ -224,7 +224,7 @@ func (f *forwarding) bind(l *login) {
 	switch {
 	case l == nil:
 		k.passed = true
-	case f.p.binds(l):
+	case l.binds():
 		*k = link{login: l, bound: true, since: time.Now(), oneLeg: f.auth.Ticket && f.turns == 1}
 		f.conn.Login = l
 	default:
@@ -305,11 +305,11 @@ func (f *forwarding) rode(k *link, challenged bool) {
 	switch {
 	case !challenged:
 		if k.oneLeg && !k.rode {
-			f.p.keep(k.login)
+			k.login.keepsBound.Store(true)
 		}
 		k.rode = true
 	case k.oneLeg && !k.rode && time.Since(k.since) < forgotAfter:
-		f.p.wantEach(k.login) // Apache without GssapiConnectionBound
+		k.login.wantsEach.Store(true) // Apache without GssapiConnectionBound
 		fallthrough
 	default:
 		k.bound, k.passed, f.conn.Login = false, true, nil
@@ -327,9 +327,9 @@ func (f *forwarding) adds() bool {
 		return !f.opensItself()
 	case riding:
 		k := linkOf(f.conn)
-		return f.isDelicate() && k.oneLeg && !k.rode && !f.p.keeps(k.login)
+		return f.isDelicate() && k.oneLeg && !k.rode && !k.login.keepsBound.Load()
 	case proving:
-		return f.isDelicate() && !f.proved && f.login.props.BindsConnection && f.p.goesOn(f.login)
+		return f.isDelicate() && !f.proved && f.login.props.BindsConnection && f.login.goesOn.Load()
 	}
 	return false
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-proxyauth/proxyauth/internal/connpool"
@@ -26,10 +27,17 @@ type login struct {
 	// Guarded by site.mu.
 	accepted bool    // by the proxy, now or once
 	byTicket bool    // the last time with a ticket
-	each     bool    // the proxy wants an authorization with each request, though the scheme binds connections
-	kept     bool    // the proxy has let a request pass on a connection that one ticket had authenticated
-	longer   bool    // the proxy has gone on after what could have been the last authorization
-	session  Session // the last that was accepted, of a scheme that does not
+	session  Session // the last that was accepted, of a scheme that binds no connection
+
+	*conduct
+}
+
+// A conduct is how a proxy treats a scheme that binds connections. A login and its renewals
+// have one in common.
+type conduct struct {
+	wantsEach  atomic.Bool // it wants an authorization with each request all the same
+	keepsBound atomic.Bool // it has let a request pass on a connection that one ticket had authenticated
+	goesOn     atomic.Bool // it has gone on after what could have been the last authorization
 }
 
 // A question is one that the provider is asked once, however many requests want to
@@ -60,12 +68,8 @@ func (l *login) expired() bool {
 	return !l.creds.Expires.IsZero() && !time.Now().Round(0).Before(l.creds.Expires.Round(0))
 }
 
-// binds reports whether l authenticates connections of p.
-func (p *proxy) binds(l *login) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return l.props.BindsConnection && !l.each
-}
+// binds reports whether l authenticates connections.
+func (l *login) binds() bool { return l.props.BindsConnection && !l.wantsEach.Load() }
 
 // settled reports whether l has been accepted and may be sent without being asked for.
 func (p *proxy) settled(l *login) bool {
@@ -132,8 +136,8 @@ func (p *proxy) renew(l, next *login) {
 	if l.sameSecret(next) {
 		next.accepted, next.byTicket, next.session = l.accepted, l.byTicket, l.session
 	}
-	next.each, next.kept, next.longer = l.each, l.kept, l.longer
 	p.mu.Unlock()
+	next.conduct = l.conduct
 	p.use(next)
 }
 
@@ -227,7 +231,7 @@ func (p *proxy) askNow(ctx context.Context, rank int, realm string, doubted bool
 	start := time.Now()
 	creds, err := p.provider.Credentials(inCallback(ctx, p.state), req)
 	p.trace.credentialsAsked(ctx, TraceInfo{Proxy: p.name, Scheme: req.Scheme, Duration: time.Since(start), Err: err})
-	l := &login{scheme: scheme, rank: rank, props: properties(scheme), creds: creds, req: req}
+	l := &login{scheme: scheme, rank: rank, props: properties(scheme), creds: creds, req: req, conduct: new(conduct)}
 	switch {
 	case err != nil && !(l.props.Ambient && errors.Is(err, ErrNoCredentials)):
 		return nil, err

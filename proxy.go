@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-proxyauth/proxyauth/internal/connpool"
@@ -64,6 +65,8 @@ type proxy struct {
 	inUse     int
 	forgotten bool
 
+	oneConnect atomic.Bool // the proxy takes no second CONNECT on a connection (nghttpx)
+
 	// Guarded by site.mu.
 	tunnels   *tunnels
 	login     *login        // in use, nil if none is
@@ -74,7 +77,6 @@ type proxy struct {
 	probes    map[string][]Challenge // to requests, by the host for which probes are not challenged
 	lastTLS   *tls.ConnectionState
 	stronger  time.Time // when a stronger scheme than the login's is tried again
-	single    bool      // the proxy takes no second CONNECT on a connection (nghttpx)
 	denials   int       // 401s in a row in the proxy's own realm
 }
 
@@ -293,61 +295,6 @@ func (p *proxy) deniedTwice() bool {
 	defer p.mu.Unlock()
 	p.denials++
 	return p.denials > 1
-}
-
-// wantsEach reports whether the proxy wants an authorization of l with each request.
-func (p *proxy) wantsEach(l *login) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return l.each
-}
-
-func (p *proxy) wantEach(l *login) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l.each = true
-}
-
-// goesOn reports whether the proxy may go on after what could be the last authorization
-// of l.
-func (p *proxy) goesOn(l *login) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return l.longer
-}
-
-func (p *proxy) wentOn(l *login, longer bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l.longer = longer
-}
-
-// keeps reports whether one ticket is known to authenticate a connection, and not the
-// request alone.
-func (p *proxy) keeps(l *login) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return l.kept
-}
-
-func (p *proxy) keep(l *login) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l.kept = true
-}
-
-// repeatsConnect reports whether the proxy takes another CONNECT on a connection after
-// a 407.
-func (p *proxy) repeatsConnect() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.single
-}
-
-func (p *proxy) repeatsNoConnect() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.single = true
 }
 
 // mayChallenge reports whether the proxy has asked for authentication, or has not answered

@@ -2,7 +2,6 @@ package proxyauth
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -61,10 +60,9 @@ type counters struct {
 	failures map[Cause]uint64
 }
 
-// fail counts a request that ended with err.
-func (c *counters) fail(err error) {
-	e, ok := errors.AsType[*Error](err)
-	if !ok || hints[e.Cause] == "" { // a scheme may name a cause that is not known
+// fail counts a request that ended with e.
+func (c *counters) fail(e *Error) {
+	if hints[e.Cause] == "" { // a scheme may name a cause that is not known
 		return
 	}
 	c.mu.Lock()

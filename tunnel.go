@@ -193,7 +193,7 @@ func (t *tunnel) refused(resp *http.Response) error {
 
 // connect dials the proxy, or keeps the connection there is.
 func (t *tunnel) connect(ctx context.Context, _ *login, fresh bool) (authenticated bool, err error) {
-	if t.alive() && !fresh && (t.handshaking() || t.p.repeatsConnect()) {
+	if t.alive() && !fresh && (t.handshaking() || !t.p.oneConnect.Load()) {
 		return false, nil
 	}
 	t.hangUp()
@@ -266,7 +266,7 @@ func (t *tunnel) send(ctx context.Context, authorization string) (*http.Response
 		resp.Body = httpmsg.NewKept(whole, err == nil)
 	}
 	if resp.StatusCode == http.StatusBadRequest && progress.Reused && !t.alive() {
-		t.p.repeatsNoConnect() // nghttpx
+		t.p.oneConnect.Store(true) // nghttpx
 		t.hangUp()
 		return nil, loss{race: true, safe: true, err: errBadRequest}
 	}
