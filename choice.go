@@ -1,13 +1,10 @@
 package proxyauth
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"reflect"
-	"strings"
 
 	"github.com/go-proxyauth/proxyauth/internal/proxyaddr"
 )
@@ -65,38 +62,9 @@ func (s *state) whyNone(scheme string) string {
 	if !s.readsEnvironment() {
 		return "Base.Proxy returned none"
 	}
-	name, value := proxyVariable(scheme)
-	switch {
-	case name == "HTTP_PROXY" && os.Getenv("REQUEST_METHOD") != "":
-		return "HTTP_PROXY is not read in a CGI program (REQUEST_METHOD is set)"
-	case value == "":
-		return name + " is not set"
-	case !proxyaddr.IsReadable(value):
-		return name + " is set to what is no URL, and ignored: percent-encode user name and password"
-	}
-	return "NO_PROXY names the host, or it is this machine"
-}
-
-// checkEnvironment returns an error for a variable that net/http ignores since it can't be
-// parsed.
-func (s *state) checkEnvironment() error {
-	if !s.readsEnvironment() {
-		return nil
-	}
-	for _, scheme := range []string{"http", "https"} {
-		if name, value := proxyVariable(scheme); value != "" && !proxyaddr.IsReadable(value) {
-			return fmt.Errorf("proxyauth: %s is set to what is no URL; percent-encode user name and password", name)
-		}
-	}
-	return nil
+	return proxyaddr.WhyNone(scheme)
 }
 
 func (s *state) readsEnvironment() bool {
 	return s.base.Proxy != nil && reflect.ValueOf(s.base.Proxy).Pointer() == reflect.ValueOf(http.ProxyFromEnvironment).Pointer()
-}
-
-// proxyVariable returns the environment variable for URLs with the scheme, and its value.
-func proxyVariable(scheme string) (name, value string) {
-	name = strings.ToUpper(scheme) + "_PROXY"
-	return name, cmp.Or(os.Getenv(name), os.Getenv(strings.ToLower(name)))
 }

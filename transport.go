@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
 	"github.com/go-proxyauth/proxyauth/internal/notify"
+	"github.com/go-proxyauth/proxyauth/internal/proxyaddr"
 	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
 	"github.com/go-proxyauth/proxyauth/internal/tunnelpool"
 )
@@ -346,7 +347,10 @@ func (t *Transport) Check() error {
 	if err != nil {
 		return err
 	}
-	return s.checkEnvironment()
+	if !s.readsEnvironment() {
+		return nil
+	}
+	return proxyaddr.CheckEnvironment()
 }
 
 // Reset forgets everything that has been learned about proxies, the refused

@@ -1,4 +1,5 @@
-// Package proxyaddr brings the URLs of proxies into one form.
+// Package proxyaddr brings the URLs of proxies into one form, and says what the environment's
+// variables make of them.
 package proxyaddr
 
 import (
@@ -43,13 +44,4 @@ func Site(u *url.URL) string {
 // package url does not take: net/http then reads it anew behind "http://".
 func IsMisread(u *url.URL) bool {
 	return (u.Host == "http:" || u.Host == "https:") && strings.HasPrefix(u.Path, "//")
-}
-
-// IsReadable reports whether net/http can parse the value of a proxy's variable.
-func IsReadable(value string) bool {
-	if u, err := url.Parse(value); err == nil && u.Scheme != "" && u.Host != "" {
-		return true
-	}
-	_, err := url.Parse("http://" + value)
-	return err == nil
 }

@@ -23,14 +23,35 @@ func TestSitesOfOneProxyAreOne(t *testing.T) {
 	require.Equal(t, "https://proxy.example.com:443", proxyaddr.Canonical("https", "Proxy.example.com").String())
 }
 
-func TestReadable(t *testing.T) {
-	for value, want := range map[string]bool{
-		"http://proxy:3128": true, "proxy:3128": true, "http://ann:p%w@proxy:3128": false, "http://ann:p%25w@proxy:3128": true,
-	} {
-		require.Equal(t, want, proxyaddr.IsReadable(value), value)
-	}
+func TestMisread(t *testing.T) {
 	u, err := url.Parse("http://http://ann:p#w@proxy:3128")
 	require.NoError(t, err)
 	require.True(t, proxyaddr.IsMisread(u))
 	require.False(t, proxyaddr.IsMisread(&url.URL{Scheme: "http", Host: "http:80"}))
+}
+
+func TestEnvironment(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                            "HTTPS_PROXY is not set",
+		"http://proxy:3128":           "NO_PROXY",
+		"proxy:3128":                  "NO_PROXY",
+		"http://ann:p%25w@proxy:3128": "NO_PROXY",
+		"http://ann:p%w@proxy:3128":   "no URL",
+	} {
+		t.Setenv("HTTPS_PROXY", value)
+		t.Setenv("https_proxy", "")
+		t.Setenv("HTTP_PROXY", "")
+		t.Setenv("http_proxy", "")
+		why := proxyaddr.WhyNone("https")
+		require.Contains(t, why, want, value)
+		require.NotContains(t, why, "ann")
+		if err := proxyaddr.CheckEnvironment(); want == "no URL" {
+			require.ErrorContains(t, err, "HTTPS_PROXY")
+			require.NotContains(t, err.Error(), "ann")
+		} else {
+			require.NoError(t, err, value)
+		}
+	}
+	t.Setenv("REQUEST_METHOD", "GET")
+	require.Contains(t, proxyaddr.WhyNone("http"), "CGI")
 }
