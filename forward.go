@@ -3,10 +3,8 @@ package proxyauth
 import (
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/go-proxyauth/proxyauth/internal/connpool"
@@ -23,7 +21,7 @@ func (p *proxy) forwardRequest(req *http.Request) (*http.Response, error) {
 	resp, err := f.run(req.Context())
 	if err == nil {
 		resp.Request = req
-		hideTrailer(resp)
+		httpmsg.HideTrailer(resp)
 		return resp, nil
 	}
 	return f.failedWith(err)
@@ -49,7 +47,7 @@ func (p *proxy) forwardCallers(req *http.Request) (*http.Response, error) {
 		if l.err == nil {
 			f.end(true)
 			resp.Request = req
-			hideTrailer(resp)
+			httpmsg.HideTrailer(resp)
 			return resp, nil
 		}
 		if f.caller.Err() != nil || f.lost(l) != stepAsk {
@@ -75,7 +73,7 @@ type forwarding struct {
 func (p *proxy) newForwarding(req *http.Request, pool *connpool.Pool) *forwarding {
 	f := &forwarding{req: req, pool: pool}
 	f.p, f.path, f.op = p, f, opForward
-	f.host = hostOf(req)
+	f.host = httpmsg.Host(req)
 	f.about = f.host
 	return f
 }
@@ -254,7 +252,7 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 	c := f.conn
 	resp, err := c.RoundTrip(req)
 	if err != nil {
-		l := loss{unsent: c.Unsent() && c.Kept(), race: c.IdleRace(), safe: f.added || isReplayable(f.req), added: f.added, late: ctx.Err() != nil, err: httpmsg.HideEcho(err)}
+		l := loss{unsent: c.Unsent() && c.Kept(), race: c.IdleRace(), safe: f.added || httpmsg.IsReplayable(f.req), added: f.added, late: ctx.Err() != nil, err: httpmsg.HideEcho(err)}
 		l.alien = l.err == httpmsg.ErrGarbage
 		if f.canProbe() { // tinyproxy answers and closes while the body is on its way
 			l.probe, f.careful = true, true
@@ -290,7 +288,7 @@ func (f *forwarding) answeredBy(c *connpool.Conn, resp *http.Response) {
 	if !asked && !f.added {
 		return
 	}
-	long := httpmsg.HasBody(f.req) && !f.added && (f.req.ContentLength <= 0 || f.req.ContentLength > maxShortBody)
+	long := !f.added && httpmsg.IsLong(f.req)
 	httpmsg.Keep(resp)
 	if asked && long || !c.Ready() {
 		// After a 407 to a long body squid says keep-alive and reads no further.
@@ -352,7 +350,7 @@ func (f *forwarding) canProbe() bool {
 // opensItself reports whether the request can carry the opening token of a handshake: if
 // the proxy lets it pass, that is the answer.
 func (f *forwarding) opensItself() bool {
-	return !httpmsg.HasBody(f.req) && isSafe(f.req.Method) && f.req.Header["Expect"] == nil
+	return !httpmsg.HasBody(f.req) && httpmsg.IsSafe(f.req.Method) && f.req.Header["Expect"] == nil
 }
 
 // An outgoing is a request made from the caller's, and the value of its
@@ -396,25 +394,6 @@ func (f *forwarding) endsConnection() bool {
 	return !f.conn.KeepAlive() && (f.phase == riding || f.phase == proving || f.exempt) && f.req.Header["Upgrade"] == nil
 }
 
-// isReplayable reports whether net/http would send the request again though it may have
-// been read.
-func isReplayable(r *http.Request) bool {
-	if httpmsg.HasBody(r) && r.GetBody == nil {
-		return false
-	}
-	_, ok := r.Header["Idempotency-Key"]
-	_, okX := r.Header["X-Idempotency-Key"]
-	return isSafe(r.Method) || ok || okX
-}
-
-func isSafe(method string) bool {
-	switch method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
-	}
-	return false
-}
-
 // failedWith ends a request that could not be authenticated: with the proxy's 407 if
 // that is what came last.
 func (f *forwarding) failedWith(err error) (*http.Response, error) {
@@ -435,47 +414,12 @@ func (f *forwarding) failedWith(err error) (*http.Response, error) {
 	return resp, nil
 }
 
-// hostOf returns the host that a forwarded request goes to, as the proxy sees it.
-func hostOf(r *http.Request) string {
-	if r.Host != "" {
-		return strings.ToLower(r.Host)
-	}
-	return strings.ToLower(r.URL.Host)
-}
-
-// hideTrailer keeps a malformed trailer of resp out of the errors of its body.
-func hideTrailer(resp *http.Response) {
-	if len(resp.TransferEncoding) > 0 {
-		resp.Body = echoHidingBody{resp.Body}
-	}
-}
-
-// An echoHidingBody is a body whose errors don't repeat what the peer sent.
-type echoHidingBody struct{ io.ReadCloser }
-
-func (b echoHidingBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = httpmsg.HideEcho(err)
-	}
-	return n, err
-}
-
 func (f *forwarding) reused() bool { return f.conn != nil && f.conn.Reused() }
-
-// maxShortBody is the length up to which a body is risked before authentication
-// is settled. After a 407 to a longer one squid says keep-alive and reads no
-// further.
-const maxShortBody = 64<<10 - 1
 
 // isDelicate reports whether the request's body is sent only when authentication is
 // settled.
 func (f *forwarding) isDelicate() bool {
-	r := f.req
-	if !httpmsg.HasBody(r) {
-		return false
-	}
-	return f.careful || r.GetBody == nil || r.ContentLength <= 0 || r.ContentLength > maxShortBody || r.Header["Expect"] != nil
+	return httpmsg.HasBody(f.req) && (f.careful || f.req.GetBody == nil || httpmsg.IsLong(f.req) || f.req.Header["Expect"] != nil)
 }
 
 // describe returns what a session may want to know of a forwarded request.

@@ -2,13 +2,14 @@ package proxyauth
 
 import (
 	"context"
-
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
 )
 
 // A policy holds the rules of a Transport for sending credentials.
@@ -71,7 +72,7 @@ func (p *proxy) permitsCallers(r *http.Request) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Cause: CausePolicyForbids, Op: opForward, Proxy: p.name, Target: hostOf(r), Err: err}
+	return &Error{Cause: CausePolicyForbids, Op: opForward, Proxy: p.name, Target: httpmsg.Host(r), Err: err}
 }
 
 // revealsSecret reports whether h has an authorization of Basic.

@@ -5,8 +5,10 @@ package httpmsg
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -42,6 +44,38 @@ func writtenTarget(u *url.URL, host string) string {
 	}
 	line, _, _ := strings.Cut(b.String(), " HTTP/1.1\r\n")
 	return strings.TrimPrefix(line, "GET ")
+}
+
+// Host returns the host that a forwarded request goes to, as the proxy sees it, in lower
+// case.
+func Host(r *http.Request) string { return strings.ToLower(cmp.Or(r.Host, r.URL.Host)) }
+
+// IsSafe reports whether the method is safe (RFC 9110, Section 9.2.1). The empty one is GET.
+func IsSafe(method string) bool {
+	switch method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// IsReplayable reports whether net/http would send r again though it may have been read.
+func IsReplayable(r *http.Request) bool {
+	if HasBody(r) && r.GetBody == nil {
+		return false
+	}
+	_, ok := r.Header["Idempotency-Key"]
+	_, okX := r.Header["X-Idempotency-Key"]
+	return IsSafe(r.Method) || ok || okX
+}
+
+// maxShortBody is the length up to which a body is risked before authentication is settled.
+// After a 407 to a longer one squid says keep-alive and reads no further.
+const maxShortBody = 64<<10 - 1
+
+// IsLong reports whether r has a body of 64 KiB or more, or of unknown length.
+func IsLong(r *http.Request) bool {
+	return HasBody(r) && (r.ContentLength <= 0 || r.ContentLength > maxShortBody)
 }
 
 // Probe returns a request that asks the proxy for a challenge in place of r, or opens a
@@ -81,4 +115,22 @@ func HideEcho(err error) error {
 		return ErrGarbage
 	}
 	return err
+}
+
+// HideTrailer keeps a malformed trailer of resp out of the errors of its body.
+func HideTrailer(resp *http.Response) {
+	if len(resp.TransferEncoding) > 0 {
+		resp.Body = echoHidingBody{resp.Body}
+	}
+}
+
+// An echoHidingBody is a body whose errors don't repeat what the peer sent.
+type echoHidingBody struct{ io.ReadCloser }
+
+func (b echoHidingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = HideEcho(err)
+	}
+	return n, err
 }

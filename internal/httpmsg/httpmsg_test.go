@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -74,6 +75,45 @@ func FuzzTargetIsWhatNetHTTPWrites(f *testing.F) {
 		line, _, _ := strings.Cut(written.String(), "\r\n")
 		require.Equal(t, line, req.Method+" "+got+" HTTP/1.1")
 	})
+}
+
+func TestReplayable(t *testing.T) {
+	for _, tt := range []struct {
+		desc         string
+		method, body string
+		header       http.Header
+		unsized      bool
+		want, long   bool
+	}{
+		{desc: "GET", method: "GET", want: true},
+		{desc: "no method", want: true},
+		{desc: "POST", method: "POST"},
+		{desc: "POST with a key", method: "POST", header: http.Header{"Idempotency-Key": nil}, want: true},
+		{desc: "short body", method: "GET", body: text(64<<10 - 1), want: true},
+		{desc: "long body", method: "GET", body: text(64 << 10), want: true, long: true},
+		{desc: "body that can be read once", method: "GET", body: "x", unsized: true, long: true},
+	} {
+		var body io.Reader
+		if tt.body != "" {
+			body = strings.NewReader(tt.body)
+		}
+		if tt.unsized {
+			body = io.MultiReader(body)
+		}
+		r, err := http.NewRequest(tt.method, "http://origin.example.com/", body)
+		require.NoError(t, err)
+		maps.Copy(r.Header, tt.header)
+		require.Equal(t, tt.want, httpmsg.IsReplayable(r), tt.desc)
+		require.Equal(t, tt.long, httpmsg.IsLong(r), tt.desc)
+	}
+}
+
+func TestHost(t *testing.T) {
+	r, err := http.NewRequest(http.MethodGet, "http://Origin.example.com/", nil)
+	require.NoError(t, err)
+	require.Equal(t, "origin.example.com", httpmsg.Host(r))
+	r.Host = "Other.example.com"
+	require.Equal(t, "other.example.com", httpmsg.Host(r))
 }
 
 func TestProbe(t *testing.T) {
