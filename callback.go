@@ -2,19 +2,19 @@ package proxyauth
 
 import "context"
 
-// A callerKey is the key of the context of a request for which net/http may make a
+// A requestKey is the key of the context of a request for which net/http may make a
 // connection: the context of that does not end with the request's.
-type callerKey struct{}
+type requestKey struct{}
 
-// withCaller returns ctx as it is to be found by callerOf.
-func withCaller(ctx context.Context) context.Context {
-	return context.WithValue(ctx, callerKey{}, ctx)
+// withRequestContext returns ctx as it is to be found by requestContext.
+func withRequestContext(ctx context.Context) context.Context {
+	return context.WithValue(ctx, requestKey{}, ctx)
 }
 
-// callerOf returns the context of the request that a connection is made for with ctx.
-func callerOf(ctx context.Context) context.Context {
-	if caller, ok := ctx.Value(callerKey{}).(context.Context); ok {
-		return caller
+// requestContext returns the context of the request that a connection is made for with ctx.
+func requestContext(ctx context.Context) context.Context {
+	if req, ok := ctx.Value(requestKey{}).(context.Context); ok {
+		return req
 	}
 	return ctx
 }

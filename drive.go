@@ -3,19 +3,14 @@ package proxyauth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-proxyauth/proxyauth/internal/httpfield"
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
 )
-
-// finishing is how long a leg whose answer counts goes on after its caller has left.
-const finishing = time.Minute
 
 // A path carries the legs of one exchange to the proxy.
 type path interface {
@@ -60,9 +55,9 @@ type path interface {
 	end(passed bool)
 	abandon(*http.Response)
 
-	// callerLeft notes that the caller has left: what has not been sent is not needed. It is
+	// requestEnded notes that the caller has left: what has not been sent is not needed. It is
 	// called while a leg may be under way.
-	callerLeft()
+	requestEnded()
 
 	// onClose calls f when the answer has been read.
 	onClose(*http.Response, func())
@@ -71,14 +66,14 @@ type path interface {
 // A driver executes the steps of an exchange.
 type driver struct {
 	exchange
-	p       *proxy
-	path    path
-	op      string // for errors
-	host    string // for errors and exempt hosts
-	about   string // what the request is for, to the lockout
-	inside  bool   // the request comes from a callback: it gets no credentials
-	callers bool   // the program authenticates it: a 407 is the answer
-	exempt  bool   // the host is, as far as is known
+	p             *proxy
+	path          path
+	op            string // for errors
+	host          string // for errors and exempt hosts
+	about         string // what the request is for, to the lockout
+	inside        bool   // the request comes from a callback: it gets no credentials
+	preauthorized bool   // by the program: a 407 is the answer
+	exempt        bool   // the host is, as far as is known
 
 	login    *login
 	rejected *login // the last one whose credentials were refused, or nil
@@ -86,7 +81,7 @@ type driver struct {
 	auth     Authorization // the last one
 	turn     *lockout.Turn
 	trusted  lockout.Turn       // turn, where it has no limit
-	held     *lockout.HeldError // why the secret may not be sent
+	heldErr  *lockout.HeldError // why the secret may not be sent
 
 	challenges []Challenge // of the last 407
 	offer      []Challenge // of the last 407 that was not part of a handshake
@@ -99,12 +94,12 @@ type driver struct {
 	guessed  int // schemes opened unasked
 	detached bool
 	underWay atomic.Pointer[legUnderWay] // one whose answer counts, whoever waits for it; or nil
-	caller   context.Context
+	reqCtx   context.Context             // of the request, which a leg may outlast
 }
 
 // run makes legs until the exchange ends, and returns the answer that is the caller's.
 func (d *driver) run(ctx context.Context) (*http.Response, error) {
-	d.caller = callerOf(ctx)
+	d.reqCtx = requestContext(ctx)
 	d.inside = d.inside || isCallback(ctx, d.p.state)
 	next, err := d.begin(ctx)
 	if err != nil {
@@ -116,8 +111,8 @@ func (d *driver) run(ctx context.Context) (*http.Response, error) {
 
 func (d *driver) loop(ctx context.Context, next step) (resp *http.Response, err error) {
 	for err == nil {
-		if d.detached && d.caller.Err() != nil && next != stepContinue && next != stepRefused {
-			err = context.Cause(d.caller)
+		if d.detached && d.reqCtx.Err() != nil && next != stepContinue && next != stepRefused {
+			err = context.Cause(d.reqCtx)
 			break
 		}
 		switch next {
@@ -126,7 +121,7 @@ func (d *driver) loop(ctx context.Context, next step) (resp *http.Response, err 
 		case stepChoose:
 			next, err = d.pick(ctx)
 		case stepAuthorize:
-			if !d.detached && d.caller == ctx && d.mustFinish() {
+			if !d.detached && d.reqCtx == ctx && d.mustFinish() {
 				return d.detach(ctx, next)
 			}
 			next, err = d.authorize(ctx)
@@ -168,17 +163,17 @@ func (d *driver) begin(ctx context.Context) (step, error) {
 		d.login = l // nothing that has expired is sent
 		return d.send(ctx, riding, "")
 	}
-	l, err := p.usable(d.caller)
+	l, err := p.usable(d.reqCtx)
 	if err == nil && (l == nil || !p.settled(l)) {
-		if d.leave = p.enter(d.caller); d.leave == nil {
-			l, err = p.usable(d.caller)
+		if d.leave = p.enter(d.reqCtx); d.leave == nil {
+			l, err = p.usable(d.reqCtx)
 		}
 	}
 	switch {
 	case err != nil:
 		return stepFail, err
-	case d.caller.Err() != nil:
-		return stepFail, context.Cause(d.caller)
+	case d.reqCtx.Err() != nil:
+		return stepFail, context.Cause(d.reqCtx)
 	case l == nil && d.leave != nil && p.rules.preemptive:
 		return d.guess(ctx)
 	case l == nil:
@@ -201,7 +196,7 @@ func (d *driver) guess(ctx context.Context) (step, error) {
 		if d.p.permits(ctx, d.p.schemes[d.guessed]) != nil {
 			continue
 		}
-		l, err := d.p.loginFor(d.caller, d.guessed, "")
+		l, err := d.p.loginFor(d.reqCtx, d.guessed, "")
 		if err == nil {
 			var s Session
 			s, err = l.scheme.NewSession(ctx, d.terms(l, nil))
@@ -215,8 +210,8 @@ func (d *driver) guess(ctx context.Context) (step, error) {
 			d.guessed++
 			d.login, d.anew, d.guessing = l, true, true
 			return stepAuthorize, nil
-		case d.caller.Err() != nil:
-			return stepFail, context.Cause(d.caller)
+		case d.reqCtx.Err() != nil:
+			return stepFail, context.Cause(d.reqCtx)
 		case errors.Is(err, ErrChallengeRequired):
 			d.guessed++
 			return stepAsk, nil
@@ -246,8 +241,7 @@ func (d *driver) turnedDown(ctx context.Context, status int) (next step, err err
 // ask sends a leg without authorization.
 func (d *driver) ask(ctx context.Context) (step, error) {
 	d.closeSession()
-	d.turn.Done(lockout.Unsent)
-	d.turn = nil
+	d.returnTurn()
 	if _, err := d.path.connect(ctx, nil, d.fresh); err != nil {
 		return stepFail, err
 	}
@@ -257,27 +251,25 @@ func (d *driver) ask(ctx context.Context) (step, error) {
 // pick chooses a login for the challenges at hand.
 func (d *driver) pick(ctx context.Context) (step, error) {
 	switch {
-	case d.callers:
+	case d.preauthorized:
 		return stepPass, nil
 	case d.inside:
 		return d.fail(CauseNoCredentials, errInside), nil
-	case d.held != nil:
+	case d.heldErr != nil:
 		return d.heldBack(), nil
 	case len(d.challenges) == 0 && d.last == nil:
 		return stepAsk, nil // what was known from before can't be used
 	case len(d.challenges) == 0 && d.answers > 0:
-		d.failures = append(d.failures, failure{d.login.rank, ErrRejected, false})
-		return d.fail(CauseCredentialsRejected, nil), nil
+		return d.failFor(CauseCredentialsRejected, ErrRejected, false), nil
 	case len(d.challenges) == 0 && d.malformed != nil:
 		return d.fail(CauseMalformedChallenge, d.malformed), nil
 	case len(d.challenges) == 0 && len(d.failures) == 0:
 		return d.fail(CauseNoChallenge, nil), nil
 	}
 	d.closeSession()
-	d.turn.Done(lockout.Unsent)
-	d.turn = nil
+	d.returnTurn()
 	d.path.pause()
-	l, err := d.choose(d.caller)
+	l, err := d.choose(d.reqCtx)
 	if err != nil {
 		return stepFail, err
 	}
@@ -291,8 +283,7 @@ func (d *driver) authorize(ctx context.Context) (step, error) {
 		d.closeSession()
 	}
 	if d.turn != nil && !d.turn.Tentative() && d.turns > 0 && d.login.secret.State() != lockout.Trusted {
-		d.turn.Done(lockout.Unsent) // the secret is in doubt meanwhile
-		d.turn = nil
+		d.returnTurn() // the secret is in doubt meanwhile
 	}
 	if d.session == nil && !d.p.expectsTicket(d.login) {
 		if next, err := d.takeTurn(); next != stepAuthorize || err != nil {
@@ -311,7 +302,7 @@ func (d *driver) authorize(ctx context.Context) (step, error) {
 		return d.send(ctx, riding, "")
 	case d.session == nil:
 		if next, ok := d.open(ctx); !ok {
-			return next, d.callerErr()
+			return next, d.requestErr()
 		}
 	}
 	a, err := d.session.Authorization(ctx, d.path.target())
@@ -345,8 +336,7 @@ func (d *driver) authorize(ctx context.Context) (step, error) {
 	}
 	d.auth = a
 	if a.Ticket {
-		d.turn.Done(lockout.Unsent)
-		d.turn = nil
+		d.returnTurn()
 	}
 	d.authorized(a)
 	return d.send(ctx, d.phase, a.Value)
@@ -355,16 +345,15 @@ func (d *driver) authorize(ctx context.Context) (step, error) {
 // renew replaces the credentials, which have expired.
 func (d *driver) renew(ctx context.Context) (step, error) {
 	d.closeSession()
-	d.turn.Done(lockout.Unsent)
-	d.turn = nil
+	d.returnTurn()
 	d.path.pause()
-	if d.phase == opening { // the last 407 was part of the handshake
+	if d.phase == starting { // the last 407 was part of the handshake
 		d.challenges = d.offer
 	}
-	next, err := d.p.renewal(d.caller, d.login)
+	next, err := d.p.renewal(d.reqCtx, d.login)
 	switch {
-	case d.caller.Err() != nil:
-		return stepFail, context.Cause(d.caller)
+	case d.reqCtx.Err() != nil:
+		return stepFail, context.Cause(d.reqCtx)
 	case err != nil:
 		d.p.drop(d.login)
 		next := d.exclude(d.login.rank, err, true)
@@ -383,73 +372,6 @@ func (d *driver) closed() error {
 		return errHTTP10
 	}
 	return errClosed
-}
-
-// takeTurn waits until the secret may be sent. It returns stepAuthorize if it may, now.
-func (d *driver) takeTurn() (step, error) {
-	if d.turn != nil {
-		return stepAuthorize, nil
-	}
-	if d.login.secret.AcquireTrusted(&d.trusted, d.about) {
-		d.turn = &d.trusted
-		return stepAuthorize, nil
-	}
-	d.path.pause()
-	return d.acquire()
-}
-
-// acquire waits for a turn with the connection in hand.
-func (d *driver) acquire() (step, error) {
-	turn, err := d.login.secret.Acquire(d.caller, d.about)
-	if held, ok := errors.AsType[*lockout.HeldError](err); ok {
-		if held.Reason == lockout.ReasonDenied {
-			if next := d.successor(); next != nil { // the provider has the new password by now
-				d.login = next
-				return d.takeTurn()
-			}
-			if err := d.callerErr(); err != nil {
-				return stepFail, err
-			}
-		}
-		d.held = held
-		if d.last != nil || d.connect {
-			return d.heldBack(), nil
-		}
-		return stepAsk, nil
-	}
-	if err != nil {
-		return stepFail, err
-	}
-	if turn.Tentative() && len(d.own(d.login.scheme)) == 0 && d.guessed == 0 && !d.down {
-		turn.Done(lockout.Unsent)
-		return stepAsk, nil
-	}
-	d.turn = turn
-	return stepAuthorize, nil
-}
-
-// heldBack ends the exchange because the secret may not be sent.
-func (d *driver) heldBack() step {
-	if d.held.Reason == lockout.ReasonRefused && len(d.challenges) > 0 && d.answers < maxAnswers && d.p.showRefusal(d.login.creds) {
-		d.p.drop(d.login) // refused under another user info, say: the provider does not know yet
-		d.held, d.anew = nil, true
-		d.answers++
-		return stepChoose
-	}
-	switch again := d.rejected != nil && d.rejected.sameSecret(d.login); {
-	case again, d.held.Reason == lockout.ReasonRefused:
-		d.failures = append(d.failures, failure{d.login.rank, ErrRejected, false})
-		return d.fail(CauseCredentialsRejected, nil)
-	case d.held.Reason == lockout.ReasonDenied:
-		d.failures = append(d.failures, failure{d.login.rank, ErrRejected, false})
-		return d.fail(CauseDenied, nil)
-	}
-	if d.broken > 0 && d.err != nil { // this request's own turn was lost
-		d.failures = append(d.failures, failure{d.login.rank, fmt.Errorf("%w: %w", errBroken, d.err), false})
-		return d.fail(CauseHandshakeBroken, nil)
-	}
-	d.failures = append(d.failures, failure{d.login.rank, d.held, true})
-	return d.fail(CauseHeldBack, nil)
 }
 
 // open begins a session.
@@ -498,8 +420,8 @@ func (d *driver) dialFailed(err error) error {
 // cannot takes an error of a scheme.
 func (d *driver) cannot(err error) (step, error) {
 	switch {
-	case d.caller.Err() != nil:
-		return stepFail, context.Cause(d.caller)
+	case d.reqCtx.Err() != nil:
+		return stepFail, context.Cause(d.reqCtx)
 	case errors.Is(err, ErrChallengeRequired):
 		d.anew = true
 		if d.phase == asking && d.legs > 0 {
@@ -509,20 +431,18 @@ func (d *driver) cannot(err error) (step, error) {
 	case errors.Is(err, ErrBodyNotReplayable):
 		return d.fail(CauseBodyNotReplayable, err), nil
 	case errors.Is(err, ErrHeldBack):
-		d.failures = append(d.failures, failure{d.login.rank, err, true})
-		return d.fail(CauseHeldBack, nil), nil
+		return d.failFor(CauseHeldBack, err, true), nil
 	case errors.Is(err, ErrRejected) && !d.login.tickets: // by a KDC
-		d.turn.Done(lockout.Unsent)
-		d.turn = nil
+		d.returnTurn()
 		return d.reject(err), nil
 	}
 	d.p.drop(d.login)
 	return d.exclude(d.login.rank, err, !errors.Is(err, ErrUnsupportedChallenge)), nil
 }
 
-func (d *driver) callerErr() error {
-	if d.caller.Err() != nil {
-		return context.Cause(d.caller)
+func (d *driver) requestErr() error {
+	if d.reqCtx.Err() != nil {
+		return context.Cause(d.reqCtx)
 	}
 	return nil
 }
@@ -532,13 +452,13 @@ func (d *driver) send(ctx context.Context, ph phase, authorization string) (step
 	if ph == asking || ph == riding {
 		d.sent(ph)
 	}
-	if (d.phase == opening || d.phase == proving) && !d.auth.Ticket {
+	if (d.phase == starting || d.phase == completing) && !d.auth.Ticket {
 		d.turn.Sent()
 	}
 	d.added = d.path.adds()
 	d.leg = d.legInfo()
 	start := d.p.trace.legSent(ctx, d.leg)
-	if d.detached && (d.phase == opening || d.phase == proving && d.turn.Tentative()) {
+	if d.detached && (d.phase == starting || d.phase == completing && d.turn.Tentative()) {
 		d.underWay.Store(&legUnderWay{d.phase, d.turn})
 		defer d.underWay.Store(nil)
 	}
@@ -572,7 +492,7 @@ func (d *driver) lostLeg(ctx context.Context, l loss) (step, error) {
 	if !l.final {
 		d.last = nil // that was the answer to another leg
 	}
-	if d.phase == proving && d.ticket && !l.unsent && !l.final {
+	if d.phase == completing && d.ticket && !l.unsent && !l.final {
 		d.login.goesOn.Store(true) // perhaps, before it had read the body
 	}
 	next := d.lost(l)
@@ -584,14 +504,6 @@ func (d *driver) lostLeg(ctx context.Context, l loss) (step, error) {
 		}
 	}
 	return next, nil
-}
-
-// settleLost settles a leg that ended with its context: of a secret that is trusted
-// that says nothing.
-func (d *driver) settleLost(l loss) {
-	if d.phase == proving && !l.unsent && d.turn.Tentative() {
-		d.turn.Done(lockout.Lost)
-	}
 }
 
 // challenge takes a 407.
@@ -620,7 +532,7 @@ func (d *driver) challenge(ctx context.Context, resp *http.Response) step {
 // left restores what the proxy offers, where a handshake is left: its 407 names what
 // continues it.
 func (d *driver) left(next step) {
-	handshake := d.login != nil && d.login.props.BindsConnection && (d.phase == opening || d.phase == proving)
+	handshake := d.login != nil && d.login.props.BindsConnection && (d.phase == starting || d.phase == completing)
 	if handshake && next != stepContinue && (d.offer != nil || next == stepAuthorize && d.anew) {
 		d.challenges = d.offer
 	}
@@ -629,10 +541,10 @@ func (d *driver) left(next step) {
 // proceed shows the session the challenges at hand.
 func (d *driver) proceed(ctx context.Context) (step, error) {
 	n, err := d.session.(Continuer).Continue(ctx, d.own(d.login.scheme))
-	if err != nil && d.caller.Err() != nil {
-		return stepFail, context.Cause(d.caller)
+	if err != nil && d.reqCtx.Err() != nil {
+		return stepFail, context.Cause(d.reqCtx)
 	}
-	if d.phase == proving && (d.ticket || n == GoOn && err == nil) {
+	if d.phase == completing && (d.ticket || n == GoOn && err == nil) {
 		d.login.goesOn.Store(true)
 	}
 	if n == Broken {
@@ -664,10 +576,10 @@ func (d *driver) answer(ctx context.Context, resp *http.Response) (step, error) 
 	case d.inside:
 	case d.phase == asking:
 		d.passedBy(resp)
-	case d.phase == opening:
+	case d.phase == starting:
 		d.path.bind(nil)
 		d.passedBy(resp)
-	case d.phase == proving:
+	case d.phase == completing:
 		d.path.bind(d.login)
 	}
 	if d.outcome == lockout.NoVerdict && resp.StatusCode == http.StatusUnauthorized && d.p.deniedTwice() {
@@ -686,7 +598,7 @@ func (d *driver) answer(ctx context.Context, resp *http.Response) (step, error) 
 func (d *driver) probed(resp *http.Response) step {
 	d.anew = true
 	switch d.phase {
-	case proving:
+	case completing:
 		d.turn = nil
 		return stepAuthorize
 	case riding:
@@ -714,134 +626,12 @@ func (d *driver) handshaking() bool {
 
 // inRealm reports whether resp is a 401 in the realm of the proxy's own challenge.
 func (d *driver) inRealm(resp *http.Response) bool {
-	if d.connect || resp.StatusCode != http.StatusUnauthorized || d.phase != proving {
+	if d.connect || resp.StatusCode != http.StatusUnauthorized || d.phase != completing {
 		return false
 	}
 	own := d.own(d.login.scheme)
 	theirs, _ := httpfield.Challenges(resp.Header["Www-Authenticate"])
 	return len(own) > 0 && slices.ContainsFunc(theirs, func(c httpfield.Challenge) bool { return c.Params["realm"] == own[0].Params["realm"] })
-}
-
-// settle gives the turn its outcome, and tells everybody of an acceptance.
-func (d *driver) settle() {
-	switch d.outcome {
-	case lockout.Unsent, lockout.Refused: // the provider is asked first
-		return
-	}
-	news := false
-	if d.outcome == lockout.Accepted || d.outcome == lockout.AcceptedUnasked && d.p.settled(d.login) {
-		news = d.accepted()
-	}
-	if !d.ticket {
-		d.turn.Done(d.outcome)
-		d.turn = nil
-	}
-	if news { // the hook may use the Transport
-		d.tellAccepted()
-	}
-}
-
-// accepted notes that the login is accepted, and reports whether that is news.
-func (d *driver) accepted() (news bool) {
-	l := d.login
-	news = d.p.accept(l, shareable(d.session), d.auth)
-	if !l.props.BindsConnection {
-		if shareable(d.session) != nil {
-			d.session = nil // it serves later requests
-		}
-	} else if d.turns == 1 {
-		l.goesOn.Store(false)
-	}
-	return news
-}
-
-// tellAccepted tells everybody that the login is accepted.
-func (d *driver) tellAccepted() {
-	l := d.login
-	d.p.trace.accepted(d.caller, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name()})
-	if o, ok := d.p.provider.(CredentialsObserver); ok && !l.tickets {
-		d.p.notices.Add(func() { o.Accepted(inCallback(context.WithoutCancel(d.caller), d.p.state), l.req, l.creds) })
-	}
-}
-
-// refusal takes the refusal of an authorization that answered a challenge.
-func (d *driver) refusal(ctx context.Context) (step, error) {
-	l := d.login
-	d.closeSession()
-	d.anew, d.fresh = true, d.fresh || l.props.BindsConnection
-	if d.ticket || d.phase == opening { // no secret was shown
-		return d.ticketRefused(), nil
-	}
-	next := d.successor()
-	d.turn.Done(lockout.Refused)
-	d.turn = nil
-	if next != nil {
-		d.login = next
-		if d.answers++; d.answers >= maxAnswers {
-			return d.fail(CauseCredentialsRejected, ErrRejected), nil
-		}
-		return stepAuthorize, nil
-	}
-	if l.secret.WasAccepted() && l.secret.State() != lockout.Barred {
-		d.failures = append(d.failures, failure{l.rank, ErrRejected, false})
-		return d.fail(CauseDenied, nil), nil
-	}
-	return d.reject(ErrRejected), nil
-}
-
-// successor returns a login with newer credentials than the ones that worked and are
-// refused now, nil if there is none.
-func (d *driver) successor() *login {
-	l := d.login
-	if !l.secret.WasAccepted() {
-		return nil
-	}
-	next, err := d.p.replacement(d.caller, l, true)
-	if err != nil || l.sameSecret(next) {
-		return nil
-	}
-	return next
-}
-
-// ticketRefused goes on with another scheme, unless the proxy has accepted this one.
-func (d *driver) ticketRefused() step {
-	l := d.login
-	if d.p.wasAccepted(l) {
-		d.failures = append(d.failures, failure{l.rank, d.why, false})
-		return d.fail(CauseDenied, nil)
-	}
-	d.p.drop(l)
-	return d.exclude(l.rank, d.why, true)
-}
-
-// reject takes the refusal of credentials, of which everybody is told once, and goes on
-// with others if the provider has some. A KDC's refusal is remembered by the scheme.
-func (d *driver) reject(why error) step {
-	l := d.login
-	d.p.drop(l)
-	if d.p.showRefusal(l.creds) {
-		d.tellRefused(l, why)
-	}
-	again := d.rejected != nil && d.rejected.sameSecret(l)
-	d.rejected = l
-	if d.answers++; d.answers >= maxAnswers || again {
-		d.failures = append(d.failures, failure{l.rank, why, false})
-		return d.fail(CauseCredentialsRejected, nil)
-	}
-	d.anew = true
-	if d.last == nil {
-		return stepAsk // what the proxy wants was known from before
-	}
-	return stepChoose
-}
-
-// tellRefused tells everybody that the credentials of l are refused.
-func (d *driver) tellRefused(l *login, why error) {
-	d.p.count.rejections.Add(1)
-	d.p.trace.refused(d.caller, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name(), Err: why})
-	if o, ok := d.p.provider.(CredentialsObserver); ok {
-		d.p.notices.Add(func() { o.Rejected(inCallback(context.WithoutCancel(d.caller), d.p.state), l.req, l.creds) })
-	}
 }
 
 func (d *driver) closeSession() {
@@ -860,65 +650,5 @@ func shareable(s Session) Session {
 func closeSession(s Session) {
 	if c, ok := s.(io.Closer); ok {
 		c.Close()
-	}
-}
-
-// mustFinish reports whether the next leg goes on if its caller leaves: it is one of a
-// handshake, or shows a secret that is not trusted.
-func (d *driver) mustFinish() bool {
-	l := d.login
-	return l != nil && (l.props.BindsConnection || l.secret.State() != lockout.Trusted)
-}
-
-// A legUnderWay is one that goes on if its caller leaves.
-type legUnderWay struct {
-	phase phase
-	turn  *lockout.Turn
-}
-
-// A result is what an exchange ends with.
-type result struct {
-	resp *http.Response
-	err  error
-}
-
-// detach goes on in a goroutine of its own, so that the caller may leave while a leg
-// whose answer counts does not.
-func (d *driver) detach(ctx context.Context, next step) (*http.Response, error) {
-	d.detached = true
-	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(d.caller, func() {
-		leg := d.underWay.Load()
-		if leg == nil {
-			cancel(context.Cause(d.caller))
-			return
-		}
-		if leg.phase == opening {
-			leg.turn.Done(lockout.Unsent) // nothing follows that shows the secret
-		}
-		time.AfterFunc(finishing, func() { cancel(context.Cause(d.caller)) })
-	})
-	done := make(chan result)
-	go func() {
-		resp, err := d.loop(own, next)
-		if err != nil {
-			stop()
-			cancel(nil)
-		}
-		select {
-		case done <- result{resp, err}:
-		case <-d.caller.Done():
-			d.path.abandon(resp)
-		}
-	}()
-	select {
-	case r := <-done:
-		if r.resp != nil {
-			d.path.onClose(r.resp, func() { stop(); cancel(nil) })
-		}
-		return r.resp, r.err
-	case <-d.caller.Done():
-		d.path.callerLeft()
-		return nil, context.Cause(d.caller)
 	}
 }

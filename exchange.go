@@ -36,13 +36,13 @@ const (
 type phase int
 
 const (
-	asking  phase = iota // without authorization: the answer says what the proxy wants
-	riding               // without authorization, on an authenticated connection
-	opening              // with an authorization that another leg must follow
-	proving              // with an authorization that can complete the exchange
+	asking     phase = iota // without authorization: the answer says what the proxy wants
+	riding                  // without authorization, on an authenticated connection
+	starting                // with an authorization that another leg must follow
+	completing              // with an authorization that can complete the exchange
 )
 
-func (p phase) String() string { return [...]string{"asking", "riding", "opening", "proving"}[p] }
+func (p phase) String() string { return [...]string{"asking", "riding", "starting", "completing"}[p] }
 
 // A step is what an exchange does next.
 type step int
@@ -160,9 +160,9 @@ func (x *exchange) authorized(a Authorization) {
 	x.turns++
 	x.ticket = a.Ticket
 	if a.More {
-		x.sent(opening)
+		x.sent(starting)
 	} else {
-		x.sent(proving)
+		x.sent(completing)
 	}
 }
 
@@ -179,7 +179,7 @@ func (x *exchange) challenged(own, none bool) step {
 	case x.phase == riding:
 		x.anew, x.fresh = true, true
 		return stepChoose
-	case !x.asked && none && (x.guessing || x.phase == opening):
+	case !x.asked && none && (x.guessing || x.phase == starting):
 		x.anew = true
 		return stepAsk
 	case x.down && none:
@@ -190,7 +190,7 @@ func (x *exchange) challenged(own, none bool) step {
 	case !x.asked && !own: // the scheme was a guess
 		x.anew = true
 		return stepChoose
-	case x.phase == opening && !own && !none: // of something else
+	case x.phase == starting && !own && !none: // of something else
 		return x.withdrawn()
 	case x.continues:
 		return stepContinue
@@ -228,7 +228,7 @@ func (x *exchange) continued(n Next, err error) step {
 		return stepAuthorize
 	case n == Refused:
 		return x.refused()
-	case x.phase == opening:
+	case x.phase == starting:
 		return x.breakOff(cmp.Or(err, errBroken))
 	case x.turns > 1:
 		return x.breakOffAtEnd(cmp.Or(err, errCircles), true)
@@ -239,7 +239,7 @@ func (x *exchange) continued(n Next, err error) step {
 // refused takes a 407 that refuses the last authorization.
 func (x *exchange) refused() step {
 	switch {
-	case x.phase == opening:
+	case x.phase == starting:
 		return x.breakOff(errBroken)
 	case !x.asked && x.continues && !x.down:
 		x.anew = true // what was remembered may be out of date
@@ -264,7 +264,7 @@ func (x *exchange) ticketRefused(other bool, err error) step {
 
 // outlived takes credentials that have expired before they could be sent.
 func (x *exchange) outlived() step {
-	x.anew, x.fresh = true, x.fresh || x.phase == opening
+	x.anew, x.fresh = true, x.fresh || x.phase == starting
 	if x.expired++; x.expired > maxAnswers {
 		return x.exclude(x.rank, errExpired, true)
 	}
@@ -298,7 +298,7 @@ func (x *exchange) breakOffAtEnd(err error, repeat bool) step {
 
 // circles ends an exchange that leads nowhere.
 func (x *exchange) circles(err error) step {
-	if x.phase == proving {
+	if x.phase == completing {
 		x.outcome = lockout.Lost
 	}
 	return x.fail(CauseHandshakeBroken, err)
@@ -320,7 +320,7 @@ func (x *exchange) fail(cause Cause, err error) step {
 // the realm of the proxy's own challenge.
 func (x *exchange) answered(status int, inRealm bool) step {
 	switch {
-	case x.phase != proving:
+	case x.phase != completing:
 		return stepPass
 	case x.connect && status == http.StatusUnauthorized && (x.asked || x.down): // tinyproxy
 		x.outcome = lockout.Refused
@@ -361,7 +361,7 @@ func maybeForeign(status int) bool {
 
 // lost takes a leg that has no answer.
 func (x *exchange) lost(l loss) step {
-	mid := x.turns > 1 && (x.phase == opening || x.phase == proving) // a handshake
+	mid := x.turns > 1 && (x.phase == starting || x.phase == completing) // a handshake
 	switch {
 	case l.final:
 		return x.fail("", l.err)
@@ -371,20 +371,20 @@ func (x *exchange) lost(l loss) step {
 		x.repeats++
 		x.anew, x.fresh = true, true
 		return x.again()
-	case x.phase == opening && l.late && !x.asked: // the host may be exempt, and slow
+	case x.phase == starting && l.late && !x.asked: // the host may be exempt, and slow
 		x.broken++
 		x.anew, x.fresh = true, true
 		return stepAsk
-	case x.phase == opening:
+	case x.phase == starting:
 		return x.breakOff(l.err)
-	case x.phase == proving && mid:
+	case x.phase == completing && mid:
 		return x.breakOffAtEnd(l.err, l.safe)
-	case (x.phase == asking && (l.added || l.probe) || x.phase == proving && x.ticket && l.probe) && !l.late && x.repeats == 0:
+	case (x.phase == asking && (l.added || l.probe) || x.phase == completing && x.ticket && l.probe) && !l.late && x.repeats == 0:
 		x.repeats++
 		x.anew, x.fresh = true, true
 		x.unsure, x.err = x.phase == asking && !l.safe, l.err
 		return x.again()
-	case x.phase == proving:
+	case x.phase == completing:
 		x.outcome = lockout.Lost
 	}
 	switch {

@@ -27,8 +27,8 @@ func (d *driver) error(cause Cause, err error) *Error {
 		e.Enabled = append(e.Enabled, s.Name())
 	}
 	e.Tried = d.tried()
-	if d.held != nil {
-		e.Retry = d.held.Until
+	if d.heldErr != nil {
+		e.Retry = d.heldErr.Until
 	}
 	if d.last != nil {
 		header, body := d.last.Header, httpmsg.Kept(d.last)

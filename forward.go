@@ -14,7 +14,7 @@ import (
 // forwardRequest sends a request for an http:// URL, which the proxy forwards.
 func (p *proxy) forwardRequest(req *http.Request) (*http.Response, error) {
 	if hasAuthorization(req.Header) {
-		return p.forwardCallers(req)
+		return p.forwardPreauthorized(req)
 	}
 	f := p.newForwarding(req, p.forward)
 	p.count.requests.Add(1)
@@ -27,30 +27,30 @@ func (p *proxy) forwardRequest(req *http.Request) (*http.Response, error) {
 	return f.failedWith(err)
 }
 
-// forwardCallers sends a request that its caller authenticates, over a connection that
+// forwardPreauthorized sends a request that its caller authenticates, over a connection that
 // serves only such.
-func (p *proxy) forwardCallers(req *http.Request) (*http.Response, error) {
-	if err := p.permitsCallers(req); err != nil {
+func (p *proxy) forwardPreauthorized(req *http.Request) (*http.Response, error) {
+	if err := p.permitsPreauthorized(req); err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	f := p.newForwarding(req, p.callers)
-	f.callers = true
+	f := p.newForwarding(req, p.preauthorized)
+	f.preauthorized = true
 	for {
-		f.caller = req.Context()
-		if _, err := f.connect(f.caller, nil, f.fresh); err != nil {
+		f.reqCtx = req.Context()
+		if _, err := f.connect(f.reqCtx, nil, f.fresh); err != nil {
 			f.end(false)
 			return nil, err
 		}
 		f.sent(asking)
-		resp, l := f.send(f.caller, "")
+		resp, l := f.send(f.reqCtx, "")
 		if l.err == nil {
 			f.end(true)
 			resp.Request = req
 			httpmsg.HideTrailer(resp)
 			return resp, nil
 		}
-		if f.caller.Err() != nil || f.lost(l) != stepAsk {
+		if f.reqCtx.Err() != nil || f.lost(l) != stepAsk {
 			f.end(false)
 			return nil, l.err
 		}
@@ -169,7 +169,7 @@ func (f *forwarding) pause() {
 	}
 	f.conn = nil
 	k := linkOf(c)
-	handshake := (f.phase == opening || f.phase == proving) && f.login != nil && f.login.props.BindsConnection && f.turns > 0
+	handshake := (f.phase == starting || f.phase == completing) && f.login != nil && f.login.props.BindsConnection && f.turns > 0
 	if handshake && !k.bound && !k.passed && !f.login.wantsEach.Load() {
 		c.Close()
 		return
@@ -197,7 +197,7 @@ func (f *forwarding) abandon(resp *http.Response) {
 	}
 }
 
-func (f *forwarding) callerLeft() { f.body.Settle(f.req, true) }
+func (f *forwarding) requestEnded() { f.body.Settle(f.req, true) }
 
 func (f *forwarding) terms() Exchange {
 	if f.conn == nil {
@@ -238,7 +238,7 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 		var cancel context.CancelFunc
 		ctx, cancel = f.p.withTimeout(ctx)
 		defer cancel()
-	case f.phase == opening:
+	case f.phase == starting:
 		ctx, wait = httpmsg.AwaitAnswer(ctx, f.p.timeout)
 		defer wait.End()
 	}
@@ -262,7 +262,7 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 		return nil, l
 	}
 	f.probed = f.probed || f.added && resp.StatusCode != http.StatusProxyAuthRequired
-	f.proved = f.proved || f.probed && f.phase == proving
+	f.proved = f.proved || f.probed && f.phase == completing
 	f.answeredBy(c, resp)
 	if wait != nil && f.conn != nil && resp.StatusCode != http.StatusProxyAuthRequired {
 		wait.PassOn(resp)
@@ -321,12 +321,12 @@ func (f *forwarding) adds() bool {
 	switch f.phase {
 	case asking:
 		return f.isDelicate() && !f.probed && !f.exempt && !f.inside
-	case opening:
+	case starting:
 		return !f.opensItself()
 	case riding:
 		k := linkOf(f.conn)
 		return f.isDelicate() && k.oneLeg && !k.rode && !k.login.keepsBound.Load()
-	case proving:
+	case completing:
 		return f.isDelicate() && !f.proved && f.login.props.BindsConnection && f.login.goesOn.Load()
 	}
 	return false
@@ -335,13 +335,13 @@ func (f *forwarding) adds() bool {
 // canProbe reports whether the next leg can be a probe in place of the request, which was
 // lost and may have been read.
 func (f *forwarding) canProbe() bool {
-	if f.callers || f.inside || !httpmsg.HasBody(f.req) || f.req.GetBody == nil {
+	if f.preauthorized || f.inside || !httpmsg.HasBody(f.req) || f.req.GetBody == nil {
 		return false
 	}
 	switch f.phase {
 	case asking:
 		return !f.probed && !f.exempt && f.p.mayChallenge()
-	case proving:
+	case completing:
 		return f.ticket && !f.proved && f.login.props.BindsConnection
 	}
 	return false
@@ -377,7 +377,7 @@ func (f *forwarding) request(ctx context.Context, authorization string) (*http.R
 		}
 		o.req = *f.req.WithContext(ctx)
 		o.req.Body = body
-		o.req.Close = o.req.Close && f.phase != opening || f.endsConnection()
+		o.req.Close = o.req.Close && f.phase != starting || f.endsConnection()
 	}
 	if authorization != "" {
 		o.value[0] = authorization
@@ -391,7 +391,7 @@ func (f *forwarding) request(ctx context.Context, authorization string) (*http.R
 
 // endsConnection reports whether the leg says that it is the last on its connection.
 func (f *forwarding) endsConnection() bool {
-	return !f.conn.KeepAlive() && (f.phase == riding || f.phase == proving || f.exempt) && f.req.Header["Upgrade"] == nil
+	return !f.conn.KeepAlive() && (f.phase == riding || f.phase == completing || f.exempt) && f.req.Header["Upgrade"] == nil
 }
 
 // failedWith ends a request that could not be authenticated: with the proxy's 407 if

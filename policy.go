@@ -62,9 +62,9 @@ func (p *proxy) allows(ctx context.Context) error {
 	return nil
 }
 
-// permitsCallers returns nil if the request may take the Proxy-Authorization that its
+// permitsPreauthorized returns nil if the request may take the Proxy-Authorization that its
 // caller has put there to the proxy.
-func (p *proxy) permitsCallers(r *http.Request) error {
+func (p *proxy) permitsPreauthorized(r *http.Request) error {
 	err := p.allows(r.Context())
 	if err == nil && p.rules.forbidClear && p.url.Scheme == "http" && revealsSecret(r.Header) {
 		err = errCleartext

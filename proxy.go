@@ -49,16 +49,16 @@ type site struct {
 type proxy struct {
 	*state
 	*site
-	key     proxyKey
-	url     *url.URL // canonical
-	name    string   // url as text
-	address string   // canonical host and port
-	user    *Credentials
-	count   *counters
-	dialer  *proxyconn.Dialer
-	forward *connpool.Pool // for forwarded requests
-	callers *connpool.Pool // for those with a Proxy-Authorization of the caller
-	asks    onecall.Group[question, *login]
+	key           proxyKey
+	url           *url.URL // canonical
+	name          string   // url as text
+	address       string   // canonical host and port
+	user          *Credentials
+	count         *counters
+	dialer        *proxyconn.Dialer
+	forward       *connpool.Pool // for forwarded requests
+	preauthorized *connpool.Pool // for those with a Proxy-Authorization of the program
+	asks          onecall.Group[question, *login]
 
 	// Guarded by the table.
 	entry     *lru.Entry[proxyKey, *proxy]
@@ -88,7 +88,7 @@ func newProxy(s *state, key proxyKey, at *site) *proxy {
 	}
 	p.count = s.stats.of(p.name)
 	p.dialer = &proxyconn.Dialer{Base: s.base, Proxy: p.url, TLS: s.proxyTLS}
-	p.forward, p.callers = p.newPool(), p.newPool()
+	p.forward, p.preauthorized = p.newPool(), p.newPool()
 	return p
 }
 
@@ -308,7 +308,7 @@ func (p *proxy) mayChallenge() bool {
 // closeIdle closes the connections that are not in use.
 func (p *proxy) closeIdle() {
 	p.forward.CloseIdle()
-	p.callers.CloseIdle()
+	p.preauthorized.CloseIdle()
 	p.mu.Lock()
 	t := p.tunnels
 	p.mu.Unlock()

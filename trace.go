@@ -174,12 +174,12 @@ func (d *driver) legInfo() *TraceInfo {
 	}
 	info := &TraceInfo{Op: d.op, Proxy: d.p.name, Target: d.host, Leg: d.legs, Reused: d.path.reused()}
 	switch {
-	case d.added && d.phase == opening:
+	case d.added && d.phase == starting:
 		info.Op = opOpen
 	case d.added:
 		info.Op = opProbe
 	}
-	if (d.phase == opening || d.phase == proving) && d.login != nil {
+	if (d.phase == starting || d.phase == completing) && d.login != nil {
 		info.Scheme = d.login.scheme.Name()
 	}
 	return info

@@ -158,7 +158,7 @@ type state struct {
 	timeout  time.Duration // zero means none
 	proxies  table
 	made     tunnelpool.Set
-	guard    lockout.Guard
+	secrets  lockout.Guard
 	notices  notify.Queue
 	stats    statistics
 }
@@ -363,7 +363,7 @@ func (t *Transport) Reset() {
 	if err != nil {
 		return
 	}
-	s.guard.Reset()
+	s.secrets.Reset()
 	for _, scheme := range s.schemes {
 		if f, ok := scheme.(Resetter); ok {
 			f.Reset()

@@ -50,7 +50,7 @@ func (p *proxy) roundTripTunnel(req *http.Request) (*http.Response, error) {
 	t := p.tunnelPool()
 	out := req
 	if l := p.current(); l == nil || !p.settled(l) || l.expired() {
-		out = req.WithContext(withCaller(req.Context()))
+		out = req.WithContext(withRequestContext(req.Context()))
 	}
 	resp, err := roundTripWithout(t.Transport, out)
 	t.Used()
@@ -66,7 +66,7 @@ func (p *proxy) roundTripOutside(req *http.Request) (*http.Response, error) {
 	t := tunnelpool.New(p.base, p.dialTunnel)
 	t.DisableKeepAlives = true
 	p.made.Add(t)
-	resp, err := roundTripWithout(t.Transport, req.WithContext(withCaller(req.Context())))
+	resp, err := roundTripWithout(t.Transport, req.WithContext(withRequestContext(req.Context())))
 	if resp != nil {
 		resp.Request = req
 	}
@@ -79,7 +79,7 @@ func (p *proxy) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error
 	p.count.requests.Add(1)
 	conn, err := p.openTunnel(ctx, addr)
 	if e, ok := errors.AsType[*Error](err); ok {
-		p.ended(callerOf(ctx), e)
+		p.ended(requestContext(ctx), e)
 	}
 	return conn, err
 }
@@ -114,8 +114,8 @@ type tunnel struct {
 }
 
 var (
-	errUserChanges = errors.New("proxyauth: the user changes faster than a tunnel is opened")
-	errCallersOwn  = errors.New("proxyauth: the Proxy-Authorization that the program itself put into the CONNECT was refused")
+	errUserChanges   = errors.New("proxyauth: the user changes faster than a tunnel is opened")
+	errPreauthorized = errors.New("proxyauth: the Proxy-Authorization that the program itself put into the CONNECT was refused")
 )
 
 // open returns the connection through the tunnel.
@@ -129,13 +129,13 @@ func (t *tunnel) open(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	if hasAuthorization(t.header) {
-		t.inside, t.callers = true, true
+		t.inside, t.preauthorized = true, true
 	}
 	resp, err := t.run(ctx)
 	switch {
 	case err == nil:
 		err = t.refused(resp)
-	case t.caller.Err() != nil:
+	case t.reqCtx.Err() != nil:
 		return nil, err // a leg may still be under way
 	}
 	if h := t.p.base.OnProxyConnectResponse; h != nil && t.last != nil {
@@ -179,8 +179,8 @@ func (t *tunnel) refused(resp *http.Response) error {
 	switch status := resp.StatusCode; {
 	case status/100 == 2:
 		return nil
-	case status == http.StatusProxyAuthRequired && t.callers:
-		return t.error(CauseCredentialsRejected, errCallersOwn)
+	case status == http.StatusProxyAuthRequired && t.preauthorized:
+		return t.error(CauseCredentialsRejected, errPreauthorized)
 	case status == http.StatusForbidden:
 		return t.error(CauseDenied, nil)
 	case status == http.StatusInternalServerError, status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout:
@@ -220,7 +220,7 @@ func (t *tunnel) end(passed bool) {
 
 func (t *tunnel) abandon(*http.Response) { t.hangUp() }
 
-func (t *tunnel) callerLeft() {}
+func (t *tunnel) requestEnded() {}
 
 func (t *tunnel) hangUp() {
 	if t.conn != nil {
@@ -278,7 +278,7 @@ var errBadRequest = errors.New("proxyauth: the proxy answers a second CONNECT on
 
 // isBound reports whether the challenge of a 407 continues a handshake on the connection.
 func (t *tunnel) isBound(resp *http.Response) bool {
-	return t.phase == opening && resp.StatusCode == http.StatusProxyAuthRequired
+	return t.phase == starting && resp.StatusCode == http.StatusProxyAuthRequired
 }
 
 func (t *tunnel) reused() bool { return t.conn != nil && t.conn.Served() }

@@ -1,0 +1,72 @@
+package proxyauth
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/lockout"
+)
+
+// finishing is how long a leg whose answer counts goes on after its caller has left.
+const finishing = time.Minute
+
+// mustFinish reports whether the next leg goes on if its caller leaves: it is one of a
+// handshake, or shows a secret that is not trusted.
+func (d *driver) mustFinish() bool {
+	l := d.login
+	return l != nil && (l.props.BindsConnection || l.secret.State() != lockout.Trusted)
+}
+
+// A legUnderWay is one that goes on if its caller leaves.
+type legUnderWay struct {
+	phase phase
+	turn  *lockout.Turn
+}
+
+// A result is what an exchange ends with.
+type result struct {
+	resp *http.Response
+	err  error
+}
+
+// detach goes on in a goroutine of its own, so that the caller may leave while a leg
+// whose answer counts does not.
+func (d *driver) detach(ctx context.Context, next step) (*http.Response, error) {
+	d.detached = true
+	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(d.reqCtx, func() {
+		leg := d.underWay.Load()
+		if leg == nil {
+			cancel(context.Cause(d.reqCtx))
+			return
+		}
+		if leg.phase == starting {
+			leg.turn.Done(lockout.Unsent) // nothing follows that shows the secret
+		}
+		time.AfterFunc(finishing, func() { cancel(context.Cause(d.reqCtx)) })
+	})
+	done := make(chan result)
+	go func() {
+		resp, err := d.loop(own, next)
+		if err != nil {
+			stop()
+			cancel(nil)
+		}
+		select {
+		case done <- result{resp, err}:
+		case <-d.reqCtx.Done():
+			d.path.abandon(resp)
+		}
+	}()
+	select {
+	case r := <-done:
+		if r.resp != nil {
+			d.path.onClose(r.resp, func() { stop(); cancel(nil) })
+		}
+		return r.resp, r.err
+	case <-d.reqCtx.Done():
+		d.path.requestEnded()
+		return nil, context.Cause(d.reqCtx)
+	}
+}

@@ -1,0 +1,211 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-proxyauth/proxyauth/internal/lockout"
+)
+
+// takeTurn waits until the secret may be sent. It returns stepAuthorize if it may, now.
+func (d *driver) takeTurn() (step, error) {
+	if d.turn != nil {
+		return stepAuthorize, nil
+	}
+	if d.login.secret.AcquireTrusted(&d.trusted, d.about) {
+		d.turn = &d.trusted
+		return stepAuthorize, nil
+	}
+	d.path.pause()
+	return d.acquire()
+}
+
+// acquire waits for a turn with the connection in hand.
+func (d *driver) acquire() (step, error) {
+	turn, err := d.login.secret.Acquire(d.reqCtx, d.about)
+	if held, ok := errors.AsType[*lockout.HeldError](err); ok {
+		if held.Reason == lockout.ReasonDenied {
+			if next := d.successor(); next != nil { // the provider has the new password by now
+				d.login = next
+				return d.takeTurn()
+			}
+			if err := d.requestErr(); err != nil {
+				return stepFail, err
+			}
+		}
+		d.heldErr = held
+		if d.last != nil || d.connect {
+			return d.heldBack(), nil
+		}
+		return stepAsk, nil
+	}
+	if err != nil {
+		return stepFail, err
+	}
+	if turn.Tentative() && len(d.own(d.login.scheme)) == 0 && d.guessed == 0 && !d.down {
+		turn.Done(lockout.Unsent)
+		return stepAsk, nil
+	}
+	d.turn = turn
+	return stepAuthorize, nil
+}
+
+// returnTurn gives back a turn that has sent nothing, if there is one.
+func (d *driver) returnTurn() {
+	d.turn.Done(lockout.Unsent)
+	d.turn = nil
+}
+
+// heldBack ends the exchange because the secret may not be sent.
+func (d *driver) heldBack() step {
+	if d.heldErr.Reason == lockout.ReasonRefused && len(d.challenges) > 0 && d.answers < maxAnswers && d.p.showRefusal(d.login.creds) {
+		d.p.drop(d.login) // refused under another user info, say: the provider does not know yet
+		d.heldErr, d.anew = nil, true
+		d.answers++
+		return stepChoose
+	}
+	switch again := d.rejected != nil && d.rejected.sameSecret(d.login); {
+	case again, d.heldErr.Reason == lockout.ReasonRefused:
+		return d.failFor(CauseCredentialsRejected, ErrRejected, false)
+	case d.heldErr.Reason == lockout.ReasonDenied:
+		return d.failFor(CauseDenied, ErrRejected, false)
+	}
+	if d.broken > 0 && d.err != nil { // this request's own turn was lost
+		return d.failFor(CauseHandshakeBroken, fmt.Errorf("%w: %w", errBroken, d.err), false)
+	}
+	return d.failFor(CauseHeldBack, d.heldErr, true)
+}
+
+// settleLost settles a leg that ended with its context: of a secret that is trusted
+// that says nothing.
+func (d *driver) settleLost(l loss) {
+	if d.phase == completing && !l.unsent && d.turn.Tentative() {
+		d.turn.Done(lockout.Lost)
+	}
+}
+
+// settle gives the turn its outcome, and tells everybody of an acceptance.
+func (d *driver) settle() {
+	switch d.outcome {
+	case lockout.Unsent, lockout.Refused: // the provider is asked first
+		return
+	}
+	news := false
+	if d.outcome == lockout.Accepted || d.outcome == lockout.AcceptedUnasked && d.p.settled(d.login) {
+		news = d.accepted()
+	}
+	if !d.ticket {
+		d.turn.Done(d.outcome)
+		d.turn = nil
+	}
+	if news { // the hook may use the Transport
+		d.tellAccepted()
+	}
+}
+
+// accepted notes that the login is accepted, and reports whether that is news.
+func (d *driver) accepted() (news bool) {
+	l := d.login
+	news = d.p.accept(l, shareable(d.session), d.auth)
+	if !l.props.BindsConnection {
+		if shareable(d.session) != nil {
+			d.session = nil // it serves later requests
+		}
+	} else if d.turns == 1 {
+		l.goesOn.Store(false)
+	}
+	return news
+}
+
+// tellAccepted tells everybody that the login is accepted.
+func (d *driver) tellAccepted() {
+	l := d.login
+	d.p.trace.accepted(d.reqCtx, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name()})
+	if o, ok := d.p.provider.(CredentialsObserver); ok && !l.tickets {
+		d.p.notices.Add(func() { o.Accepted(inCallback(context.WithoutCancel(d.reqCtx), d.p.state), l.req, l.creds) })
+	}
+}
+
+// refusal takes the refusal of an authorization that answered a challenge.
+func (d *driver) refusal(ctx context.Context) (step, error) {
+	l := d.login
+	d.closeSession()
+	d.anew, d.fresh = true, d.fresh || l.props.BindsConnection
+	if d.ticket || d.phase == starting { // no secret was shown
+		return d.ticketRefused(), nil
+	}
+	next := d.successor()
+	d.turn.Done(lockout.Refused)
+	d.turn = nil
+	if next != nil {
+		d.login = next
+		if d.answers++; d.answers >= maxAnswers {
+			return d.fail(CauseCredentialsRejected, ErrRejected), nil
+		}
+		return stepAuthorize, nil
+	}
+	if l.secret.WasAccepted() && l.secret.State() != lockout.Barred {
+		return d.failFor(CauseDenied, ErrRejected, false), nil
+	}
+	return d.reject(ErrRejected), nil
+}
+
+// successor returns a login with newer credentials than the ones that worked and are
+// refused now, nil if there is none.
+func (d *driver) successor() *login {
+	l := d.login
+	if !l.secret.WasAccepted() {
+		return nil
+	}
+	next, err := d.p.replacement(d.reqCtx, l, true)
+	if err != nil || l.sameSecret(next) {
+		return nil
+	}
+	return next
+}
+
+// ticketRefused goes on with another scheme, unless the proxy has accepted this one.
+func (d *driver) ticketRefused() step {
+	l := d.login
+	if d.p.wasAccepted(l) {
+		return d.failFor(CauseDenied, d.why, false)
+	}
+	d.p.drop(l)
+	return d.exclude(l.rank, d.why, true)
+}
+
+// reject takes the refusal of credentials, of which everybody is told once, and goes on
+// with others if the provider has some. A KDC's refusal is remembered by the scheme.
+func (d *driver) reject(why error) step {
+	l := d.login
+	d.p.drop(l)
+	if d.p.showRefusal(l.creds) {
+		d.tellRefused(l, why)
+	}
+	again := d.rejected != nil && d.rejected.sameSecret(l)
+	d.rejected = l
+	if d.answers++; d.answers >= maxAnswers || again {
+		return d.failFor(CauseCredentialsRejected, why, false)
+	}
+	d.anew = true
+	if d.last == nil {
+		return stepAsk // what the proxy wants was known from before
+	}
+	return stepChoose
+}
+
+// tellRefused tells everybody that the credentials of l are refused.
+func (d *driver) tellRefused(l *login, why error) {
+	d.p.count.rejections.Add(1)
+	d.p.trace.refused(d.reqCtx, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name(), Err: why})
+	if o, ok := d.p.provider.(CredentialsObserver); ok {
+		d.p.notices.Add(func() { o.Rejected(inCallback(context.WithoutCancel(d.reqCtx), d.p.state), l.req, l.creds) })
+	}
+}
+
+// failFor ends the exchange with cause, since the login's scheme has failed with err.
+func (d *driver) failFor(cause Cause, err error, local bool) step {
+	d.failures = append(d.failures, failure{d.login.rank, err, local})
+	return d.fail(cause, nil)
+}
