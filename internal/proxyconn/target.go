@@ -16,15 +16,27 @@ var ErrInvalidHost = errors.New("host with characters that no host has")
 // or has ASCII characters which net/http does not write into a request: controls,
 // spaces, delimiters.
 func CheckHost(host string) error {
-	if host == "" || host[0] == ':' || strings.ContainsFunc(host, breaksHost) {
+	if host == "" || host[0] == ':' {
 		return ErrInvalidHost
+	}
+	for i := range len(host) {
+		if breaksHost[host[i]] {
+			return ErrInvalidHost
+		}
 	}
 	return nil
 }
 
-func breaksHost(r rune) bool {
-	return r <= ' ' || r == 0x7f || strings.ContainsRune("\"/\\<>?#@^`{|}", r)
-}
+// breaksHost is a table, since each request's proxy is checked.
+var breaksHost = func() (breaks [256]bool) {
+	for c := range ' ' + 1 {
+		breaks[c] = true
+	}
+	for _, c := range "\x7f\"/\\<>?#@^`{|}" {
+		breaks[c] = true
+	}
+	return breaks
+}()
 
 // ConnectTarget returns addr, a host and port, as it stands in the request line of a
 // CONNECT: a host outside ASCII is written in punycode, a zone of an IPv6 address is
