@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
 
 // finishing is how long a leg whose answer counts goes on after its caller has left.
@@ -24,12 +25,6 @@ type legUnderWay struct {
 	turn  *lockout.Turn
 }
 
-// A result is what an exchange ends with.
-type result struct {
-	resp *http.Response
-	err  error
-}
-
 // detach goes on in a goroutine of its own, so that the caller may leave while a leg
 // whose answer counts does not.
 func (d *driver) detach(ctx context.Context, next step) (*http.Response, error) {
@@ -46,27 +41,20 @@ func (d *driver) detach(ctx context.Context, next step) (*http.Response, error) 
 		}
 		time.AfterFunc(finishing, func() { cancel(context.Cause(d.reqCtx)) })
 	})
-	done := make(chan result)
-	go func() {
-		resp, err := d.loop(own, next)
-		if err != nil {
-			stop()
-			cancel(nil)
-		}
-		select {
-		case done <- result{resp, err}:
-		case <-d.reqCtx.Done():
-			d.path.abandon(resp)
-		}
-	}()
-	select {
-	case r := <-done:
-		if r.resp != nil {
-			d.path.onClose(r.resp, func() { stop(); cancel(nil) })
-		}
-		return r.resp, r.err
-	case <-d.reqCtx.Done():
+	end := func() { stop(); cancel(nil) }
+	resp, err, left := onecall.Go(d.reqCtx, func() (resp *http.Response, err error) {
+		defer func() {
+			if resp == nil {
+				end()
+			}
+		}()
+		return d.loop(own, next)
+	}, d.path.abandon)
+	switch {
+	case left:
 		d.path.requestEnded()
-		return nil, context.Cause(d.reqCtx)
+	case resp != nil:
+		d.path.onClose(resp, end)
 	}
+	return resp, err
 }

@@ -101,27 +101,31 @@ type driver struct {
 func (d *driver) run(ctx context.Context) (*http.Response, error) {
 	d.reqCtx = requestContext(ctx)
 	d.inside = d.inside || isCallback(ctx, d.p.state)
-	next, err := d.begin(ctx)
-	if err != nil {
-		d.end(false)
-		return nil, err
-	}
-	return d.loop(ctx, next)
+	return d.loop(ctx, stepBegin)
 }
 
 func (d *driver) loop(ctx context.Context, next step) (resp *http.Response, err error) {
+	ended := false
+	defer func() {
+		if !ended { // a callback of the program has panicked
+			d.abort()
+		}
+	}()
 	for err == nil {
 		if d.detached && d.reqCtx.Err() != nil && next != stepContinue && next != stepRefused {
 			err = context.Cause(d.reqCtx)
 			break
 		}
 		switch next {
+		case stepBegin:
+			next, err = d.begin(ctx)
 		case stepAsk:
 			next, err = d.ask(ctx)
 		case stepChoose:
 			next, err = d.pick(ctx)
 		case stepAuthorize:
 			if !d.detached && d.reqCtx == ctx && d.mustFinish() {
+				ended = true
 				return d.detach(ctx, next)
 			}
 			next, err = d.authorize(ctx)
@@ -132,12 +136,14 @@ func (d *driver) loop(ctx context.Context, next step) (resp *http.Response, err 
 		case stepRefused:
 			next, err = d.refusal(ctx)
 		case stepPass:
+			ended = true
 			d.end(true)
 			return d.last, nil
 		case stepFail:
 			err = d.failure()
 		}
 	}
+	ended = true
 	d.end(false)
 	return nil, err
 }

@@ -48,7 +48,8 @@ func (p phase) String() string { return [...]string{"asking", "riding", "startin
 type step int
 
 const (
-	stepAsk       step = iota // send a leg without authorization
+	stepBegin     step = iota // see what is known of the proxy
+	stepAsk                   // send a leg without authorization
 	stepChoose                // choose a login for the challenges at hand
 	stepAuthorize             // send a leg with an authorization, of a new session if there is none
 	stepContinue              // show the challenges at hand to the session
@@ -59,7 +60,7 @@ const (
 )
 
 func (s step) String() string {
-	return [...]string{"ask", "choose", "authorize", "continue", "renew", "refused", "pass", "fail"}[s]
+	return [...]string{"begin", "ask", "choose", "authorize", "continue", "renew", "refused", "pass", "fail"}[s]
 }
 
 // An exchange decides what the legs of one request, or of one CONNECT, carry, and

@@ -77,6 +77,15 @@ func (d *driver) heldBack() step {
 	return d.failFor(CauseHeldBack, d.heldErr, true)
 }
 
+// abort ends an exchange that can't go on, in the middle of whatever it does.
+func (d *driver) abort() {
+	if d.outcome == lockout.Unsent && d.phase == completing && !d.ticket {
+		d.outcome = lockout.Lost // perhaps
+	}
+	d.turn.Done(d.outcome)
+	d.end(false)
+}
+
 // settleLost settles a leg that ended with its context: of a secret that is trusted
 // that says nothing.
 func (d *driver) settleLost(l loss) {

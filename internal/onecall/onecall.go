@@ -113,6 +113,36 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, options Options, f func(con
 	}
 }
 
+// Go returns the result of f, or panics as f does, which runs in a goroutine of its own. The
+// end of ctx ends the wait, which left reports. Then late is called with the value that f
+// returns after all, and a panic of f ends the program.
+func Go[V any](ctx context.Context, f func() (V, error), late func(V)) (value V, err error, left bool) {
+	done := make(chan result[V])
+	go func() {
+		r := result[V]{err: errNoResult}
+		defer func() {
+			select {
+			case done <- r:
+				return
+			case <-ctx.Done():
+			}
+			if r.panicked != nil {
+				panic(r.panicked)
+			}
+			late(r.value)
+		}()
+		r = resultOf(ctx, func(context.Context) (V, error) { return f() })
+	}()
+	select {
+	case r := <-done:
+		value, err = r.get()
+		return value, err, false
+	case <-ctx.Done():
+		value, err = failed[V](context.Cause(ctx))
+		return value, err, true
+	}
+}
+
 func failed[V any](err error) (V, error) {
 	var none V
 	return none, err
@@ -168,7 +198,11 @@ func (g *Group[K, V]) abandonLater(key K, c *call[V], d time.Duration) (stop fun
 
 func resultOf[V any](ctx context.Context, f func(context.Context) (V, error)) (r result[V]) {
 	defer func() {
-		if v := recover(); v != nil {
+		switch v := recover().(type) {
+		case nil:
+		case *Panic: // of a call within f
+			r = result[V]{panicked: v}
+		default:
 			r = result[V]{panicked: &Panic{v, debug.Stack()}}
 		}
 	}()

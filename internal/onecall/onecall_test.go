@@ -391,3 +391,43 @@ func TestManyCallers(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g group
+		never := func(string) { t.Error("late") }
+		got, err, left := onecall.Go(t.Context(), func() (string, error) { return "value", errFailed }, never)
+		require.Equal(t, "value", got)
+		require.Equal(t, errFailed, err)
+		require.False(t, left)
+
+		for desc, f := range map[string]func() (string, error){
+			"a panic": broken,
+			"a panic of a call": func() (string, error) {
+				return g.Do(t.Context(), "key", onecall.Options{}, func(context.Context) (string, error) { return broken() })
+			},
+		} {
+			func() {
+				defer func() {
+					p, ok := recover().(*onecall.Panic)
+					require.True(t, ok, desc)
+					require.Equal(t, errFailed, p.Value, desc)
+					require.Contains(t, p.Error(), "broken", desc)
+				}()
+				onecall.Go(t.Context(), f, never)
+			}()
+		}
+
+		_, err, left = onecall.Go(t.Context(), func() (string, error) { runtime.Goexit(); return "", nil }, never)
+		require.Error(t, err)
+		require.False(t, left)
+
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errFailed)
+		late := make(chan string)
+		_, err, left = onecall.Go(ctx, func() (string, error) { time.Sleep(time.Second); return "value", nil }, func(v string) { late <- v })
+		require.Equal(t, errFailed, err)
+		require.True(t, left)
+		require.Equal(t, "value", <-late)
+	})
+}

@@ -1,0 +1,87 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+)
+
+// A tripwire panics once, when it is touched for the last of n times.
+type tripwire struct{ n int }
+
+func (w *tripwire) touch() {
+	if w.n--; w.n == 0 {
+		panic(w)
+	}
+}
+
+func (w *tripwire) hook(context.Context, proxyauth.TraceInfo) { w.touch() }
+
+// panicking sets each callback of a Transport to one that touches w.
+var panicking = map[string]func(l *lab, w *tripwire){
+	"LegSent":          func(l *lab, w *tripwire) { l.rt.Trace = &proxyauth.Trace{LegSent: w.hook} },
+	"LegAnswered":      func(l *lab, w *tripwire) { l.rt.Trace = &proxyauth.Trace{LegAnswered: w.hook} },
+	"Challenged":       func(l *lab, w *tripwire) { l.rt.Trace = &proxyauth.Trace{Challenged: w.hook} },
+	"CredentialsAsked": func(l *lab, w *tripwire) { l.rt.Trace = &proxyauth.Trace{CredentialsAsked: w.hook} },
+	"Accepted":         func(l *lab, w *tripwire) { l.rt.Trace = &proxyauth.Trace{Accepted: w.hook} },
+	"ProxyChosen":      func(l *lab, w *tripwire) { l.rt.Trace = &proxyauth.Trace{ProxyChosen: w.hook} },
+	"AllowProxy": func(l *lab, w *tripwire) {
+		l.rt.AllowProxy = func(context.Context, *url.URL) bool { w.touch(); return true }
+	},
+	"provider": func(l *lab, w *tripwire) {
+		next := l.rt.Credentials
+		l.rt.Credentials = proxyauth.CredentialsFunc(func(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+			w.touch()
+			return next.Credentials(ctx, req)
+		})
+	},
+	"GetProxyConnectHeader": func(l *lab, w *tripwire) {
+		l.base.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { w.touch(); return nil, nil }
+	},
+}
+
+// TestPanicOfACallback recovers, as an HTTP server's handler does, from a callback that
+// panics in the middle of an exchange: later requests are served as if it had failed.
+func TestPanicOfACallback(t *testing.T) {
+	t.Parallel()
+	for name, set := range panicking {
+		for i, mechanism := range allMechanisms() {
+			for _, path := range []string{"forwarded", "dialled"} {
+				for n := 1; n <= 3; n++ {
+					t.Run(fmt.Sprint(name, " ", mechanism.Scheme(), " ", path, " ", n), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) {
+							l := newLab(t, testproxy.Config{Auth: allMechanisms()[i : i+1]})
+							w := &tripwire{n}
+							set(l, w)
+							func() {
+								defer func() {
+									if v := recover(); w.n == 0 {
+										require.NotNil(t, v)
+									}
+								}()
+								l.reach(t.Context(), path)
+							}()
+							w.n = 0
+							time.Sleep(time.Hour) // the password may have been sent in vain
+							start := time.Now()
+							resp, err := l.reach(t.Context(), path)
+							require.NoError(t, err)
+							require.Equal(t, http.StatusOK, resp.StatusCode)
+							require.Zero(t, time.Since(start), "something of the other request was waited for")
+							l.requireQuiet()
+						})
+					})
+				}
+			}
+		}
+	}
+}
