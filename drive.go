@@ -316,7 +316,9 @@ func (d *driver) authorize(ctx context.Context) (step, error) {
 	case err != nil:
 		return d.cannot(err)
 	case l.expired():
-		return d.outlived(), nil
+		next := d.outlived()
+		d.left(next)
+		return next, nil
 	case hasControls(a.Value):
 		return d.exclude(l.rank, errors.New("proxyauth: authorization with control characters"), true), nil
 	case d.weaker(a):
@@ -353,9 +355,6 @@ func (d *driver) renew(ctx context.Context) (step, error) {
 	d.closeSession()
 	d.returnTurn()
 	d.path.pause()
-	if d.phase == starting { // the last 407 was part of the handshake
-		d.challenges = d.offer
-	}
 	next, err := d.p.renewal(d.reqCtx, d.login)
 	switch {
 	case d.reqCtx.Err() != nil:
@@ -470,7 +469,7 @@ func (d *driver) send(ctx context.Context, ph phase, authorization string) (step
 	}
 	resp, l := d.path.send(ctx, authorization)
 	d.p.trace.legAnswered(ctx, d.leg, start, resp, l.err)
-	if l.err == nil || !l.unsent {
+	if l.err == nil || !l.unsent && !l.final {
 		d.p.count.legs.Add(1)
 	}
 	if l.err != nil {

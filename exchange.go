@@ -267,7 +267,7 @@ func (x *exchange) ticketRefused(other bool, err error) step {
 func (x *exchange) outlived() step {
 	x.anew, x.fresh = true, x.fresh || x.phase == starting
 	if x.expired++; x.expired > maxAnswers {
-		return x.exclude(x.rank, errExpired, true)
+		return x.exclude(x.rank, errExpired, false) // the proxy may have stalled
 	}
 	return stepRenew
 }

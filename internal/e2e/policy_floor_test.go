@@ -1,11 +1,13 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -273,5 +275,28 @@ func TestDigestFloorOfNewSessions(t *testing.T) {
 		l.newConns()
 		l.proxy.SetAuth(strong)
 		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+	})
+}
+
+// TestStallOpensNoWeakerScheme lets a peer answer NTLM so late that credentials which expire
+// have to be replaced each time. That is the peer's doing: it is not given Basic in place.
+func TestStallOpensNoWeakerScheme(t *testing.T) {
+	t.Parallel()
+	eachWay(t, "", func(t *testing.T, w way) {
+		l := newLab(t, testproxy.Config{Fault: testproxy.OnLeg(func(leg *testproxy.Leg) bool {
+			if strings.HasPrefix(leg.Header.Get("Proxy-Authorization"), "NTLM") {
+				time.Sleep(2 * time.Second)
+			}
+			return false
+		}, nil)})
+		var strong, weak testproxy.Mechanism
+		strong, _, weak = l.strength()
+		l.proxy.SetAuth(strong, weak)
+		l.rt.Credentials = leasing(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, time.Time, error) {
+			return proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}, time.Now().Add(time.Second), nil
+		})
+		err := w.reach(t.Context(), l.rt, originHost)
+		require.Error(t, err)
+		require.NotContains(t, l.schemesSent(), "Basic")
 	})
 }
