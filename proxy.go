@@ -86,7 +86,7 @@ func newProxy(s *state, key proxyKey, at *site) *proxy {
 	if key.hasUser {
 		p.user = &Credentials{Username: key.username, Password: NewSecret(key.password)}
 	}
-	p.count = s.stats.of(p.name)
+	p.count = s.stats.of(p.name, p.address)
 	p.dialer = &proxyconn.Dialer{Base: s.base, Proxy: p.url, TLS: s.proxyTLS}
 	p.forward, p.preauthorized = p.newPool(), p.newPool()
 	return p

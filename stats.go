@@ -6,10 +6,12 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/go-proxyauth/proxyauth/internal/lockout"
 )
 
 // ProxyStats counts what has happened at a proxy since the Transport was made. The
-// numbers only grow.
+// numbers only grow, but for the last four, which are those of the moment.
 type ProxyStats struct {
 	// Proxy is the proxy's URL without user info, or "other" for all beyond
 	// the first few thousand.
@@ -37,6 +39,17 @@ type ProxyStats struct {
 	// Failures counts the requests that did not get through, by [Error.Cause].
 	// One whose context has ended does not count, nor does one of a callback.
 	Failures map[Cause]uint64 `json:"failures"`
+
+	// Waiting counts the requests that wait until their credentials may be sent: a
+	// few at once try those that the proxy has not accepted yet. Of the credentials,
+	// Doubted counts those that were accepted and have been refused or lost since,
+	// Paused those that are not sent before a pause ends, since they got no answer,
+	// and Refused those that are not sent, or rarely. They are those for the proxy's
+	// host and port, whatever the scheme of its URL.
+	Waiting int `json:"waiting"`
+	Doubted int `json:"doubted"`
+	Paused  int `json:"paused"`
+	Refused int `json:"refused"`
 }
 
 // Stats returns a snapshot of the counters of all proxies, in the order of their
@@ -46,7 +59,7 @@ func (t *Transport) Stats() []ProxyStats {
 	if err != nil {
 		return nil
 	}
-	return s.stats.snapshot()
+	return s.stats.snapshot(s.secrets.Counts())
 }
 
 // maxStats bounds the proxies that are counted on their own.
@@ -54,6 +67,8 @@ const maxStats = 4 * maxProxies
 
 // counters are those of one proxy. They outlive its entry in the table.
 type counters struct {
+	address string // of the proxy, "" for others
+
 	requests, legs, challenges, handshakes, rejections atomic.Uint64
 
 	mu       sync.Mutex
@@ -88,26 +103,27 @@ type statistics struct {
 	byName map[string]*counters
 }
 
-func (s *statistics) of(proxy string) *counters {
+func (s *statistics) of(proxy, address string) *counters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byName == nil {
 		s.byName = make(map[string]*counters)
 	}
 	if s.byName[proxy] == nil && len(s.byName) >= maxStats {
-		proxy = "other"
+		proxy, address = "other", ""
 	}
 	if s.byName[proxy] == nil {
-		s.byName[proxy] = new(counters)
+		s.byName[proxy] = &counters{address: address}
 	}
 	return s.byName[proxy]
 }
 
-func (s *statistics) snapshot() []ProxyStats {
+func (s *statistics) snapshot(secrets map[string]lockout.Counts) []ProxyStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make([]ProxyStats, 0, len(s.byName))
 	for name, c := range s.byName {
+		now := secrets[c.address]
 		all = append(all, ProxyStats{
 			Proxy:      name,
 			Requests:   c.requests.Load(),
@@ -116,6 +132,10 @@ func (s *statistics) snapshot() []ProxyStats {
 			Handshakes: c.handshakes.Load(),
 			Rejections: c.rejections.Load(),
 			Failures:   c.failed(),
+			Waiting:    now.Waiting,
+			Doubted:    now.Doubted,
+			Paused:     now.Paused,
+			Refused:    now.Barred,
 		})
 	}
 	slices.SortFunc(all, func(a, b ProxyStats) int { return cmp.Compare(a.Proxy, b.Proxy) })

@@ -65,8 +65,8 @@ func (l *lab) page(path string) string {
 }
 
 var (
-	comment = regexp.MustCompile(`^# (HELP|TYPE) proxyauth_[a-z]+_total [^\\]+$`)
-	sample  = regexp.MustCompile(`^(proxyauth_[a-z]+_total)\{proxy="((?:[^"\\]|\\["\\n])*)"(?:,cause="([^"\\]*)")?\} ([0-9]+)$`)
+	comment = regexp.MustCompile(`^# (HELP|TYPE) proxyauth_[a-z]+(_total)? [^\\]+$`)
+	sample  = regexp.MustCompile(`^(proxyauth_[a-z]+(?:_total)?)\{proxy="((?:[^"\\]|\\["\\n])*)"(?:,cause="([^"\\]*)")?\} ([0-9]+)$`)
 )
 
 // scrape reads /metrics as Prometheus does, and returns the samples of the lab's
@@ -101,7 +101,7 @@ func TestMetrics(t *testing.T) {
 		l := newLab(t)
 		require.Empty(t, l.scrape())
 		l.visit(50, true)
-		require.Equal(t, map[string]int{"requests": 50, "legs": 51, "challenges": 1, "handshakes": 1, "rejections": 0}, l.scrape())
+		require.Equal(t, map[string]int{"requests": 50, "legs": 51, "challenges": 1, "handshakes": 1, "rejections": 0, "waiting": 0, "doubted": 0, "paused": 0, "refused": 0}, l.scrape())
 	})
 }
 
@@ -163,7 +163,7 @@ func TestPrometheusFormat(t *testing.T) {
 	text := prometheus([]proxyauth.ProxyStats{
 		{Proxy: "http://a:80", Requests: 1, Legs: 2, Challenges: 3, Handshakes: 4, Rejections: 5, Failures: map[proxyauth.Cause]uint64{
 			proxyauth.CauseDenied: 7, proxyauth.CauseNoCredentials: 6,
-		}},
+		}, Waiting: 8, Doubted: 9, Paused: 10, Refused: 11},
 		{Proxy: "a \"quoted\\\n name", Requests: 1<<64 - 1},
 	})
 	require.Equal(t, `# HELP proxyauth_requests_total Forwarded requests and tunnels.
@@ -186,6 +186,22 @@ proxyauth_handshakes_total{proxy="a \"quoted\\\n name"} 0
 # TYPE proxyauth_rejections_total counter
 proxyauth_rejections_total{proxy="http://a:80"} 5
 proxyauth_rejections_total{proxy="a \"quoted\\\n name"} 0
+# HELP proxyauth_waiting Requests that wait until their credentials may be sent.
+# TYPE proxyauth_waiting gauge
+proxyauth_waiting{proxy="http://a:80"} 8
+proxyauth_waiting{proxy="a \"quoted\\\n name"} 0
+# HELP proxyauth_doubted Credentials that were accepted and have been refused or lost since.
+# TYPE proxyauth_doubted gauge
+proxyauth_doubted{proxy="http://a:80"} 9
+proxyauth_doubted{proxy="a \"quoted\\\n name"} 0
+# HELP proxyauth_paused Credentials that got no answer and are not sent for a while.
+# TYPE proxyauth_paused gauge
+proxyauth_paused{proxy="http://a:80"} 10
+proxyauth_paused{proxy="a \"quoted\\\n name"} 0
+# HELP proxyauth_refused Credentials that are not sent since they were refused.
+# TYPE proxyauth_refused gauge
+proxyauth_refused{proxy="http://a:80"} 11
+proxyauth_refused{proxy="a \"quoted\\\n name"} 0
 # HELP proxyauth_failures_total Requests that did not get through, by cause.
 # TYPE proxyauth_failures_total counter
 proxyauth_failures_total{proxy="http://a:80",cause="denied"} 7

@@ -10,7 +10,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -216,6 +218,48 @@ func TestStatsPerProxy(t *testing.T) {
 	})
 }
 
+// TestStatsOfTheMoment shows why requests wait or fail at the moment.
+func TestStatsOfTheMoment(t *testing.T) {
+	t.Parallel()
+	now := func(l *lab) [4]int {
+		s := l.counted()
+		return [4]int{s.Waiting, s.Doubted, s.Paused, s.Refused}
+	}
+	eachWay(t, "", func(t *testing.T, w way) {
+		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
+		withBasic := func(a *testproxy.Action) testproxy.Fault { return testproxy.OnScheme("Basic", a) }
+		l.proxy.SetFault(withBasic(testproxy.StallAt(testproxy.BeforeAnswer)))
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { require.Error(t, w.reach(ctx, l.rt, originHost)) })
+		}
+		time.Sleep(3 * time.Second) // two of them wait for the first contact, for 2 s
+		require.Equal(t, [4]int{2, 0, 0, 0}, now(l), "one is under way")
+		cancel()
+		wg.Wait()
+		time.Sleep(2 * time.Minute) // no answer: a loss
+		require.Equal(t, [4]int{}, now(l))
+
+		l.proxy.SetFault(withBasic(testproxy.DropAt(testproxy.BeforeAnswer)))
+		require.Error(t, w.reach(t.Context(), l.rt, originHost))
+		require.Equal(t, [4]int{0, 0, 1, 0}, now(l))
+		l.proxy.SetFault(nil)
+		time.Sleep(time.Minute)
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		require.Equal(t, [4]int{}, now(l))
+
+		l.users.SetPassword(user, "changed")
+		l.hangUp()
+		require.Error(t, w.reach(t.Context(), l.rt, originHost))
+		require.Equal(t, [4]int{0, 1, 0, 0}, now(l))
+		l.rt.Reset()
+		require.Equal(t, [4]int{}, now(l))
+		require.Error(t, w.reach(t.Context(), l.rt, originHost))
+		require.Equal(t, [4]int{0, 0, 0, 1}, now(l))
+	})
+}
+
 // TestStatsAreBounded counts beyond a number of proxies under a common name.
 func TestStatsAreBounded(t *testing.T) {
 	t.Parallel()
@@ -250,7 +294,7 @@ func TestStatsJSON(t *testing.T) {
 		l.proxy.Close()
 		require.Error(t, tunnel(t.Context(), l.rt, originHost))
 		want := `[{"proxy":"http://proxy.example.com:3128","requests":3,"legs":3,"challenges":2,"handshakes":1,"rejections":0,` +
-			`"failures":{"denied":1,"proxy_unreachable":1}}]`
+			`"failures":{"denied":1,"proxy_unreachable":1},"waiting":0,"doubted":1,"paused":0,"refused":0}]`
 		got, err := json.Marshal(l.rt.Stats())
 		require.NoError(t, err)
 		require.Equal(t, want, string(got))

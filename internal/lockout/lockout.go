@@ -62,6 +62,7 @@ type Guard struct {
 // after [Guard.Reset]. Handles of equal Secrets share one limit.
 type Handle struct {
 	g                     *Guard
+	proxy                 string
 	secret, account, pair key
 	s                     *secret // of g.secrets; nil or evicted: look it up
 }
@@ -73,6 +74,7 @@ func (g *Guard) Handle(s Secret) *Handle {
 	defer g.mu.Unlock()
 	return &Handle{
 		g:       g,
+		proxy:   s.Proxy,
 		secret:  g.hash("secret", s.Proxy, s.User, s.Password),
 		account: g.hash("account", s.Proxy, s.User),
 		pair:    g.hash("pair", s.User, s.Password),
@@ -162,7 +164,7 @@ func (g *Guard) Reset() {
 	}
 }
 
-// Counts is a snapshot of a [Guard].
+// Counts is a snapshot of what a [Guard] knows of the secrets for one proxy.
 type Counts struct {
 	Waiting int // requests that wait for a turn
 	Doubted int // secrets that were accepted and are in doubt
@@ -170,12 +172,15 @@ type Counts struct {
 	Barred  int // secrets that were refused
 }
 
-// Counts returns how many requests wait and how many secrets are limited.
-func (g *Guard) Counts() (c Counts) {
+// Counts returns how many requests wait and how many secrets are limited, by
+// Secret.Proxy.
+func (g *Guard) Counts() map[string]Counts {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
+	all := make(map[string]Counts)
 	for _, s := range g.secrets {
+		c := all[s.account.proxy]
 		c.Waiting += s.waiting
 		switch {
 		case s.level == Barred:
@@ -186,6 +191,7 @@ func (g *Guard) Counts() (c Counts) {
 		if s.level == Tentative && s.accepted {
 			c.Doubted++
 		}
+		all[s.account.proxy] = c
 	}
-	return c
+	return all
 }

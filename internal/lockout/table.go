@@ -36,6 +36,7 @@ func (g *Guard) hash(parts ...string) (k key) {
 // An account is one user at one proxy, with any secret.
 type account struct {
 	key     key
+	proxy   string
 	secrets int       // of this account that are known
 	busy    int       // of them, with a tentative turn under way
 	waiting list.List // of secrets with waiters
@@ -111,7 +112,7 @@ func (g *Guard) add(h *Handle) *secret {
 	evict(g.secrets, maxSecrets, secretValue, g.drop)
 	a, p := g.accounts[h.account], g.pairs[h.pair]
 	if a == nil {
-		a = &account{key: h.account, row: 1}
+		a = &account{key: h.account, proxy: h.proxy, row: 1}
 		g.accounts[h.account] = a
 	}
 	if p == nil {

@@ -73,7 +73,7 @@ func play(t *testing.T, desc string, f func(w *world)) {
 			f(w)
 			time.Sleep(2 * time.Hour)
 			synctest.Wait()
-			require.Zero(t, w.g.Counts().Waiting)
+			require.Zero(t, counts(w.g).Waiting)
 			require.Zero(t, w.underWay)
 		})
 	})
