@@ -222,9 +222,6 @@ func TestCrawlers(t *testing.T) {
 		{"a tenth answers 502", func(i int) string { return some("stat", 10, i) }, 0, 0, 0},
 		{"a tenth is closed", func(i int) string { return some("clos", 10, i) }, 2 * time.Second, 40, 0},
 		{"40 % are closed", func(i int) string { return some("clos", 40, i) }, 10 * time.Second, 200, 0},
-		{"a hundredth is denied", func(i int) string { return some("deny", 1, i) }, 6 * time.Second, 500, 0},
-		{"a tenth is denied", func(i int) string { return some("deny", 10, i) }, 10 * time.Second, 800, 0},
-		{"a third is denied", func(i int) string { return some("deny", 33, i) }, 14 * time.Second, 950, 0},
 		{"a tenth is dead, a tenth denied", func(i int) string {
 			return []string{host(i), some("dead", 20, i), some("deny", 20, i)}[i%3]
 		}, 15 * time.Second, 800, 5},
@@ -233,18 +230,9 @@ func TestCrawlers(t *testing.T) {
 		}, 15 * time.Second, 800, 20},
 	} {
 		play(t, tt.desc, func(w *world) {
-			w.proxy = byName
-			w.healthy("host")
-			workers(10_000, func(i int) {
-				target := tt.name(i)
-				w.do(context.Background(), "pw", target, isHost(target))
-			})
+			w.crawl(10_000, tt.name)
 			w.wantWaits(tt.wait, tt.late)
-			failed := 0
-			for _, n := range w.unlucky {
-				failed += n
-			}
-			require.LessOrEqual(t, failed*1000, tt.fail*len(w.waits), "%v", w.unlucky)
+			require.LessOrEqual(t, w.failed()*1000, tt.fail*len(w.waits), "%v", w.unlucky)
 		})
 	}
 	play(t, "the first is dead", func(w *world) {
@@ -280,6 +268,33 @@ func TestCrawlers(t *testing.T) {
 		})
 		w.wantHealthy(11*time.Second, 0)
 	})
+}
+
+func TestCrawlersOfDeniedHosts(t *testing.T) {
+	for _, tt := range []struct {
+		desc    string
+		percent int
+		wait    time.Duration // longest
+		late    int           // of a thousand that wait
+	}{
+		{"a hundredth", 1, 6 * time.Second, 500},
+		// At most 8 refusals without a pause, one before each of the pauses of 1 and 4 s, and
+		// the acceptance: 5 s, and 11 answers of 375 ms.
+		{"a tenth", 10, 9200 * ms, 800},
+		{"a third", 33, 9200 * ms, 950},
+	} {
+		for seed := range 10 {
+			play(t, fmt.Sprint(tt.desc, ", seed ", seed), func(w *world) {
+				w.crawl(1000, func(i int) string { return some("deny", tt.percent, i+100_000*seed) })
+				wait := tt.wait
+				if w.mayFail > 0 { // a third pause, 16 s: longer than a request waits
+					wait = 15 * time.Second
+				}
+				w.wantWaits(wait, tt.late)
+				require.LessOrEqual(t, w.failed(), w.mayFail, "%v", w.unlucky)
+			})
+		}
+	}
 }
 
 func TestDeniedSites(t *testing.T) {

@@ -61,6 +61,8 @@ type world struct {
 	unlucky      map[string]int // errors of healthy requests
 	waits        []time.Duration
 	lateWaits    int // waits of healthy requests after the first acceptance
+	row, longest int // tentative losses and refusals in a row; the longest that an acceptance followed
+	mayFail      int // requests of 64 workers, in pauses that are longer than a wait
 }
 
 // play runs f, and two hours on, in a bubble, in parallel with other tests.
@@ -208,6 +210,7 @@ func (w *world) end(turn *lockout.Turn, a answer) (err error) {
 	w.mu.Lock()
 	if turn.Tentative() {
 		w.underWay--
+		w.count(a.what)
 	}
 	switch a.what {
 	case lockout.Refused:
@@ -222,6 +225,40 @@ func (w *world) end(turn *lockout.Turn, a answer) (err error) {
 	w.mu.Unlock()
 	turn.Done(a.what)
 	return err
+}
+
+// count restates when a secret that was accepted before pauses: after more losses in a
+// row, or refusals at new targets, than were ever followed by an acceptance, for 1, 4, 16,
+// 64 s and so on. A request waits for 15 s, so that those of one worker fail at most twice
+// in a pause of 16 s.
+func (w *world) count(o lockout.Outcome) {
+	switch o {
+	case lockout.Accepted:
+		w.row, w.longest = 0, max(w.longest, w.row)
+	case lockout.Refused, lockout.Lost:
+		w.row++
+		if n := w.row - min(8, w.longest); n >= 3 {
+			w.mayFail += 64 * (1 + 1<<(2*(n-1))/15)
+		}
+	}
+}
+
+// crawl has 64 workers make n requests, after an acceptance.
+func (w *world) crawl(n int, name func(i int) string) {
+	w.proxy = byName
+	w.healthy("host")
+	workers(n, func(i int) {
+		target := name(i)
+		w.do(context.Background(), "pw", target, isHost(target))
+	})
+}
+
+// failed counts the healthy requests that failed.
+func (w *world) failed() (n int) {
+	for _, some := range w.unlucky {
+		n += some
+	}
+	return n
 }
 
 // lostIn counts the turns that were lost in the first d.
