@@ -19,6 +19,11 @@ import (
 
 const ms = time.Millisecond
 
+// At one instant of a bubble timers fire, and goroutines run, in any order. So that a test
+// plays the same each time it runs, the nth request does everything n ns after a whole
+// number of slots, when no other does anything.
+const slot = 100 * time.Microsecond
+
 // An answer of the proxy, and its directory, to an authorization.
 type answer struct {
 	after time.Duration
@@ -51,6 +56,7 @@ type world struct {
 
 	mu           sync.Mutex
 	handles      map[string]*lockout.Handle
+	requests     int
 	sent         int
 	refused      []time.Duration // since start
 	lost         []time.Duration
@@ -97,7 +103,11 @@ func (w *world) wrong(target string) error   { return w.do(context.Background(),
 func (w *world) healthy(target string) error { return w.do(context.Background(), "pw", target, true) }
 
 func (w *world) do(ctx context.Context, password, target string, healthy bool) error {
-	err := w.request(ctx, w.handle(password), password, target, healthy)
+	w.mu.Lock()
+	w.requests++
+	number := time.Duration(w.requests) % slot
+	w.mu.Unlock()
+	err := w.request(ctx, number, w.handle(password), password, target, healthy)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
@@ -108,7 +118,8 @@ func (w *world) do(ctx context.Context, password, target string, healthy bool) e
 	return err
 }
 
-func (w *world) request(ctx context.Context, h *lockout.Handle, password, target string, healthy bool) error {
+func (w *world) request(ctx context.Context, number time.Duration, h *lockout.Handle, password, target string, healthy bool) error {
+	w.await(number)
 	asked := false
 	if h.State() == lockout.Tentative && !w.preemptive {
 		if done, err := w.withoutAuthorization(target); done {
@@ -117,6 +128,7 @@ func (w *world) request(ctx context.Context, h *lockout.Handle, password, target
 		asked = true
 	}
 	turn, err := w.acquire(ctx, h, target, healthy)
+	w.await(number)
 	if err != nil {
 		return err
 	}
@@ -125,6 +137,7 @@ func (w *world) request(ctx context.Context, h *lockout.Handle, password, target
 			turn.Done(lockout.Unsent)
 			return err
 		}
+		w.await(number)
 	}
 	if turn.Tentative() && !asked && !(w.preemptive && turn.First()) {
 		if done, err := w.withoutAuthorization(target); done {
@@ -134,6 +147,11 @@ func (w *world) request(ctx context.Context, h *lockout.Handle, password, target
 		asked = true
 	}
 	return w.send(ctx, turn, target, password, asked)
+}
+
+// await waits for the next instant at which the request with this number may act.
+func (w *world) await(number time.Duration) {
+	time.Sleep((number - w.since()%slot + slot) % slot)
 }
 
 func (w *world) withoutAuthorization(target string) (done bool, err error) {
@@ -166,6 +184,7 @@ func (w *world) acquire(ctx context.Context, h *lockout.Handle, target string, h
 func (w *world) send(ctx context.Context, turn *lockout.Turn, target, password string, asked bool) error {
 	turn.Sent()
 	a := w.proxy(w.begin(turn), target, password)
+	a.after = a.after.Truncate(slot)
 	if a.what == lockout.Accepted && !asked && w.preemptive {
 		a.what = lockout.AcceptedUnasked
 	}
@@ -301,11 +320,14 @@ func (w *world) wantWaits(first time.Duration, late int) {
 	require.LessOrEqual(w.t, w.lateWaits*1000, late*len(w.waits), "%d of %d waited after the first acceptance", w.lateWaits, len(w.waits))
 }
 
-// burst makes n requests at once.
+// burst makes n requests at once, a nanosecond apart.
 func burst(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { f(i) })
+		wg.Go(func() {
+			time.Sleep(time.Duration(i + 1))
+			f(i)
+		})
 	}
 	wg.Wait()
 }
