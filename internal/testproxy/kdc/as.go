@@ -141,11 +141,12 @@ func preauthFailure(code int32, client *principal, etypes []int32) error {
 	return &failure{code: code, data: data}
 }
 
-// etypeInfo2 tells the salts (RFC 4120, Section 5.2.7.5). RC4 has none.
+// etypeInfo2 tells the salts and parameters (RFC 4120, Section 5.2.7.5). RC4 has
+// none.
 func etypeInfo2(client *principal, etypes ...int32) types.PAData {
 	var info types.ETypeInfo2
 	for _, etype := range etypes {
-		entry := types.ETypeInfo2Entry{EType: etype}
+		entry := types.ETypeInfo2Entry{EType: etype, S2KParams: client.params(etype)}
 		if etype != RC4 {
 			entry.Salt = client.Salt
 		}

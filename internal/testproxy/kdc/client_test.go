@@ -1,6 +1,7 @@
 package kdc_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -54,21 +55,25 @@ func withPassword(t *testing.T, k *kdc.KDC, password string, libdefaults ...stri
 
 func TestPasswordOfEachEnctype(t *testing.T) {
 	for _, etype := range []int32{kdc.AES128SHA1, kdc.AES256SHA1, kdc.AES128SHA2, kdc.AES256SHA2, kdc.RC4} {
-		k := start(t,
-			kdc.Principal{Name: "ann", Password: secret, Enctypes: []int32{etype}},
-			kdc.Principal{Name: "krbtgt/" + realm, Enctypes: []int32{etype}},
-			kdc.Principal{Name: service, Enctypes: []int32{etype}},
-		)
-		cl := withPassword(t, k, secret)
-		require.NoError(t, cl.Login(), "enctype %d", etype)
-		ticket, key, err := cl.GetServiceTicket(service)
-		require.NoError(t, err, "enctype %d", etype)
-		require.Equal(t, etype, key.KeyType)
-		require.Equal(t, etype, ticket.EncPart.EType)
-		require.Equal(t, kdc.Counts{
-			ASRequests: 2, PreauthRequired: 1, TGTs: 1, TGSRequests: 1, ServiceTickets: 1,
-		}, k.Counts("ann"))
-		require.Equal(t, k.Total(), k.Counts("ann"))
+		for _, iterations := range []int{0, 5000, -1} {
+			t.Run(fmt.Sprintf("%d with %d iterations", etype, iterations), func(t *testing.T) {
+				k := kdc.Start(t, kdc.Config{Iterations: iterations, Principals: []kdc.Principal{
+					{Name: "ann", Password: secret, Enctypes: []int32{etype}},
+					{Name: "krbtgt/" + realm, Enctypes: []int32{etype}},
+					{Name: service, Enctypes: []int32{etype}},
+				}})
+				cl := withPassword(t, k, secret)
+				require.NoError(t, cl.Login())
+				ticket, key, err := cl.GetServiceTicket(service)
+				require.NoError(t, err)
+				require.Equal(t, etype, key.KeyType)
+				require.Equal(t, etype, ticket.EncPart.EType)
+				require.Equal(t, kdc.Counts{
+					ASRequests: 2, PreauthRequired: 1, TGTs: 1, TGSRequests: 1, ServiceTickets: 1,
+				}, k.Counts("ann"))
+				require.Equal(t, k.Total(), k.Counts("ann"))
+			})
+		}
 	}
 }
 

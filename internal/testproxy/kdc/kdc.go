@@ -48,7 +48,7 @@ func New(cfg Config) (*KDC, error) {
 func (k *KDC) addPrincipals() error {
 	tgs := Principal{Name: k.tgsName()}
 	for _, p := range append([]Principal{tgs}, k.cfg.Principals...) {
-		added, err := newPrincipal(p, k.cfg.Realm)
+		added, err := newPrincipal(p, k.cfg)
 		if err != nil {
 			return err
 		}

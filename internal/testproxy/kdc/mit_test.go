@@ -30,6 +30,12 @@ func newMIT(t *testing.T, k *kdc.KDC, libdefaults ...string) *mit {
 	return m
 }
 
+// startForMIT is start with as many iterations as MIT's clients insist on.
+func startForMIT(t *testing.T, principals ...kdc.Principal) *kdc.KDC {
+	t.Helper()
+	return kdc.Start(t, kdc.Config{Iterations: -1, Principals: principals})
+}
+
 func (m *mit) write(name string, content []byte) {
 	m.t.Helper()
 	require.NoError(m.t, os.WriteFile(filepath.Join(m.dir, name), content, 0o600))
@@ -62,7 +68,7 @@ func TestMITOfEachEnctype(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			etypes := []int32{etype}
-			k := start(t,
+			k := startForMIT(t,
 				kdc.Principal{Name: "ann", Password: "päßwörd", Enctypes: etypes},
 				kdc.Principal{Name: tgsName, Enctypes: etypes},
 				kdc.Principal{Name: service, Enctypes: etypes},
@@ -80,7 +86,7 @@ func TestMITOfEachEnctype(t *testing.T) {
 }
 
 func TestMITKeytab(t *testing.T) {
-	k := start(t, kdc.Principal{Name: "ann", KVNO: 300}, kdc.Principal{Name: service})
+	k := startForMIT(t, kdc.Principal{Name: "ann", KVNO: 300}, kdc.Principal{Name: service})
 	m := newMIT(t, k)
 	m.write("keytab", k.Keytab("ann", service))
 	require.Contains(t, m.must("", "klist", "-k", "-e", "keytab"), "300 ann@EXAMPLE.COM (aes256-cts-hmac-sha1-96)")
@@ -89,7 +95,7 @@ func TestMITKeytab(t *testing.T) {
 }
 
 func TestMITCCache(t *testing.T) {
-	k := start(t, annAndService()...)
+	k := startForMIT(t, annAndService()...)
 	m := newMIT(t, k)
 	cache, err := k.CCache(kdc.CCache{Client: "ann"})
 	require.NoError(t, err)
@@ -112,7 +118,7 @@ func TestMITCCache(t *testing.T) {
 }
 
 func TestMITRenewal(t *testing.T) {
-	k := kdc.Start(t, kdc.Config{Principals: annAndService(), RenewLife: 24 * time.Hour})
+	k := kdc.Start(t, kdc.Config{Iterations: -1, Principals: annAndService(), RenewLife: 24 * time.Hour})
 	m := newMIT(t, k)
 	m.must(secret+"\n", "kinit", "-r", "1d", "ann")
 	m.must("", "kinit", "-R")
@@ -136,7 +142,7 @@ func TestMITSaysWhatIsWrong(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.desc, func(t *testing.T) {
-			k := start(t, annAndService()...)
+			k := startForMIT(t, annAndService()...)
 			// Without this, kinit takes the KDC's clock for its own.
 			m := newMIT(t, k, "kdc_timesync = 0")
 			tc.change(k)
@@ -150,7 +156,7 @@ func TestMITSaysWhatIsWrong(t *testing.T) {
 
 func TestMITOverUDP(t *testing.T) {
 	for _, limit := range []int{0, -1} {
-		k := kdc.Start(t, kdc.Config{Principals: annAndService(), MaxUDP: limit})
+		k := kdc.Start(t, kdc.Config{Iterations: -1, Principals: annAndService(), MaxUDP: limit})
 		m := newMIT(t, k)
 		conf := strings.Replace(k.Krb5Conf(), "udp_preference_limit = 1\n", "udp_preference_limit = 1400\n", 1)
 		m.write("krb5.conf", []byte(conf))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,14 +23,15 @@ var defaultEnctypes = []int32{AES256SHA1, AES128SHA1, AES256SHA2, AES128SHA2, RC
 // A principal is a [Principal] with its keys and counts. The KDC's mu guards it.
 type principal struct {
 	Principal
-	realm    string
-	keys     map[int32]types.EncryptionKey
-	counts   Counts
-	failures int // in a row
-	offered  []int32
+	realm      string
+	iterations int // see Config
+	keys       map[int32]types.EncryptionKey
+	counts     Counts
+	failures   int // in a row
+	offered    []int32
 }
 
-func newPrincipal(p Principal, realm string) (*principal, error) {
+func newPrincipal(p Principal, cfg Config) (*principal, error) {
 	p.Enctypes = slices.Clone(p.Enctypes)
 	if p.Enctypes == nil {
 		p.Enctypes = defaultEnctypes
@@ -47,8 +49,8 @@ func newPrincipal(p Principal, realm string) (*principal, error) {
 		return nil, fmt.Errorf("kdc: principal %q without a name or encryption types", p.Name)
 	}
 	p.KVNO = cmp.Or(p.KVNO, defaultKVNO)
-	p.Salt = cmp.Or(p.Salt, realm+strings.ReplaceAll(p.Name, "/", ""))
-	return &principal{Principal: p, realm: realm, keys: map[int32]types.EncryptionKey{}}, nil
+	p.Salt = cmp.Or(p.Salt, cfg.Realm+strings.ReplaceAll(p.Name, "/", ""))
+	return &principal{Principal: p, realm: cfg.Realm, iterations: cfg.Iterations, keys: map[int32]types.EncryptionKey{}}, nil
 }
 
 // name returns the principal's name as the protocol has it.
@@ -86,8 +88,17 @@ func (p *principal) newKey(etype int32) (types.EncryptionKey, error) {
 	if p.Password == "" {
 		return randomKey(etype), nil
 	}
-	value, err := stringToKey(etype, p.Password, p.Salt)
+	value, err := stringToKey(etype, p.Password, p.Salt, p.params(etype))
 	return types.EncryptionKey{KeyType: etype, KeyValue: value}, err
+}
+
+// params returns the string-to-key parameters of RFC 3962, Section 4, or none if
+// they are the default of the encryption type.
+func (p *principal) params(etype int32) []byte {
+	if etype == RC4 || p.iterations < 0 {
+		return nil
+	}
+	return binary.BigEndian.AppendUint32(nil, uint32(p.iterations))
 }
 
 func randomKey(etype int32) types.EncryptionKey {
@@ -96,7 +107,7 @@ func randomKey(etype int32) types.EncryptionKey {
 	return types.EncryptionKey{KeyType: etype, KeyValue: value}
 }
 
-func stringToKey(etype int32, password, salt string) ([]byte, error) {
+func stringToKey(etype int32, password, salt string, params []byte) ([]byte, error) {
 	if etype == RC4 {
 		return ntHash(password), nil
 	}
@@ -104,7 +115,7 @@ func stringToKey(etype int32, password, salt string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.StringToKey(password, salt, e.GetDefaultStringToKeyParams())
+	return e.StringToKey(password, salt, cmp.Or(hex.EncodeToString(params), e.GetDefaultStringToKeyParams()))
 }
 
 // ntHash returns the MD4 hash of the password in UTF-16 (RFC 4757, Section 2).

@@ -64,13 +64,15 @@ func TestPassword(t *testing.T) {
 		{"not in ASCII", "jörg", kdc.Principal{Name: "jörg", Password: "s3cret"}},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
-			cfg := kdc.Config{}
-			if tc.ann.Name != "" {
-				cfg.Principals = []kdc.Principal{tc.ann}
+			for _, iterations := range []int{0, -1} { // that the KDC names, or the default
+				cfg := kdc.Config{Iterations: iterations}
+				if tc.ann.Name != "" {
+					cfg.Principals = []kdc.Principal{tc.ann}
+				}
+				k := startKDC(t, cfg)
+				require.NoError(t, ask(t, newClient(t, k), user(tc.user, "s3cret")))
+				require.Zero(t, k.Total().PreauthFailed)
 			}
-			k := startKDC(t, cfg)
-			require.NoError(t, ask(t, newClient(t, k), user(tc.user, "s3cret")))
-			require.Zero(t, k.Total().PreauthFailed)
 		})
 	}
 }
