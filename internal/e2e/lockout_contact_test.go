@@ -117,7 +117,7 @@ func newGatedLab(t *testing.T, auth ...testproxy.Mechanism) (l *lab, gate chan s
 // the others send nothing.
 func TestFirstContactIsSingleFlight(t *testing.T) {
 	t.Parallel()
-	const n = 1000
+	n := manyCallers()
 	for _, way := range ways {
 		for _, tt := range []struct {
 			desc      string

@@ -1,3 +1,6 @@
+// ML-KEM would take half of the time of the handshakes, of which these tests make many.
+//
+//go:debug tlsmlkem=0
 package e2e_test
 
 import (
@@ -21,6 +24,19 @@ func TestMain(m *testing.M) {
 	}
 	debug.SetGCPercent(400) // a fifth of the time went into collecting small heaps
 	os.Exit(scanned.Report(leaktest.Run(m)))
+}
+
+// thorough reports whether PROXYAUTH_THOROUGH is set, as by ci/test.sh: tests then run all
+// of their variants, and otherwise a sample of each kind. It is to be called in a test, or
+// else go test takes results from its cache regardless of the variable.
+func thorough() bool { return os.Getenv("PROXYAUTH_THOROUGH") != "" }
+
+// manyCallers is how many callers begin at once.
+func manyCallers() int {
+	if thorough() {
+		return 1000
+	}
+	return 250
 }
 
 // scanned looks for the passwords of the labs in all that the tests get to see.

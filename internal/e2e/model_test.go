@@ -27,7 +27,8 @@ const (
 // holds what happens against a model: see model.
 //
 // Each round has a seed, from which follows what everybody tries to do, though not
-// in which order it happens. PROXYAUTH_SEED is the seed of the first round.
+// in which order it happens. PROXYAUTH_SEED is the seed of the first round. There are
+// more rounds if PROXYAUTH_THOROUGH is set.
 func TestStateMachine(t *testing.T) {
 	t.Parallel()
 	seed, rounds := uint64(1), 32
@@ -36,7 +37,7 @@ func TestStateMachine(t *testing.T) {
 		seed, err = strconv.ParseUint(text, 10, 64)
 		require.NoError(t, err)
 	}
-	if testing.Short() || raceEnabled {
+	if !thorough() || raceEnabled {
 		rounds /= 4
 	}
 	for i := range uint64(rounds) {

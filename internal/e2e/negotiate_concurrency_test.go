@@ -24,7 +24,7 @@ import (
 // proxy once what it wants.
 func TestNegotiateColdRequests(t *testing.T) {
 	t.Parallel()
-	const requests = 1000
+	requests := manyCallers()
 	for _, w := range ways {
 		for _, cache := range []bool{false, true} {
 			r := newRealm(t)
