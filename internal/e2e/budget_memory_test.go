@@ -45,7 +45,7 @@ func (c *quietConn) Read(b []byte) (int, error) {
 
 func (c *quietConn) Close() error { close(c.answers); return nil }
 
-const idleConns = 300
+const idleConns = 100
 
 // quietBase returns a Base whose proxy is made of quietConns.
 func quietBase(asks bool) *http.Transport {
@@ -98,7 +98,7 @@ func TestIdleMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes memory")
 	}
-	const rounds, most = 7, 1.05
+	const rounds, most = 5, 1.05
 	for _, tt := range []struct {
 		desc string
 		asks bool
