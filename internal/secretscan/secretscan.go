@@ -29,8 +29,8 @@ const maxFound = 20
 
 // A Scanner looks for passwords. It is safe for concurrent use.
 type Scanner struct {
-	needles []string      // in lower case: an encoding may differ in nothing else
-	starts  [1 << 16]bool // by two bytes, whether a needle begins with them
+	needles map[uint16][]string // by their first bytes, in lower case: an encoding may differ in nothing else
+	starts  [1 << 16]bool       // whether there are needles that begin so
 	seed    maphash.Seed
 
 	mu    sync.Mutex
@@ -43,28 +43,35 @@ type Scanner struct {
 // New returns a Scanner that looks for the passwords as they are, encoded, and as
 // hashes of NTLM and, of the users, of Digest.
 func New(users []string, passwords ...string) *Scanner {
-	s := &Scanner{seed: maphash.MakeSeed(), clean: make(map[uint64]bool), seen: make(map[uint64]bool), needles: []string{
-		strings.ToLower("TlRMTVNTUAAD"), // of NTLM, which can be cracked
+	s := &Scanner{seed: maphash.MakeSeed(), clean: make(map[uint64]bool), seen: make(map[uint64]bool), needles: make(map[uint16][]string)}
+	s.add(
+		"TlRMTVNTUAAD", // of NTLM, which can be cracked
 		`response="`, `response=\"`,
-	}}
+	)
 	for _, p := range passwords {
 		forms := []string{p, utf16LE(p), string(ntHash(p))}
 		for _, name := range users {
 			forms = append(forms, fmt.Sprintf("%x", md5.Sum([]byte(name+":"+Realm+":"+p)))) // H(A1) of Digest
 		}
 		for _, form := range forms {
-			s.needles = append(s.needles, strings.ToLower(form), hex.EncodeToString([]byte(form)))
+			s.add(form, hex.EncodeToString([]byte(form)))
 			for shift := range 3 {
-				s.needles = append(s.needles, strings.ToLower(inBase64(form, shift)))
+				s.add(inBase64(form, shift))
 			}
 		}
-	}
-	for _, needle := range s.needles {
-		s.starts[pair(needle)] = true
 	}
 	return s
 }
 
+func (s *Scanner) add(needles ...string) {
+	for _, needle := range needles {
+		needle = strings.ToLower(needle)
+		s.needles[pair(needle)] = append(s.needles[pair(needle)], needle)
+		s.starts[pair(needle)] = true
+	}
+}
+
+// pair returns the first two bytes of s.
 func pair(s string) uint16 { return uint16(s[0])<<8 | uint16(s[1]) }
 
 func utf16LE(s string) string {
@@ -105,10 +112,11 @@ func (s *Scanner) Text(where, text string) bool {
 // tests are long, and there are some fifty needles.
 func (s *Scanner) secretIn(lower string) (needle string, found bool) {
 	for i := range max(len(lower)-1, 0) {
-		if !s.starts[pair(lower[i:])] {
+		start := pair(lower[i:])
+		if !s.starts[start] {
 			continue
 		}
-		for _, needle := range s.needles {
+		for _, needle := range s.needles[start] {
 			if strings.HasPrefix(lower[i:], needle) {
 				return needle, true
 			}
