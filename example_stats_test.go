@@ -48,7 +48,7 @@ func ExampleTransport_Stats() {
 	visitTwice(transport)
 	fmt.Println(counters)
 	// Output:
-	// [{"proxy":"http://proxy.example.com:3128","requests":2,"legs":3,"challenges":1,"handshakes":1,"rejections":0,"failures":{}}]
+	// [{"proxy":"http://proxy.example.com:3128","requests":2,"legs":3,"challenges":1,"handshakes":1,"rejections":0,"failures":{},"waiting":0,"doubted":0,"paused":0,"refused":0}]
 }
 
 // writeMetrics writes the counters in the text format of Prometheus.
