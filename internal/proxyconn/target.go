@@ -59,5 +59,8 @@ func ConnectTarget(addr string) (string, error) {
 	if err := CheckHost(target); err != nil {
 		return "", err
 	}
+	if target[0] == '[' && strings.Contains(target, "%") { // a second zone
+		return "", ErrInvalidHost
+	}
 	return target, nil
 }
