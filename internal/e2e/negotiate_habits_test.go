@@ -129,7 +129,18 @@ func TestNegotiateSurprises(t *testing.T) {
 func (l *lab) requireBodyGone(size int) *proxyauth.Error {
 	l.t.Helper()
 	u := newUpload(size)
+	resp, err := l.post(u)
+	return l.requireGone(u, resp, err)
+}
+
+// post sends a body that can't be had again.
+func (l *lab) post(u *upload) (*http.Response, error) {
 	resp, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin+"/", nil), false))
+	return resp, err
+}
+
+func (l *lab) requireGone(u *upload, resp *http.Response, err error) *proxyauth.Error {
+	l.t.Helper()
 	require.Empty(l.t, l.origin.Requests())
 	u.requireClosed(l.t)
 	if err != nil { // tinyproxy's answer may be lost with the connection
@@ -153,7 +164,13 @@ func TestNegotiateSurprisesWithBody(t *testing.T) {
 			config := testproxy.Config{RefusedBody: refused}
 			bubble(t, tt.desc+", refused "+policy, func(t *testing.T) {
 				l := newNegotiateLab(t, r, tt.mechanism(r), config)
-				l.requireBodyGone(size)
+				u := newUpload(size)
+				resp, err := l.post(u)
+				if refused == testproxy.AnswerThenClose && err == nil && resp.StatusCode == http.StatusOK {
+					l.requireUpload(u) // the answer came before the body was first read from
+				} else {
+					l.requireGone(u, resp, err)
+				}
 				for _, replayable := range []bool{false, true} {
 					u := newUpload(size)
 					_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), replayable))
@@ -161,8 +178,8 @@ func TestNegotiateSurprisesWithBody(t *testing.T) {
 					l.requireUpload(u)
 				}
 				l.hangUp()
-				u := newUpload(size)
-				_, _, err := l.do(u.put(l.request(http.MethodPost, httpOrigin, nil), false))
+				u = newUpload(size)
+				_, err = l.post(u)
 				require.NoError(t, err)
 				l.requireUpload(u)
 			})
