@@ -250,31 +250,3 @@ func TestPassOfExemptHostSettlesNothing(t *testing.T) {
 		require.LessOrEqual(t, time.Since(start), time.Second)
 	})
 }
-
-// A proxy that answers a wrong password by closing the connection sees it in 4 turns in a
-// minute and 10 in an hour, however many ask.
-func TestRefusedByClosing(t *testing.T) {
-	points := []testproxy.Point{testproxy.InHeader}
-	if thorough() {
-		points = append(points, testproxy.BeforeAnswer)
-	}
-	for _, at := range points {
-		eachScheme(t, "", func(t testing.TB, m testproxy.Mechanism, w way) {
-			l, _ := newCaseLab(t, wrongPassword, m)
-			l.proxy.SetFault(testproxy.OnLeg(isCompleting, testproxy.DropAt(at)))
-			start := time.Now()
-			for time.Since(start) < time.Minute {
-				for _, err := range crowd(t, l, w, 20) {
-					require.Error(t, err)
-				}
-				time.Sleep(time.Second)
-			}
-			require.LessOrEqual(t, len(l.completing()), mostInAMinute, "in a minute")
-			for time.Since(start) < time.Hour {
-				require.Error(t, w.reach(t.Context(), l.rt, originHost))
-				time.Sleep(20 * time.Second)
-			}
-			require.LessOrEqual(t, len(l.completing()), mostInAnHour, "in an hour")
-		})
-	}
-}

@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"runtime"
@@ -113,16 +115,22 @@ func requireCauseNamed(t testing.TB, word string, err error) *proxyauth.Error {
 // completing returns the legs whose authorization could have completed an exchange.
 func (l *lab) completing() (legs []testproxy.Leg) {
 	for _, leg := range l.proxy.Legs() {
-		if leg.Scheme != "" && !strings.HasPrefix(leg.Header.Get("Proxy-Authorization"), negotiateToken) {
+		if isCompleting(&leg) {
 			legs = append(legs, leg)
 		}
 	}
 	return legs
 }
 
-// isCompleting matches the legs of completing.
+// isCompleting matches the legs of completing: all with an authorization but the first
+// message of NTLM, also inside Negotiate.
 func isCompleting(leg *testproxy.Leg) bool {
-	return leg.Scheme != "" && !strings.HasPrefix(leg.Header.Get("Proxy-Authorization"), negotiateToken)
+	if leg.Scheme != "NTLM" && leg.Scheme != "Negotiate" {
+		return leg.Scheme != ""
+	}
+	_, token, _ := strings.Cut(leg.Header.Get("Proxy-Authorization"), " ")
+	message, _ := base64.StdEncoding.DecodeString(token)
+	return !bytes.Contains(message, []byte("NTLMSSP\x00\x01"))
 }
 
 // eachScheme is eachHolds for Basic, Digest and NTLM.

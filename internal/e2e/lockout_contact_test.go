@@ -42,6 +42,9 @@ func fetch(ctx context.Context, rt *proxyauth.Transport, host string) (err error
 	if err != nil {
 		return err
 	}
+	if id, ok := ctx.Value(idKey{}).(string); ok {
+		req.Header.Set(idField, id)
+	}
 	resp, err := rt.RoundTrip(req)
 	if err != nil {
 		return err

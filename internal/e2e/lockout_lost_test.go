@@ -60,30 +60,6 @@ func TestSparedNoLonger(t *testing.T) {
 	})
 }
 
-// TestSlowRefusal has a directory that takes longer to refuse a wrong password than
-// the others wait.
-func TestSlowRefusal(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		desc string
-		took time.Duration
-		most int
-	}{
-		{"in time", 9 * time.Second, 1},
-		{"after 15 s", 15 * time.Second, 2},
-		{"after 45 s", 45 * time.Second, 4},
-	} {
-		eachMechanism(t, tt.desc, func(t *testing.T, m testproxy.Mechanism, w way) {
-			l, _ := newWitnessedLab(t, m, always(wrongPassword))
-			l.proxy.SetFault(slowly(tt.took))
-			for _, err := range together(100, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
-				require.Error(t, err)
-			}
-			require.LessOrEqual(t, l.failures(m), tt.most)
-		})
-	}
-}
-
 // TestImpatientCallers has callers that wait no longer than a directory takes to
 // refuse a wrong password.
 func TestImpatientCallers(t *testing.T) {
