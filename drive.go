@@ -81,6 +81,7 @@ type driver struct {
 	auth     Authorization // the last one
 	turn     *lockout.Turn
 	trusted  lockout.Turn       // turn, where it has no limit
+	shown    bool               // since the turn was acquired, the secret was sent
 	heldErr  *lockout.HeldError // why the secret may not be sent
 
 	challenges []Challenge // of the last 407
@@ -151,6 +152,9 @@ func (d *driver) loop(ctx context.Context, next step) (resp *http.Response, err 
 // end gives back what the exchange holds.
 func (d *driver) end(passed bool) {
 	d.path.end(passed)
+	if d.shown && d.turn.Tentative() {
+		d.turn.Done(lockout.Lost) // the caller left before the authorization was repeated
+	}
 	d.turn.Done(lockout.Unsent)
 	d.closeSession()
 	if d.leave != nil {
@@ -468,6 +472,7 @@ func (d *driver) send(ctx context.Context, ph phase, authorization string) (step
 		defer d.underWay.Store(nil)
 	}
 	resp, l := d.path.send(ctx, authorization)
+	d.shown = d.shown || d.phase == completing && !d.ticket && !l.unsent
 	d.p.trace.legAnswered(ctx, d.leg, start, resp, l.err)
 	if l.err == nil || !l.unsent && !l.final {
 		d.p.count.legs.Add(1)

@@ -47,7 +47,7 @@ func (d *driver) acquire() (step, error) {
 		turn.Done(lockout.Unsent)
 		return stepAsk, nil
 	}
-	d.turn = turn
+	d.turn, d.shown = turn, false
 	return stepAuthorize, nil
 }
 

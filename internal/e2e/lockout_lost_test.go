@@ -74,6 +74,21 @@ func TestImpatientCallers(t *testing.T) {
 		}
 		require.LessOrEqual(t, l.failures(m), 6, "in a minute")
 	})
+	// Nor does it help a peer to break off when they have left.
+	for desc, broken := range map[string]func(scheme string, n int) reply{
+		"closed":     func(string, int) reply { return closes(3*time.Second, testproxy.OnRequest) },
+		"in circles": func(scheme string, n int) reply { return circle(3*time.Second, scheme, uint64(n)) },
+	} {
+		eachMechanism(t, desc, func(t *testing.T, m testproxy.Mechanism, w way) {
+			p := newPeer(t, wrongPassword, m, func(n int) reply { return broken(m.Scheme(), n) })
+			for range 30 {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				require.Error(t, p.reach(ctx, w, originHost))
+				cancel()
+			}
+			p.requireBudget(t, 1)
+		})
+	}
 	// And a right one, at an origin server that does not answer.
 	eachMechanism(t, "slow origin", func(t *testing.T, m testproxy.Mechanism, w way) {
 		l, _ := newWitnessedLab(t, m, always(password))
