@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,20 +25,11 @@ const (
 // holds what happens against a model: see model.
 //
 // Each round has a seed, from which follows what everybody tries to do, though not
-// in which order it happens. PROXYAUTH_SEED is the seed of the first round. There are
-// more rounds if PROXYAUTH_THOROUGH is set.
+// in which order it happens. See seeds.
 func TestStateMachine(t *testing.T) {
 	t.Parallel()
-	seed, rounds := uint64(1), 32
-	if text := os.Getenv("PROXYAUTH_SEED"); text != "" {
-		var err error
-		seed, err = strconv.ParseUint(text, 10, 64)
-		require.NoError(t, err)
-	}
-	if !thorough() || raceEnabled {
-		rounds /= 4
-	}
-	for i := range uint64(rounds) {
+	seed, rounds := seeds(t, 32)
+	for i := range rounds {
 		t.Run(fmt.Sprintf("PROXYAUTH_SEED=%d", seed+i), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { newWorld(t, seed+i).run() })
 		})
