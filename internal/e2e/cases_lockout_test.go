@@ -3,9 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -159,62 +157,6 @@ func TestAcceptedOnceAndLostSince(t *testing.T) {
 		}
 		require.LessOrEqual(t, len(l.completing()), 3+mostInAnHour)
 	})
-}
-
-// spellings are URLs of one proxy.
-func spellings(l *lab) (all []*url.URL) {
-	for _, host := range []string{"proxy.example.com:3128", "Proxy.Example.COM:3128", "proxy.example.com.:3128", "PROXY.EXAMPLE.COM.:3128"} {
-		all = append(all, &url.URL{Scheme: "http", Host: host})
-	}
-	for i := range 46 {
-		u := l.proxy.URL()
-		u.User = url.User(fmt.Sprint("user", i))
-		all = append(all, u)
-	}
-	dial := l.base.DialContext
-	l.base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		host, port, _ := net.SplitHostPort(strings.ToLower(addr))
-		return dial(ctx, network, net.JoinHostPort(strings.TrimSuffix(host, "."), port))
-	}
-	return all
-}
-
-// A secret is sent to one proxy once, under whatever name and user info it goes.
-func TestSpellingsAreOneProxy(t *testing.T) {
-	t.Parallel()
-	for _, from := range []int{0, 4} {
-		desc := map[int]string{0: "names", 4: "user infos"}[from]
-		eachScheme(t, desc, func(t testing.TB, m testproxy.Mechanism, w way) {
-			l, _ := newCaseLab(t, wrongPassword, m)
-			all := spellings(l)[from:]
-			if from == 0 {
-				all = all[:4]
-			}
-			var n atomic.Int64
-			l.base.Proxy = func(*http.Request) (*url.URL, error) { return all[int(n.Add(1))%len(all)], nil }
-			l.proxy.SetFault(slowly(50 * time.Millisecond))
-			for _, err := range crowd(t, l, w, 50) {
-				require.Error(t, err)
-			}
-			require.LessOrEqual(t, len(l.completing()), mostRefused)
-		})
-		eachHolds(t, desc+", floor", func(t testing.TB, w way) {
-			digest, weak := &testproxy.Digest{Realm: "lab"}, &testproxy.Basic{Realm: "lab"}
-			l, _ := newCaseLab(t, password, digest)
-			l.adopt(weak)
-			all := spellings(l)
-			l.base.Proxy = http.ProxyURL(all[0])
-			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
-			l.proxy.SetAuth(weak)
-			for i := range 3 {
-				l.base.CloseIdleConnections()
-				other := all[from+1+i%3]
-				l.base.Proxy = http.ProxyURL(other)
-				require.Error(t, w.reach(t.Context(), l.rt, originHost))
-			}
-			require.NotContains(t, l.schemesSent(), "Basic")
-		})
-	}
 }
 
 // The pass of a host for which the proxy asks nothing settles nothing. It slows nothing
