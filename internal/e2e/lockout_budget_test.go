@@ -37,10 +37,14 @@ func TestWrongPasswordKeepsTheBudget(t *testing.T) {
 		{"closed in the answer", 100, func(int) reply { return closes(0, testproxy.InHeader) }, 0, 1},
 		{"never a verdict", 1000, func(n int) reply { return answers(5*time.Second, unclear[n%len(unclear)]) }, 0, 4},
 	} {
+		atOnce := tt.atOnce
+		if testing.Short() || raceEnabled {
+			atOnce /= 10
+		}
 		for _, scheme := range []string{"Basic", "Digest", "NTLM", "Negotiate"} {
 			eachHolds(t, tt.desc+", "+scheme, func(t testing.TB, w way) {
 				p := newPeer(t, wrongPassword, peerMechanism(scheme), tt.reply)
-				p.hour(t, w, tt.atOnce)
+				p.hour(t, w, atOnce)
 				p.requireBudget(t, tt.refused)
 				require.Positive(t, p.legs)
 				require.LessOrEqual(t, p.most, tt.most, "under way at once")
