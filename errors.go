@@ -68,12 +68,12 @@ type SchemeError struct {
 	Err    error
 }
 
-// Error returns the scheme and its error.
+// Error returns the scheme and its error, on one line.
 func (e *SchemeError) Error() string {
 	if e == nil || e.Err == nil {
 		return "<nil>"
 	}
-	return printable(e.Scheme) + ": " + e.Err.Error()
+	return printable(e.Scheme) + ": " + without(strings.ToLower(e.Scheme)+": ", unprefixed(e.Err.Error()))
 }
 
 // Unwrap returns e.Err.
@@ -103,7 +103,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " (status %d)", e.Status)
 	}
 	if e.Err != nil {
-		fmt.Fprintf(&b, ": %s", printable(e.Err.Error()))
+		fmt.Fprintf(&b, ": %s", printable(unprefixed(e.Err.Error())))
 	}
 	for i, t := range e.Tried {
 		sep := "; "
@@ -189,6 +189,20 @@ func joined(names []string) string {
 		return "none"
 	}
 	return printable(strings.Join(slices.Compact(slices.Clone(names)), ", "))
+}
+
+// unprefixed returns the text of an error on one line, and without the "proxyauth: " with
+// which it, and each error within, begins.
+func unprefixed(text string) string {
+	return without("proxyauth: ", strings.ReplaceAll(text, "\n", "; "))
+}
+
+// without takes prefix from the beginning of text, and of each error within.
+func without(prefix, text string) string {
+	for _, before := range []string{": ", "; ", "("} {
+		text = strings.ReplaceAll(text, before+prefix, before)
+	}
+	return strings.TrimPrefix(text, prefix)
 }
 
 // Header returns the header of the proxy's last answer, nil if there was none. It

@@ -165,7 +165,7 @@ func ExampleResponseError() {
 		fmt.Println(e.Cause)
 	}
 	// Output:
-	// 407 proxyauth: forward origin.example.com via http://proxy.example.com:3128: credentials rejected (status 407): Digest: proxyauth: credentials rejected
+	// 407 proxyauth: forward origin.example.com via http://proxy.example.com:3128: credentials rejected (status 407): Digest: credentials rejected
 	// credentials_rejected
 }
 

@@ -234,6 +234,8 @@ func TestErrors(t *testing.T) {
 						require.NotContains(t, e.Hint(), "%!")
 						require.Contains(t, e.Error(), strings.ReplaceAll(string(tt.cause), "_", " "))
 						require.Contains(t, e.Error(), ".example.com:")
+						require.Equal(t, 1, strings.Count(e.Error(), "proxyauth:"), e.Error())
+						require.NotContains(t, e.Error(), "?")
 						require.Equal(t, status != 0, strings.Contains(e.Error(), fmt.Sprintf("(status %d)", status)))
 						require.Equal(t, status != 0, e.Header() != nil)
 					})
