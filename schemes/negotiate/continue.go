@@ -25,7 +25,7 @@ const maxToken = 64 << 10
 // rejects the ticket, or selects NTLM, gets NTLM at once if there is a password.
 func (s *session) Continue(ctx context.Context, challenges []proxyauth.Challenge) (proxyauth.Next, error) {
 	next, err := s.proceed(ctx, challenges)
-	return next, explained(err)
+	return next, explained(err, s.spn)
 }
 
 func (s *session) proceed(ctx context.Context, challenges []proxyauth.Challenge) (proxyauth.Next, error) {

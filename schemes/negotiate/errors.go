@@ -2,6 +2,7 @@ package negotiate
 
 import (
 	"errors"
+	"time"
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
@@ -18,6 +19,8 @@ type Error struct {
 	// Err is the error underneath. It wraps [proxyauth.ErrRejected] or
 	// [proxyauth.ErrHeldBack] if the credentials must not be sent.
 	Err error
+
+	spn string // that was asked for, "" if it is not known
 }
 
 // Error returns the text of e.Err.
@@ -34,6 +37,11 @@ func (e *Error) Is(target error) bool {
 
 // Cause returns the cause for [proxyauth.Error].
 func (e *Error) Cause() proxyauth.Cause { return known(e.Code).cause }
+
+// Retry returns when credentials that are held back may be sent again, for
+// [proxyauth.Error]. It is the zero time if they are not held back, or if that is not
+// known.
+func (e *Error) Retry() time.Time { return krb.RetryOf(e.Err) }
 
 // A Code is a failure of Kerberos. It is an error for use with [errors.Is].
 type Code string
@@ -159,8 +167,8 @@ var failures = []failure{
 	{NoMutual, errNoMutual, proxyauth.CauseProxyNotVerified},
 	{NotVerified, proxyauth.ErrNotVerified, proxyauth.CauseProxyNotVerified},
 	{PasswordWrong, krb.ErrPasswordWrong, proxyauth.CauseCredentialsRejected},
-	{PasswordExpired, krb.ErrPasswordOld, proxyauth.CauseKerberosFailed},
-	{AccountRevoked, krb.ErrRevoked, proxyauth.CauseKerberosFailed},
+	{PasswordExpired, krb.ErrPasswordOld, proxyauth.CauseCredentialsRejected},
+	{AccountRevoked, krb.ErrRevoked, proxyauth.CauseCredentialsRejected},
 	{NoVerdict, krb.ErrNoVerdict, proxyauth.CauseKerberosFailed},
 	{ClockSkew, krb.ErrClockSkew, proxyauth.CauseKerberosFailed},
 	{ProxyKey, krb.ErrProxyKey, proxyauth.CauseKerberosFailed},
@@ -192,8 +200,9 @@ func known(code Code) failure {
 	return failure{err: errors.New("unknown"), cause: proxyauth.CauseSchemeFailed}
 }
 
-// explained returns err as an *Error, if its code is known.
-func explained(err error) error {
+// explained returns err as an *Error, if its code is known. It is about a ticket for spn,
+// which is empty if that is not known.
+func explained(err error, spn string) error {
 	if _, ok := errors.AsType[*Error](err); ok || err == nil {
 		return err
 	}
@@ -202,7 +211,7 @@ func explained(err error) error {
 	}
 	for _, f := range failures {
 		if errors.Is(err, f.err) {
-			return &Error{Code: f.code, Err: err}
+			return &Error{Code: f.code, Err: err, spn: spn}
 		}
 	}
 	return err

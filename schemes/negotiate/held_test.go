@@ -2,6 +2,7 @@ package negotiate_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -42,6 +43,10 @@ func TestPasswordIsHeldBack(t *testing.T) {
 						require.ErrorIs(t, err, tc.want)
 						require.NotErrorIs(t, err, proxyauth.ErrRejected)
 						require.Equal(t, (i+1)*tc.requests, l.Total().ASRequests)
+						e, ok := errors.AsType[*negotiate.Error](err)
+						require.True(t, ok)
+						require.WithinRange(t, e.Retry(), time.Now().Add(time.Second), time.Now().Add(20*time.Second))
+						require.Contains(t, e.Hint(), "EXAMPLE.COM")
 					}
 					if i == 0 {
 						time.Sleep(10 * time.Second)

@@ -152,7 +152,7 @@ func (s *Scheme) NewSession(ctx context.Context, ex proxyauth.Exchange) (proxyau
 		return n, nil
 	}
 	if err := n.obtain(ctx); err != nil {
-		return nil, explained(err)
+		return nil, explained(err, n.spn)
 	}
 	return n, nil
 }
@@ -162,16 +162,18 @@ func (s *Scheme) allowsNTLM(ex proxyauth.Exchange) bool {
 	return !s.DisableNTLM && !s.RequireMutual && ex.Credentials.Username != "" && ex.Credentials.Password.Reveal() != ""
 }
 
-func (s *Scheme) ticket(ctx context.Context, ex proxyauth.Exchange) (*krb.Ticket, error) {
+// ticket returns a ticket for the proxy, and the service principal that it is for.
+func (s *Scheme) ticket(ctx context.Context, ex proxyauth.Exchange) (ticket *krb.Ticket, spn string, err error) {
 	host := s.host(ctx, ex.Proxy)
-	spn := s.spn(ex.Proxy, host)
+	spn = s.spn(ex.Proxy, host)
 	if spn == "" {
-		return nil, errIPAddress
+		return nil, "", errIPAddress
 	}
-	return s.client().Ticket(ctx, krb.User{
+	ticket, err = s.client().Ticket(ctx, krb.User{
 		Name:     ex.Credentials.Username,
 		Password: ex.Credentials.Password.Reveal,
 	}, spn, host)
+	return ticket, spn, err
 }
 
 func (s *Scheme) client() *krb.Client {

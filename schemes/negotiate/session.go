@@ -32,6 +32,7 @@ type session struct {
 	binding  []byte
 	ticket   *krb.Ticket // nil if there is none
 	localErr error       // why not
+	spn      string      // that was asked for, "" if none was
 
 	legs     int
 	pending  []byte // the next token, nil if there is none
@@ -54,14 +55,14 @@ func (s *session) Format(f fmt.State, verb rune) { io.WriteString(f, "Negotiate 
 func (s *session) Authorization(ctx context.Context, _ proxyauth.Leg) (proxyauth.Authorization, error) {
 	if s.pending == nil {
 		if err := s.begin(ctx); err != nil {
-			return proxyauth.Authorization{}, explained(err)
+			return proxyauth.Authorization{}, explained(err, s.spn)
 		}
 	}
 	a := proxyauth.Authorization{
 		Value:    name + " " + base64.StdEncoding.EncodeToString(s.pending),
 		More:     !s.final,
 		Strength: strengthNTLM,
-		Fallback: explained(s.localErr),
+		Fallback: explained(s.localErr, s.spn),
 	}
 	if s.selectedKerberos() {
 		a.Ticket, a.Strength, a.Fallback = true, strengthKerberos, nil
@@ -90,7 +91,7 @@ func (s *session) begin(ctx context.Context) error {
 // allowed, but not for a password that the KDC refuses, or may have refused, or
 // whose account it says is not to be used.
 func (s *session) obtain(ctx context.Context) error {
-	s.ticket, s.localErr = s.scheme.ticket(ctx, s.ex)
+	s.ticket, s.spn, s.localErr = s.scheme.ticket(ctx, s.ex)
 	switch {
 	case s.localErr == nil:
 		return nil

@@ -19,7 +19,7 @@ const maxFields = 64
 // Apache has it, must be right. If there is none, that is an error if
 // [Scheme.RequireMutual] is set.
 func (s *session) Verify(resp *http.Response) error {
-	return explained(s.verify(resp))
+	return explained(s.verify(resp), s.spn)
 }
 
 func (s *session) verify(resp *http.Response) error {

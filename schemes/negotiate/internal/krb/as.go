@@ -147,7 +147,7 @@ func patience(ctx context.Context) time.Duration {
 // noVerdict returns the error for a proof without an answer: the KDC may have
 // counted a failure all the same.
 func noVerdict(err error) error {
-	return fmt.Errorf("%w (%s)", ErrNoVerdict, strings.TrimPrefix(err.Error(), ErrKDCUnreachable.Error()+": "))
+	return because(ErrNoVerdict, "%s", strings.TrimPrefix(err.Error(), ErrKDCUnreachable.Error()+": "))
 }
 
 // refusal puts a KDC's error in words. After a proof a failed decryption means
@@ -160,7 +160,7 @@ func (x *asExchange) refusal(e *messages.KRBError, proved bool) error {
 		}
 	case errorcode.KRB_AP_ERR_SKEW:
 		if d := time.Since(e.STime).Round(time.Second).Abs(); d > x.conf.skew {
-			return fmt.Errorf("%w (by %v from the KDC's)", ErrClockSkew, d)
+			return because(ErrClockSkew, "by %v from the KDC's", d)
 		}
 	case errorcode.KDC_ERR_CLIENT_REVOKED, errorcode.KDC_ERR_KEY_EXPIRED, errorcode.KDC_ERR_NAME_EXP:
 		if !proved {
@@ -202,7 +202,7 @@ func (x *asExchange) accept(data []byte) (*credential, error) {
 		return nil, fmt.Errorf("%w: the KDC's reply is not for this request", ErrMalformedReply)
 	}
 	if d := time.Since(part.AuthTime).Round(time.Second).Abs(); d > x.conf.skew {
-		return nil, fmt.Errorf("%w (by %v from the KDC's)", ErrClockSkew, d)
+		return nil, because(ErrClockSkew, "by %v from the KDC's", d)
 	}
 	return newCredential(client, rep.Ticket, part)
 }

@@ -6,20 +6,29 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 )
 
 // cacheNameOf returns the name of the ticket cache to use, as MIT's library finds
-// it: the one configured, KRB5CCNAME, default_ccache_name, /tmp/krb5cc_UID. Of the
+// it: the one configured, KRB5CCNAME, default_ccache_name, /tmp/krb5cc_UID. On Windows
+// there is no such file, and the name is empty if nothing gives it. Of the
 // caches in a DIR, that looks for one of the proxy's realm, too; here it is the
 // primary one.
 func (c *conf) cacheNameOf(configured string) string {
 	name := cmp.Or(configured, os.Getenv("KRB5CCNAME"))
 	if name == "" {
-		name = expand(cmp.Or(c.cacheName, "FILE:/tmp/krb5cc_%{uid}"))
+		name = expand(cmp.Or(c.cacheName, defaultCache(runtime.GOOS)))
 	}
 	return name
+}
+
+func defaultCache(goos string) string {
+	if goos == "windows" {
+		return ""
+	}
+	return "FILE:/tmp/krb5cc_%{uid}"
 }
 
 // expand replaces the parameters of a name in krb5.conf. One that is unknown is
@@ -61,7 +70,7 @@ func cachePath(name string) (string, error) {
 	case "DIR":
 		return directoryCache(rest)
 	}
-	return "", fmt.Errorf("%w (it is %s)", ErrCacheType, kind)
+	return "", because(ErrCacheType, "it is %s", name)
 }
 
 // directoryCache returns the file of a DIR cache: the one named behind a further

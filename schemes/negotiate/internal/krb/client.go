@@ -158,12 +158,12 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 		return nil, err
 	}
 	x := &asExchange{transport: t, conf: conf, client: who, secret: secret}
-	x.proves = func() { c.pauses.prove(print, secret.held(ErrNoVerdict)) }
+	x.proves = func() { c.pauses.prove(print, inRealm(secret.held(ErrNoVerdict), who.realm)) }
 	cred, err := x.run(ctx)
+	err = inRealm(err, who.realm)
 	switch {
 	case errors.Is(err, errPaused):
-		c.pauses.add(print, err)
-		return nil, err
+		return nil, c.pauses.add(print, err)
 	case errors.Is(err, errSecretRefused), errors.Is(err, ErrKeytabStale):
 		c.refusals.add(print, err)
 	}

@@ -115,7 +115,7 @@ func (c *conf) kdcs(ctx context.Context, realm string, lookUp func(context.Conte
 		return list, nil
 	}
 	if !c.lookupKDC {
-		return nil, fmt.Errorf("%w: %s", ErrNoKDC, realm)
+		return nil, inRealm(fmt.Errorf("%w: %s", ErrNoKDC, realm), realm)
 	}
 	return lookUp(ctx, realm)
 }
@@ -128,7 +128,7 @@ func lookUpKDCs(ctx context.Context, resolver *net.Resolver, realm string) ([]st
 		return nil, context.Cause(ctx)
 	}
 	if err != nil || len(records) == 0 {
-		return nil, fmt.Errorf("%w: %s", ErrNoKDC, realm)
+		return nil, inRealm(fmt.Errorf("%w: %s", ErrNoKDC, realm), realm)
 	}
 	var list []string
 	for _, r := range records[:min(len(records), maxKDCs)] {

@@ -3,7 +3,6 @@ package krb
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -90,7 +89,7 @@ func (id *identity) get(ctx context.Context, name string, fetch login) (*credent
 // overdue returns the error for an exchange that has reached callTimeout.
 func overdue(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == context.DeadlineExceeded {
-		return fmt.Errorf("%w: no answer within %v", ErrKDCUnreachable, callTimeout)
+		return because(ErrKDCUnreachable, "no answer within %v", callTimeout)
 	}
 	return err
 }

@@ -42,12 +42,12 @@ type pauses struct {
 	known lru.Table[fingerprint, pause]
 }
 
-// of returns why the secret is held back, or nil if it is not.
+// of returns why the secret is held back, and until when, or nil if it is not.
 func (p *pauses) of(print fingerprint) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if known, _ := p.known.Get(print); time.Now().Before(known.until) {
-		return known.err
+		return heldUntil{known.err, known.until}
 	}
 	return nil
 }
@@ -62,13 +62,15 @@ func (p *pauses) prove(print fingerprint, err error) {
 	p.put(print, known)
 }
 
-// add begins a pause.
-func (p *pauses) add(print fingerprint, err error) {
+// add begins a pause, and returns err with its end.
+func (p *pauses) add(print fingerprint, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known, _ := p.known.Get(print)
 	length := min(max(2*known.length, firstPause), maxPause)
-	p.put(print, pause{err, length, time.Now().Add(length)})
+	until := time.Now().Add(length)
+	p.put(print, pause{err, length, until})
+	return heldUntil{err, until}
 }
 
 // put sets what is known of a secret. The caller holds p.mu.

@@ -225,7 +225,7 @@ func includable(name string) bool {
 }
 
 func malformed(name, what string) error {
-	return fmt.Errorf("%w: %s: %s", ErrMalformedFile, name, what)
+	return detailed{fmt.Errorf("%w: %s: %s", ErrMalformedFile, name, what), About{What: name + ": " + what}}
 }
 
 // readFile reads a file of at most limit octets.

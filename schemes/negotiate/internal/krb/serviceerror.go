@@ -5,11 +5,12 @@ import (
 	"fmt"
 )
 
-// serviceError adds to the error of a TGS exchange what it was for, and how to
-// make the service known.
-func serviceError(err error, s service) error {
+// serviceError adds to the error of a TGS exchange what it was for, which realm was
+// asked, and how to make the service known.
+func serviceError(err error, s service, realm string) error {
+	about := About{Realm: realm, SPN: s.String()}
 	if errors.Is(err, ErrServiceUnknown) {
-		return fmt.Errorf("%w: %s: register it, on Active Directory with setspn -S %s ACCOUNT, or set SPN if the proxy uses another name", err, s, s)
+		return detailed{fmt.Errorf("%w: %s in realm %s: register it, on Active Directory with setspn -S %s ACCOUNT, or set SPN if the proxy uses another name", err, s, realm, s), about}
 	}
-	return fmt.Errorf("%w: %s", err, s)
+	return detailed{fmt.Errorf("%w: %s", err, s), about}
 }

@@ -63,28 +63,32 @@ func (c *Client) open(source Source, conf *conf, user User) (*identity, login, e
 
 // openCache opens the ticket cache.
 func (c *Client) openCache(conf *conf, user User) (*identity, login, error) {
-	path, err := cachePath(conf.cacheNameOf(c.config.CacheName))
+	name := conf.cacheNameOf(c.config.CacheName)
+	if name == "" {
+		return nil, nil, because(ErrNoTicket, "KRB5CCNAME names no ticket cache")
+	}
+	path, err := cachePath(name)
 	if err != nil {
 		return nil, nil, unreadable("ticket cache", err)
 	}
 	held, id, err := c.cache.load(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%w (there is no %s)", ErrNoTicket, path)
+		return nil, nil, because(ErrNoTicket, "there is no %s", path)
 	}
 	if err != nil {
 		return nil, nil, unreadable("ticket cache", err)
 	}
 	if !c.meant(conf, held.owner, user) {
-		return nil, nil, fmt.Errorf("%w (%s is another user's)", ErrNoTicket, path)
+		return nil, nil, because(ErrNoTicket, "%s is another user's", path)
 	}
 	if held.expired(time.Now()) {
-		return nil, nil, fmt.Errorf("%w (%s)", ErrTicketExpired, path)
+		return nil, nil, because(ErrTicketExpired, "%s", path)
 	}
 	return id, func(context.Context) (*credential, error) {
 		if tgt := held.initial(); tgt.valid(time.Now()) {
 			return tgt, nil
 		}
-		return nil, fmt.Errorf("%w (%s)", ErrTicketExpired, path)
+		return nil, because(ErrTicketExpired, "%s", path)
 	}, nil
 }
 
@@ -94,7 +98,10 @@ func unreadable(what string, err error) error {
 	if errors.Is(err, ErrMalformedFile) || errors.Is(err, ErrCacheType) {
 		return err
 	}
-	return fmt.Errorf("%w (%s: %w: check its path, its owner and its mode)", ErrNoTicket, what, err)
+	return detailed{
+		fmt.Errorf("%w (%s: %w: check its path, its owner and its mode)", ErrNoTicket, what, err),
+		About{What: fmt.Sprintf("%s: %v", what, err)},
+	}
 }
 
 // meant reports whether a principal is the one that is configured, or else the
@@ -122,7 +129,7 @@ func (c *Client) openKeytab(conf *conf, user User) (*identity, login, error) {
 	}
 	who, ok := tab.owner(func(p principal) bool { return c.meant(conf, p, user) })
 	if !ok {
-		return nil, nil, fmt.Errorf("%w (no key of the user in %s)", ErrNoTicket, path)
+		return nil, nil, because(ErrNoTicket, "no key of the user in %s", path)
 	}
 	keys := keytabKeys(tab.keys(who))
 	print := c.refusals.fingerprint(append([]string{"keytab", who.realm, who.name.PrincipalNameString()}, keys.text()...)...)

@@ -47,7 +47,7 @@ func (x *tgsExchange) run(ctx context.Context, tgt *credential, s service) (*cre
 		}
 		cred, err := x.step(ctx, tgt, realm, wanted)
 		if err != nil {
-			return nil, serviceError(err, s)
+			return nil, serviceError(err, s, realm)
 		}
 		if _, referred := isTicketGranting(cred.ticket.SName); !referred {
 			return cred, nil

@@ -60,7 +60,8 @@ func (t *transport) exchange(ctx context.Context, request []byte) (reply []byte,
 		}
 		texts = append(texts, fmt.Sprintf("%s: %v", kdc, err))
 	}
-	return nil, "", fmt.Errorf("%w: realm %s: %s", ErrKDCUnreachable, t.realm, strings.Join(texts, "; "))
+	what := strings.Join(texts, "; ")
+	return nil, "", detailed{fmt.Errorf("%w: realm %s: %s", ErrKDCUnreachable, t.realm, what), About{What: what, Realm: t.realm}}
 }
 
 // one exchanges messages with one KDC (RFC 4120, Section 7.2.2).
