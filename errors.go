@@ -53,8 +53,8 @@ type Error struct {
 	Err error
 
 	// Retry is when another try makes sense, where the credentials were not sent:
-	// for CauseHeldBack, and for CauseDenied and CauseCredentialsRejected after an
-	// earlier refusal. The zero time means that it is not known, or that only other
+	// for CauseHeldBack, where it may come from the scheme, and for CauseDenied and
+	// CauseCredentialsRejected after an earlier refusal. The zero time means that it is not known, or that only other
 	// credentials or Transport.Reset help.
 	Retry time.Time
 
@@ -143,6 +143,9 @@ func (e *Error) Hint() string {
 		return ""
 	}
 	if hint, ok := e.schemeHint(); ok {
+		if e.Cause != CauseCredentialsRejected && errors.Is(e, ErrRejected) {
+			hint += " The user name and password that the proxy was sent in its place were refused, and may be wrong as well."
+		}
 		return printable(hint)
 	}
 	hint := hints[e.Cause]
@@ -162,9 +165,8 @@ func (e *Error) Hint() string {
 // schemeCause returns the cause that the first of the errors names, "" if none does.
 func schemeCause(tried []*SchemeError) Cause {
 	for _, t := range tried {
-		var c interface{ Cause() Cause }
-		if errors.As(t, &c) {
-			return c.Cause()
+		if c := causeOf(t); c != "" {
+			return c
 		}
 	}
 	return ""
@@ -177,7 +179,7 @@ func (e *Error) schemeHint() (hint string, ok bool) {
 			Cause() Cause
 			Hint() string
 		}
-		if errors.As(err, &h) && h.Cause() == e.Cause && h.Hint() != "" {
+		if errors.As(err, &h) && (h.Cause() == e.Cause || e.Cause == CauseHeldBack && errors.Is(err, ErrHeldBack)) && h.Hint() != "" {
 			return h.Hint(), true
 		}
 	}

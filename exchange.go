@@ -109,6 +109,7 @@ type exchange struct {
 	outcome lockout.Outcome
 
 	failures []failure // of schemes, in the order in which they were tried
+	fallback error     // of the session's authorizations
 
 	// cause and err are why the exchange fails.
 	cause Cause
@@ -117,9 +118,10 @@ type exchange struct {
 
 // A failure is why a scheme is not tried any more.
 type failure struct {
-	rank  int // of the scheme
-	err   error
-	local bool // nothing that the proxy did
+	rank     int // of the scheme
+	err      error
+	local    bool  // nothing that the proxy did
+	fallback error // why something stronger within the scheme was not tried, nil if it was
 }
 
 // A loss is how a leg ended without an answer.
@@ -153,13 +155,13 @@ func (x *exchange) sent(p phase) {
 
 // began notes a new session, made with or without a challenge of this exchange.
 func (x *exchange) began(rank int, asked, continues bool) {
-	x.rank, x.asked, x.continues, x.anew, x.turns = rank, asked, continues, false, 0
+	x.rank, x.asked, x.continues, x.anew, x.turns, x.fallback = rank, asked, continues, false, 0, nil
 }
 
 // authorized notes an authorization for the leg about to be sent.
 func (x *exchange) authorized(a Authorization) {
 	x.turns++
-	x.ticket = a.Ticket
+	x.ticket, x.fallback = a.Ticket, a.Fallback
 	if a.More {
 		x.sent(starting)
 	} else {
@@ -293,7 +295,7 @@ func (x *exchange) breakOffAtEnd(err error, repeat bool) step {
 	if x.broken++; repeat && x.broken < maxBroken {
 		return stepAuthorize
 	}
-	x.failures = append(x.failures, failure{x.rank, fmt.Errorf("%w: %w", errBroken, err), false})
+	x.note(x.rank, fmt.Errorf("%w: %w", errBroken, err), false)
 	return x.fail(CauseHandshakeBroken, nil)
 }
 
@@ -307,9 +309,18 @@ func (x *exchange) circles(err error) step {
 
 // exclude gives a scheme up for the rest of the exchange.
 func (x *exchange) exclude(rank int, err error, local bool) step {
-	x.failures = append(x.failures, failure{rank, err, local})
+	x.note(rank, err, local)
 	x.anew, x.why = true, nil
 	return stepChoose
+}
+
+// note adds the failure of a scheme.
+func (x *exchange) note(rank int, err error, local bool) {
+	f := failure{rank: rank, err: err, local: local}
+	if rank == x.rank {
+		f.fallback = x.fallback
+	}
+	x.failures = append(x.failures, f)
 }
 
 func (x *exchange) fail(cause Cause, err error) step {

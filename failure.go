@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
 )
@@ -20,15 +21,43 @@ func (d *driver) failure() error {
 	return d.error(cmp.Or(d.cause, CauseProxyFailed), d.err)
 }
 
+// innermost returns the cause of the failure of a stronger scheme that could not be carried
+// out on this machine, if there is one and cause is that of what took its place.
+func (d *driver) innermost(cause Cause) Cause {
+	if cause != CauseCredentialsRejected && cause != CauseHandshakeBroken {
+		return cause
+	}
+	return cmp.Or(causeOf(d.outranking()), cause)
+}
+
+// outranking returns the failure of a stronger scheme that could not be carried out on this
+// machine, and names its cause; nil if there is none.
+func (d *driver) outranking() error {
+	for _, f := range d.failures {
+		err := f.fallback
+		if err == nil && f.local {
+			err = f.err
+		}
+		if causeOf(err) != "" {
+			return err
+		}
+	}
+	return d.fallback
+}
+
 // error returns an *Error for the exchange.
 func (d *driver) error(cause Cause, err error) *Error {
+	cause = d.innermost(cause)
 	e := &Error{Cause: cause, Op: d.op, Proxy: d.p.name, Target: d.host, Offered: schemesOf(d.challenges), Err: err}
 	for _, s := range d.p.schemes {
 		e.Enabled = append(e.Enabled, s.Name())
 	}
 	e.Tried = d.tried()
-	if d.heldErr != nil {
+	switch {
+	case d.heldErr != nil:
 		e.Retry = d.heldErr.Until
+	case cause == CauseHeldBack:
+		e.Retry = retryOf(e)
 	}
 	if d.last != nil {
 		header, body := d.last.Header, httpmsg.Kept(d.last)
@@ -41,9 +70,41 @@ func (d *driver) error(cause Cause, err error) *Error {
 // tried returns the failures of schemes.
 func (d *driver) tried() (tried []*SchemeError) {
 	for _, f := range d.failures {
-		tried = append(tried, &SchemeError{d.p.schemes[f.rank].Name(), f.err})
+		err := f.err
+		if f.fallback != nil {
+			err = &fallbackError{f.fallback, f.err}
+		}
+		tried = append(tried, &SchemeError{d.p.schemes[f.rank].Name(), err})
 	}
 	return tried
+}
+
+// A fallbackError is the failure of something stronger, and of what took its place.
+type fallbackError struct{ fallback, err error }
+
+func (e *fallbackError) Error() string {
+	return e.fallback.Error() + "; what took its place: " + unprefixed(e.err.Error())
+}
+
+func (e *fallbackError) Unwrap() []error { return []error{e.fallback, e.err} }
+
+// causeOf returns the cause that err names, "" if it names none.
+func causeOf(err error) Cause {
+	var c interface{ Cause() Cause }
+	if errors.As(err, &c) {
+		return c.Cause()
+	}
+	return ""
+}
+
+// retryOf returns when credentials that a scheme holds back may be sent again, the zero
+// time if it does not say.
+func retryOf(err error) time.Time {
+	var r interface{ Retry() time.Time }
+	if errors.As(err, &r) {
+		return r.Retry()
+	}
+	return time.Time{}
 }
 
 // verdict returns the cause where no scheme is left.

@@ -304,7 +304,7 @@ func (d *driver) floorForbids(rank int) error {
 		return nil
 	}
 	if d.rejected != nil { // by the stronger one
-		d.failures = append(d.failures, failure{d.rejected.rank, ErrRejected, false})
+		d.note(d.rejected.rank, ErrRejected, false)
 		return d.error(CauseCredentialsRejected, nil)
 	}
 	if f := d.peerFailure(); f != nil {

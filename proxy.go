@@ -73,6 +73,8 @@ type proxy struct {
 	contacted bool          // the proxy has answered something
 	first     chan struct{} // closed when the first exchange ends, nil while there is none
 	refusals  []Credentials // the last ones
+	refused   *login        // the last one, nil if none was
+	fallback  error         // why nothing stronger was tried then, nil if it was
 	exempt    map[string]bool
 	probes    map[string][]Challenge // to requests, by the host for which probes are not challenged
 	lastTLS   *tls.ConnectionState
@@ -279,6 +281,24 @@ func (p *proxy) showRefusal(c Credentials) (news bool) {
 		p.refusals = slices.Delete(p.refusals, 0, n-maxRefused)
 	}
 	return true
+}
+
+// noteFallback notes that l was refused, and why nothing stronger was tried.
+func (p *proxy) noteFallback(l *login, fallback error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused, p.fallback = l, fallback
+}
+
+// fallbackOf returns why nothing stronger was tried when the credentials of l were refused,
+// nil if it was.
+func (p *proxy) fallbackOf(l *login) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused == nil || !p.refused.sameSecret(l) {
+		return nil
+	}
+	return p.fallback
 }
 
 // wasAccepted reports whether the proxy has accepted l, now or once.

@@ -34,13 +34,15 @@ type Scheme interface {
 	//     ex.Challenges;
 	//   - [ErrRejected] if a third party, such as a KDC, has refused the
 	//     credentials;
-	//   - [ErrHeldBack] if the credentials must not be sent for a while;
+	//   - [ErrHeldBack] if the credentials must not be sent for a while; its
+	//     method Retry() time.Time, if it has one, gives [Error.Retry];
 	//   - [ErrForbidden] if a setting of the scheme forbids the answer.
 	//
 	// Any other error is a local failure, such as a missing ticket: the next
 	// scheme is tried, and the error is reported in [Error.Tried]. An error
-	// with a method Cause() Cause determines [Error.Cause], and one with a
-	// method Hint() string the result of [Error.Hint].
+	// with a method Cause() Cause determines [Error.Cause], also where the
+	// proxy then refuses a weaker scheme, and one with a method Hint() string
+	// the result of [Error.Hint].
 	NewSession(ctx context.Context, ex Exchange) (Session, error)
 }
 
@@ -153,8 +155,10 @@ type Authorization struct {
 	Strength int
 
 	// Fallback is the local failure of something stronger within the scheme,
-	// such as that of Kerberos where NTLM took its place. It is reported if the
-	// proxy refuses the authorization. Nil means that nothing failed.
+	// such as that of Kerberos where NTLM took its place. If the proxy refuses
+	// the authorization, or breaks the handshake off, it is reported in
+	// [Error.Tried], and determines Error.Cause and Error.Hint as an error of
+	// NewSession does. Nil means that nothing failed.
 	Fallback error
 }
 

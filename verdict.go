@@ -65,6 +65,9 @@ func (d *driver) heldBack() step {
 		d.answers++
 		return stepChoose
 	}
+	if d.turns == 0 { // no session has said it in this exchange
+		d.rank, d.fallback = d.login.rank, d.p.fallbackOf(d.login)
+	}
 	switch again := d.rejected != nil && d.rejected.sameSecret(d.login); {
 	case again, d.heldErr.Reason == lockout.ReasonRefused:
 		return d.failFor(CauseCredentialsRejected, ErrRejected, false)
@@ -189,6 +192,7 @@ func (d *driver) ticketRefused() step {
 func (d *driver) reject(why error) step {
 	l := d.login
 	d.p.drop(l)
+	d.p.noteFallback(l, d.outranking())
 	if d.p.showRefusal(l.creds) {
 		d.tellRefused(l, why)
 	}
@@ -215,6 +219,6 @@ func (d *driver) tellRefused(l *login, why error) {
 
 // failFor ends the exchange with cause, since the login's scheme has failed with err.
 func (d *driver) failFor(cause Cause, err error, local bool) step {
-	d.failures = append(d.failures, failure{d.login.rank, err, local})
+	d.note(d.login.rank, err, local)
 	return d.fail(cause, nil)
 }
