@@ -84,40 +84,38 @@ func (c Cause) words() string {
 	return printable(strings.ReplaceAll(string(c), "_", " "))
 }
 
-// hints holds the hint for each cause. Those of CauseNoCommonScheme and
-// CausePolicyForbids are completed by Hint.
+// hints holds the hint for each cause, of one or two sentences. What Hint knows of the
+// error is put in place of the verbs in some; others it has in several forms.
 var hints = map[Cause]string{
-	CauseNoCredentials: "No user name and password are known for this proxy. Set Transport.Credentials, " +
+	CauseNoCredentials: "No user name and password are known for this proxy%s. Set Transport.Credentials, " +
 		"or put them into the proxy's URL (HTTPS_PROXY=http://user:password@host:port).",
-	CauseCredentialsRejected: "The user name or password was refused: the password is wrong or has expired, the account is locked, " +
-		`or the domain is missing from the user name (DOMAIN\user) or is there though Basic or Digest wants none. ` +
+	CauseCredentialsRejected: "The proxy refused the user name or password: %s. " +
 		"They are not sent again, to spare the account, until the provider returns others or Transport.Reset is called.",
 	CauseDenied: "The proxy does not allow this target to this user, or the password has changed. " +
 		"Ask whoever runs the proxy whether the user may reach the host and port.",
 	CauseHeldBack: "The credentials were not sent, to spare the account: earlier attempts with them got no answer, or are still under way. " +
 		"They are sent again at the time in Error.Retry, when one of those attempts is accepted, or after Transport.Reset.",
 	CauseNoCommonScheme: "Enable one of the proxy's schemes in Transport.Schemes, or one of the program's at the proxy.",
-	CauseNoChallenge: "The proxy wants authentication but does not say how. It is misconfigured, or something else answers " +
-		"on this port; if the proxy has accepted the credentials, the 407 may be the origin server's. " +
-		unaskedHint + " Otherwise ask whoever runs the proxy.",
-	CauseMalformedChallenge: "The proxy's Proxy-Authenticate field breaks the syntax of RFC 9110, Section 11.6.1; " +
-		"Error.Header has it. A quote in a realm is a frequent reason. Ask whoever runs the proxy.",
+	CauseNoChallenge: "The proxy wants authentication but does not say how: it is misconfigured, something else answers on this port, " +
+		"or, if it has accepted the credentials, the 407 is the origin server's. " +
+		unaskedHint,
+	CauseMalformedChallenge: "The proxy's Proxy-Authenticate field, which Error.Header has, breaks the syntax of RFC 9110, Section 11.6.1, " +
+		"often by a quote in a realm. Ask whoever runs the proxy to mend it.",
 	CausePolicyForbids: "The field that the error names relaxes the rule.",
 	CauseTicketMissing: "There is no Kerberos ticket that can be used. Run kinit, and check that KRB5CCNAME names the ticket cache.",
 	CauseKerberosFailed: "Kerberos failed on this machine. Check that the clock is right, that port 88 of the KDC can be reached, " +
 		"and that the proxy is configured by the host name for which it has a service principal (HTTP/host).",
 	CauseSchemeFailed: "No scheme that the proxy offers could be carried out on this machine. The error of each is listed.",
-	CauseHandshakeBroken: "The proxy, or a firewall or load balancer before it, broke off the handshake. " +
+	CauseHandshakeBroken: "The proxy, or a firewall or load balancer before it, broke off the handshake: " +
 		"NTLM and Negotiate need keep-alive connections to one and the same proxy, and Digest needs nonces that all machines behind one name know. " +
 		"Some proxies break it off when the password is wrong; it is then not sent again for a while, to spare the account.",
 	CauseProxyNotVerified: "The peer did not prove that it knows the secret. It may not be your proxy.",
-	CauseProxyURLInvalid: "The URL of the proxy can't be used. It has the form http://user:password@host:port. " +
-		`In user name and password, percent-encode \ as %5C, @ as %40, : as %3A, / as %2F, # as %23 and % as %25.`,
-	CauseProxyUnreachable: "No connection to the proxy. Check host and port as configured " +
-		"(HTTPS_PROXY, HTTP_PROXY, or the program's own setting), and that the proxy's certificate is trusted if it speaks TLS.",
-	CauseNotAProxy: "Something other than an HTTP proxy, or a proxy that does not allow CONNECT, answers on this host and port. " +
-		"Check the proxy's address as configured.",
-	CauseTargetUnreachable: "The proxy can't reach the target. Check the target's name and port, and whether the proxy may connect to it.",
+	CauseProxyURLInvalid: "The URL of the proxy in %s can't be used: it has the form http://user:password@host:port. " +
+		`In user name and password, percent-encode \ as %%5C, @ as %%40, : as %%3A, / as %%2F, # as %%23 and %% as %%25.`,
+	CauseProxyUnreachable: "No connection to the proxy. Check its host and port.",
+	CauseNotAProxy: "Something other than an HTTP proxy, or a proxy that does not allow CONNECT, answers on %s. " +
+		"Check the proxy's host and port in %s.",
+	CauseTargetUnreachable: "The proxy can't reach the target, %s. Check its name and port, and whether the proxy may connect to it; Error.Body has the proxy's words.",
 	CauseProxyFailed:       "The proxy could not serve the request. The status is its own; ask whoever runs the proxy.",
 	CauseBodyNotReplayable: "The proxy asked for authentication when the request's body was already on its way. Set Request.GetBody.",
 }
@@ -128,4 +126,4 @@ const unaskedHint = "For a proxy that expects Basic without asking, set Transpor
 // unknownForm is the hint of CauseNoCommonScheme if the proxy offers a scheme
 // that is enabled.
 const unknownForm = "The proxy offers a scheme that this program has enabled, but in no form that it knows and allows, " +
-	"such as an algorithm of Digest. The error of each is listed. Ask whoever runs the proxy for another."
+	"such as an algorithm of Digest; the error of each is listed. Ask whoever runs the proxy for another."

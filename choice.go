@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"reflect"
 
 	"github.com/go-proxyauth/proxyauth/internal/proxyaddr"
@@ -27,7 +28,7 @@ func (s *state) proxyFor(req *http.Request) (*proxy, error) {
 	u, err := s.base.Proxy(req)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, s.noProxy(req, err)
 	case u == nil:
 		s.chosen(req, "", s.whyNone(req.URL.Scheme))
 		return nil, nil
@@ -35,17 +36,35 @@ func (s *state) proxyFor(req *http.Request) (*proxy, error) {
 		s.chosen(req, u.Scheme+"://"+u.Host, "a SOCKS proxy is left to Base")
 		return nil, errSOCKS
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("proxyauth: proxy URL with scheme %q", u.Scheme)
+		if u.Host == "" { // "ann:s3cret@proxy" has the scheme ann
+			return nil, s.invalidURL(req, errors.New("proxyauth: the proxy's URL has no host"))
+		}
+		return nil, s.invalidURL(req, fmt.Errorf("proxyauth: the proxy's URL has the scheme %q, and not http, https or socks5", u.Scheme))
 	case proxyaddr.IsMisread(u):
-		e := &Error{Cause: CauseProxyURLInvalid, Op: opDial, Target: req.URL.Host, Err: errMisread}
-		s.log.failed(inCallback(req.Context(), s), e)
-		return nil, e
+		return nil, s.invalidURL(req, errMisread)
 	}
 	p, err := s.proxies.take(s, u)
-	if err == nil {
-		s.chosen(req, p.name, "")
+	if err != nil {
+		return nil, s.invalidURL(req, err)
 	}
-	return p, err
+	s.chosen(req, p.name, "")
+	return p, nil
+}
+
+// noProxy returns the error for a Proxy function that has failed. That of package net/url
+// shows what could not be parsed, user info included.
+func (s *state) noProxy(req *http.Request, err error) error {
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		return s.invalidURL(req, errMisread)
+	}
+	return err
+}
+
+// invalidURL returns the error for a proxy's URL that can't be used.
+func (s *state) invalidURL(req *http.Request, err error) error {
+	e := &Error{Cause: CauseProxyURLInvalid, Op: opDial, Target: req.URL.Host, Err: err, source: s.proxySource(req.URL.Scheme)}
+	s.log.failed(inCallback(req.Context(), s), e)
+	return e
 }
 
 // chosen traces the choice of a proxy, by its name, for a request, and the reason if there

@@ -420,7 +420,7 @@ func (d *driver) terms(l *login, own []Challenge) Exchange {
 func (d *driver) dialFailed(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		own := *e
-		own.Target = d.host
+		own.Target, own.source = d.host, d.source()
 		return &own
 	}
 	return err

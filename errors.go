@@ -2,7 +2,6 @@ package proxyauth
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -57,6 +56,8 @@ type Error struct {
 	// CauseCredentialsRejected after an earlier refusal. The zero time means that it is not known, or that only other
 	// credentials or Transport.Reset help.
 	Retry time.Time
+
+	source string // where the proxy comes from, "" if that is not known
 
 	// A func, since a proxy may echo credentials into its error page.
 	answer func() (header http.Header, body []byte)
@@ -136,32 +137,6 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// Hint explains, for the person who has to fix it, what is likely to be wrong and
-// what to do. It is empty for a nil *Error and for an unknown cause.
-func (e *Error) Hint() string {
-	if e == nil {
-		return ""
-	}
-	if hint, ok := e.schemeHint(); ok {
-		if e.Cause != CauseCredentialsRejected && errors.Is(e, ErrRejected) {
-			hint += " The user name and password that the proxy was sent in its place were refused, and may be wrong as well."
-		}
-		return printable(hint)
-	}
-	hint := hints[e.Cause]
-	switch {
-	case e.Cause == CauseNoCommonScheme && len(e.Tried) > 0:
-		return unknownForm
-	case e.Cause == CauseNoCommonScheme:
-		return fmt.Sprintf("The proxy offers %s; this program has enabled %s. ", joined(e.Offered), joined(e.Enabled)) + hint
-	case e.Cause == CausePolicyForbids:
-		return fmt.Sprintf("A rule of this program forbids to answer the proxy's challenge: %s. ", joined(e.rules())) + hint
-	case e.Op == opConnect && len(e.Offered)+len(e.Tried) == 0 && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
-		return hint + " " + unaskedHint
-	}
-	return hint
-}
-
 // schemeCause returns the cause that the first of the errors names, "" if none does.
 func schemeCause(tried []*SchemeError) Cause {
 	for _, t := range tried {
@@ -170,20 +145,6 @@ func schemeCause(tried []*SchemeError) Cause {
 		}
 	}
 	return ""
-}
-
-// schemeHint returns the hint of the first error with one that determines the cause.
-func (e *Error) schemeHint() (hint string, ok bool) {
-	for _, err := range e.Unwrap() {
-		var h interface {
-			Cause() Cause
-			Hint() string
-		}
-		if errors.As(err, &h) && (h.Cause() == e.Cause || e.Cause == CauseHeldBack && errors.Is(err, ErrHeldBack)) && h.Hint() != "" {
-			return h.Hint(), true
-		}
-	}
-	return "", false
 }
 
 func joined(names []string) string {

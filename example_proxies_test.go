@@ -100,5 +100,5 @@ func ExampleError_Hint() {
 	}
 	// Output:
 	// proxyauth: CONNECT origin.example.com:443 via http://proxy.example.com:3128: credentials rejected (status 407): Digest: credentials rejected
-	// The user name or password was refused: the password is wrong or has expired, the account is locked, or the domain is missing from the user name (DOMAIN\user) or is there though Basic or Digest wants none. They are not sent again, to spare the account, until the provider returns others or Transport.Reset is called.
+	// The proxy refused the user name or password: the password is wrong or has expired, the account is locked, or the domain is missing from the user name (DOMAIN\user). They are not sent again, to spare the account, until the provider returns others or Transport.Reset is called.
 }

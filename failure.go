@@ -9,16 +9,42 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
+	"github.com/go-proxyauth/proxyauth/internal/proxyaddr"
+	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
+)
+
+var (
+	errItself   = errors.New("proxyauth: the proxy was asked to CONNECT to itself")
+	errWantsTLS = errors.New("proxyauth: the proxy says that it speaks TLS")
 )
 
 var errInside = errors.New("proxyauth: a callback of the Transport makes this request through the proxy, which wants the credentials for it")
 
 // failure returns the error of an exchange that has failed.
 func (d *driver) failure() error {
+	if d.cause == CauseNotAProxy && errors.Is(d.err, proxyconn.ErrTLSAnswer) {
+		d.cause = CauseProxyUnreachable
+	}
 	if e, ok := errors.AsType[*Error](d.err); ok && d.cause == "" {
 		return e
 	}
 	return d.error(cmp.Or(d.cause, CauseProxyFailed), d.err)
+}
+
+// source returns where the proxy comes from.
+func (d *driver) source() string {
+	if d.connect {
+		return d.p.proxySource("https")
+	}
+	return d.p.proxySource("http")
+}
+
+// proxySource returns where the proxy of a URL with the scheme comes from.
+func (s *state) proxySource(scheme string) string {
+	if !s.readsEnvironment() {
+		return "Transport.Base.Proxy"
+	}
+	return proxyaddr.Variable(scheme)
 }
 
 // innermost returns the cause of the failure of a stronger scheme that could not be carried
@@ -48,7 +74,10 @@ func (d *driver) outranking() error {
 // error returns an *Error for the exchange.
 func (d *driver) error(cause Cause, err error) *Error {
 	cause = d.innermost(cause)
-	e := &Error{Cause: cause, Op: d.op, Proxy: d.p.name, Target: d.host, Offered: schemesOf(d.challenges), Err: err}
+	e := &Error{Cause: cause, Op: d.op, Proxy: d.p.name, Target: d.host, Offered: schemesOf(d.challenges), Err: err, source: d.source()}
+	if err == nil && e.connectsToItself() {
+		e.Err = errItself
+	}
 	for _, s := range d.p.schemes {
 		e.Enabled = append(e.Enabled, s.Name())
 	}
@@ -78,6 +107,26 @@ func (d *driver) tried() (tried []*SchemeError) {
 	}
 	return tried
 }
+
+// A refusal is ErrRejected with what may be wrong with the credentials.
+type refusal struct {
+	empty  bool // the password is
+	domain bool // the user name has one
+	binds  bool // the scheme binds connections
+}
+
+func refusalOf(l *login) *refusal {
+	return &refusal{l.creds.Password.Reveal() == "", strings.ContainsAny(l.creds.Username, `\@`), l.props.BindsConnection}
+}
+
+func (r *refusal) Error() string {
+	if r.empty {
+		return ErrRejected.Error() + ": the password is empty"
+	}
+	return ErrRejected.Error()
+}
+
+func (*refusal) Unwrap() error { return ErrRejected }
 
 // A fallbackError is the failure of something stronger, and of what took its place.
 type fallbackError struct{ fallback, err error }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-proxyauth/proxyauth/internal/connpool"
 	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
+	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
 )
 
 // forwardRequest sends a request for an http:// URL, which the proxy forwards.
@@ -52,7 +53,10 @@ func (p *proxy) forwardPreauthorized(req *http.Request) (*http.Response, error) 
 		}
 		if f.reqCtx.Err() != nil || f.lost(l) != stepAsk {
 			f.end(false)
-			return nil, l.err
+			if f.reqCtx.Err() != nil {
+				return nil, l.err
+			}
+			return nil, f.failure()
 		}
 	}
 }
@@ -253,7 +257,7 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 	resp, err := c.RoundTrip(req)
 	if err != nil {
 		l := loss{unsent: c.Unsent() && c.Kept(), race: c.IdleRace(), safe: f.added || httpmsg.IsReplayable(f.req), added: f.added, late: ctx.Err() != nil, err: httpmsg.HideEcho(err)}
-		l.alien = l.err == httpmsg.ErrGarbage
+		l.alien = l.err == httpmsg.ErrGarbage || l.err == proxyconn.ErrTLSAnswer
 		if f.canProbe() { // tinyproxy answers and closes while the body is on its way
 			l.probe, f.careful = true, true
 		}
@@ -402,7 +406,7 @@ func (f *forwarding) failedWith(err error) (*http.Response, error) {
 	}
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
-		e = &Error{Cause: CauseProxyFailed, Op: f.op, Proxy: f.p.name, Target: f.host, Err: err}
+		e = &Error{Cause: CauseProxyFailed, Op: f.op, Proxy: f.p.name, Target: f.host, Err: err, source: f.source()}
 	}
 	f.p.ended(f.req.Context(), e)
 	if f.last == nil || e.Status != http.StatusProxyAuthRequired || f.p.rules.errorOn407 {

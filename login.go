@@ -304,7 +304,7 @@ func (d *driver) floorForbids(rank int) error {
 		return nil
 	}
 	if d.rejected != nil { // by the stronger one
-		d.note(d.rejected.rank, ErrRejected, false)
+		d.note(d.rejected.rank, refusalOf(d.rejected), false)
 		return d.error(CauseCredentialsRejected, nil)
 	}
 	if f := d.peerFailure(); f != nil {

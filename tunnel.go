@@ -181,6 +181,8 @@ func (t *tunnel) refused(resp *http.Response) error {
 		return nil
 	case status == http.StatusProxyAuthRequired && t.preauthorized:
 		return t.error(CauseCredentialsRejected, errPreauthorized)
+	case status == http.StatusBadRequest && t.p.url.Scheme == "http" && httpmsg.WantsTLS(httpmsg.Kept(resp)):
+		return t.error(CauseProxyUnreachable, errWantsTLS)
 	case status == http.StatusForbidden:
 		return t.error(CauseDenied, nil)
 	case status == http.StatusInternalServerError, status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout:

@@ -92,7 +92,7 @@ func TestWrongPassword(t *testing.T) {
 	proxy, origin := startProxy(t)
 	err := run(t.Context(), []string{"-proxy", proxy.URL().String(), "-user", user, origin.URL()}, io.Discard, io.Discard)
 	require.ErrorIs(t, err, proxyauth.ErrRejected)
-	require.ErrorContains(t, err, "The user name or password was refused")
+	require.ErrorContains(t, err, "The proxy refused the user name or password")
 }
 
 func TestUsage(t *testing.T) {

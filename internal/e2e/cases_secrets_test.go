@@ -121,7 +121,7 @@ func asEnvironment(text string) (*url.URL, error) {
 // User info with characters that have to be percent-encoded is told from a host.
 func TestProxyURLIsInvalid(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{`http://CORP\ann:pw@proxy.example.com:3128`, "http://ann:p#w@proxy.example.com:3128", "http://ann:p^w@proxy.example.com:3128", "http://ann:p[w@proxy.example.com:3128"} {
+	for _, text := range []string{`http://CORP\ann:pw@proxy.example.com:3128`, "http://ann:p#w@proxy.example.com:3128", "http://ann:p^w@proxy.example.com:3128", "http://ann:p[w@proxy.example.com:3128", "http://ann:1#w@proxy.example.com:3128", "http://ann:1/w@proxy.example.com:3128"} {
 		u, err := asEnvironment(text)
 		require.NoError(t, err, text)
 		eachHolds(t, text, func(t testing.TB, w way) {
@@ -130,6 +130,22 @@ func TestProxyURLIsInvalid(t *testing.T) {
 			e := requireCauseNamed(t, "invalid", w.reach(t.Context(), l.rt, originHost))
 			require.Contains(t, e.Hint(), "percent")
 			require.Contains(t, e.Hint(), "%5C")
+		})
+	}
+}
+
+// A URL that can't be parsed, or is none of a proxy, is not shown.
+func TestProxyURLIsNoURL(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`http://ann:s3%cret@proxy.example.com`, `http://CORP\ann:s3cret@proxy.example.com`, "ann:s3cret@proxy.example.com", "ftp://ann:s3cret@proxy.example.com", "http://ann:s3cret@"} {
+		eachHolds(t, text, func(t testing.TB, w way) {
+			l, _ := newCaseLab(t, password, &testproxy.Basic{Realm: "lab"})
+			l.base.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(text) }
+			e := requireCauseNamed(t, "invalid", w.reach(t.Context(), l.rt, originHost))
+			require.Contains(t, e.Hint(), "Transport.Base.Proxy")
+			require.Contains(t, e.Hint(), "%5C")
+			require.NotRegexp(t, userName, e.Error())
+			requireNoEcho(t, e)
 		})
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -21,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/credentials"
 	"github.com/go-proxyauth/proxyauth/internal/secretscan"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/schemes/basic"
@@ -39,7 +43,27 @@ type failure struct {
 	offered []string
 	tried   []string
 	is      error
-	hint    string // among others
+	hint    string // words of the hint, separated by bars
+	not     string // words that it must not have
+}
+
+// requireHint requires one or two sentences with the words of want, and without those of
+// not, which bars separate.
+func requireHint(t *testing.T, e *proxyauth.Error, want, not string) {
+	t.Helper()
+	hint := e.Hint()
+	for word := range strings.SplitSeq(want, "|") {
+		require.Contains(t, hint, word)
+	}
+	for word := range strings.SplitSeq(not+"|%!|  |proxyauth:|()", "|") {
+		if word != "" {
+			require.NotContains(t, hint, word)
+		}
+	}
+	require.Greater(t, len(hint), 40)
+	sentences := regexp.MustCompile(`[.?](\s+[A-Z]|$)`).FindAllString(hint, -1)
+	require.LessOrEqual(t, len(sentences), 2, hint)
+	require.True(t, strings.HasSuffix(hint, "."), hint)
 }
 
 // wrongPassword is bob's.
@@ -74,26 +98,47 @@ func failures() []failure {
 			desc: "provider has none", config: basicProxy,
 			change: failing(fmt.Errorf("%w: no entry", proxyauth.ErrNoCredentials)),
 			cause:  proxyauth.CauseNoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
-			is: proxyauth.ErrNoCredentials, hint: "Transport.Credentials",
+			is: proxyauth.ErrNoCredentials, hint: "Transport.Credentials|(no entry)", not: "Mend",
 		}, {
 			desc: "no provider and no user info", config: basicProxy,
 			change: func(l *lab) { l.rt.Credentials = nil },
 			cause:  proxyauth.CauseNoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
-			is: proxyauth.ErrNoCredentials, hint: "HTTPS_PROXY",
+			is: proxyauth.ErrNoCredentials, hint: "HTTPS_PROXY|in the user info of the proxy's URL",
+		}, {
+			desc: "nothing in a chain", config: basicProxy,
+			change: func(l *lab) {
+				l.rt.Credentials = credentials.Chain(credentials.Environment("E2E_NO_USER", ""), credentials.Netrc{Path: "testdata/no-netrc"})
+			},
+			cause: proxyauth.CauseNoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			is: proxyauth.ErrNoCredentials, hint: "looked for in this order: environment: E2E_NO_USER is not set; netrc: testdata/no-netrc does not exist",
 		}, {
 			desc: "provider fails", config: basicProxy,
 			change: failing(fmt.Errorf("asking: %w", errVault)),
 			cause:  proxyauth.CauseNoCredentials, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"}, is: errVault,
+			hint: "provider of credentials", not: "HTTPS_PROXY",
 		}, {
 			desc: "wrong password", config: basicProxy, change: answer(always(wrongPassword)),
 			cause: proxyauth.CauseCredentialsRejected, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
-			is: proxyauth.ErrRejected, hint: "expired",
+			is: proxyauth.ErrRejected, hint: "The proxy refused|expired|locked|Transport.Reset", not: "KDC|empty",
 		}, {
 			desc:   "wrong password, Digest before Basic",
 			config: testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}, &testproxy.Digest{Realm: "lab"}}},
 			change: answer(always(wrongPassword)),
 			cause:  proxyauth.CauseCredentialsRejected, status: 407, offered: []string{"Basic", "Digest"}, tried: []string{"Digest"},
-			is: proxyauth.ErrRejected, hint: `DOMAIN\user`,
+			is: proxyauth.ErrRejected, hint: `domain is missing|DOMAIN\user`,
+		}, {
+			desc: "domain that Basic does not want", config: basicProxy, change: func(l *lab) { l.rt = l.transport(`LAB\`+user, password) },
+			cause: proxyauth.CauseCredentialsRejected, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			is: proxyauth.ErrRejected, hint: `the domain in the user name (DOMAIN\user) is not wanted|bare name`, not: "LAB|missing",
+		}, {
+			desc: "domain that NTLM wants", change: func(l *lab) { l.rt = l.transport(user, wrongPassword) },
+			config: testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.NTLM{}}},
+			cause:  proxyauth.CauseCredentialsRejected, status: 407, offered: []string{"NTLM"}, tried: []string{"NTLM"},
+			is: proxyauth.ErrRejected, hint: `domain is missing from the user name (DOMAIN\user)`, not: "Basic",
+		}, {
+			desc: "empty password, as of a user in the URL", config: basicProxy, change: answer(always("")),
+			cause: proxyauth.CauseCredentialsRejected, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"},
+			is: proxyauth.ErrRejected, hint: "empty password|credentials.ProxyURL|credentials/defaults", not: "bob|locked",
 		}, {
 			desc: "refused without a challenge", change: answer(always(wrongPassword)),
 			config: faulty(testproxy.OnScheme("Basic", testproxy.Offer()), &testproxy.Basic{Realm: "lab"}),
@@ -113,10 +158,10 @@ func failures() []failure {
 			is: proxyauth.ErrUnsupportedChallenge, hint: "such as an algorithm of Digest",
 		}, {
 			desc: "no challenge", config: offer(),
-			cause: proxyauth.CauseNoChallenge, status: 407, hint: "ask whoever runs the proxy",
+			cause: proxyauth.CauseNoChallenge, status: 407, hint: "does not say how|origin server's|Transport.Preemptive",
 		}, {
 			desc: "malformed challenge", config: offer(`="lab`),
-			cause: proxyauth.CauseMalformedChallenge, status: 407, hint: "RFC 9110",
+			cause: proxyauth.CauseMalformedChallenge, status: 407, hint: "RFC 9110|Error.Header",
 		}, {
 			desc: "user name that Basic can't send", config: basicProxy,
 			change: func(l *lab) { l.rt = l.transport("CORP:"+user, password) },
@@ -134,35 +179,95 @@ func failures() []failure {
 		}, {
 			desc: "403 to CONNECT", only: http.MethodConnect,
 			config: faulty(testproxy.OnScheme("Basic", testproxy.Refuse(403, "not you")), &testproxy.Basic{Realm: "lab"}),
-			cause:  proxyauth.CauseDenied, status: 403, offered: []string{"Basic"}, hint: "does not allow",
+			cause:  proxyauth.CauseDenied, status: 403, offered: []string{"Basic"}, hint: "does not allow origin.example.com:443 to this user", not: "Preemptive|password",
 		}, {
 			desc: "403 to CONNECT, nobody asked who", only: http.MethodConnect,
 			config: testproxy.Config{Fault: testproxy.Always(testproxy.Refuse(403, "not there"))},
-			cause:  proxyauth.CauseDenied, status: 403, hint: "does not allow",
+			cause:  proxyauth.CauseDenied, status: 403, hint: "does not allow origin.example.com:443|Transport.Preemptive", not: "password",
+		}, {
+			desc: "401 to CONNECT, no challenge", only: http.MethodConnect,
+			config: testproxy.Config{Fault: testproxy.Always(testproxy.Refuse(401, "who?"))},
+			cause:  proxyauth.CauseProxyFailed, status: 401, hint: "Transport.Preemptive",
+		}, {
+			desc: "no answer to CONNECT", only: http.MethodConnect,
+			config: testproxy.Config{Fault: testproxy.Always(testproxy.DropAt(testproxy.BeforeAnswer))},
+			cause:  proxyauth.CauseProxyFailed, hint: "proxy.example.com:3128|https://|Transport.Preemptive",
+		}, {
+			desc: "400 to CONNECT", only: http.MethodConnect,
+			config: testproxy.Config{Fault: testproxy.Always(testproxy.Refuse(400, "Bad Request"))},
+			cause:  proxyauth.CauseProxyFailed, status: 400, hint: "web server|proxy.example.com:3128|Transport.Base.Proxy", not: "TLS",
+		}, {
+			desc: "405 to CONNECT", only: http.MethodConnect,
+			config: testproxy.Config{Fault: testproxy.Always(testproxy.Refuse(405, "GET, HEAD"))},
+			cause:  proxyauth.CauseNotAProxy, status: 405, hint: "other than an HTTP proxy|proxy.example.com:3128|Transport.Base.Proxy",
 		}, {
 			desc: "unknown host", change: proxyURL("http://nowhere.example.com:3128"), lost: true,
-			cause: proxyauth.CauseProxyUnreachable, is: syscall.Errno(0), hint: "HTTPS_PROXY",
+			cause: proxyauth.CauseProxyUnreachable, is: syscall.Errno(0), hint: "nowhere.example.com:3128|Transport.Base.Proxy|DNS",
 		}, {
 			desc: "closed port", change: proxyURL("http://proxy.example.com:1"), lost: true,
-			cause: proxyauth.CauseProxyUnreachable, is: syscall.ECONNREFUSED, hint: "host and port",
+			cause: proxyauth.CauseProxyUnreachable, is: syscall.ECONNREFUSED, hint: "proxy.example.com:1|Transport.Base.Proxy|host and port", not: "TLS",
 		}, {
 			desc: "certificate of somebody else", lost: true,
 			config: testproxy.Config{TLS: testproxy.NewCA().ServerConfig("proxy.example.com")},
-			cause:  proxyauth.CauseProxyUnreachable, hint: "certificate",
+			cause:  proxyauth.CauseProxyUnreachable, hint: "certificate|Transport.ProxyTLSClientConfig", not: "http://",
+		}, {
+			desc: "https:// for a proxy without TLS", lost: true,
+			change: func(l *lab) {
+				proxyURL("https://plain.example.com:3128")(l)
+				l.serve("plain.example.com:3128", "HTTP/1.1 400 Bad Request\r\n\r\n")
+			},
+			cause: proxyauth.CauseProxyUnreachable, hint: "does not speak TLS|http:// in place of https://|plain.example.com:3128",
+		}, {
+			desc: "https:// for a proxy that waits for a line", lost: true, change: proxyURL("https://proxy.example.com:3128"),
+			cause: proxyauth.CauseProxyUnreachable, hint: "does not answer|http:// in place of https://",
+		}, {
+			desc: "https:// for a proxy that closes", lost: true,
+			change: func(l *lab) {
+				proxyURL("https://plain.example.com:3128")(l)
+				l.serve("plain.example.com:3128", "")
+			},
+			cause: proxyauth.CauseProxyUnreachable, hint: "TLS handshake|http:// in place of https://",
+		}, {
+			desc: "http:// for a proxy with TLS", lost: true,
+			config: testproxy.Config{Fault: testproxy.Always(testproxy.Garbage("\x15\x03\x01\x00\x02\x02\x28"))},
+			cause:  proxyauth.CauseProxyUnreachable, hint: "speaks TLS|https:// in place of http://", not: "not speak",
+		}, {
+			desc: "http:// for a proxy with TLS that says so", only: http.MethodConnect,
+			config: testproxy.Config{Fault: testproxy.Always(testproxy.Refuse(400, "You're speaking plain HTTP to an SSL-enabled server port."))},
+			cause:  proxyauth.CauseProxyUnreachable, status: 400, hint: "speaks TLS|https:// in place of http://",
 		}, {
 			desc: "503 to CONNECT", only: http.MethodConnect,
 			config: faulty(testproxy.OnScheme("Basic", testproxy.Refuse(503, "no route")), &testproxy.Basic{Realm: "lab"}),
-			cause:  proxyauth.CauseTargetUnreachable, status: 503, offered: []string{"Basic"}, hint: "can't reach the target",
+			cause:  proxyauth.CauseTargetUnreachable, status: 503, offered: []string{"Basic"}, hint: "can't reach the target, origin.example.com:443",
 		}, {
 			desc: "not HTTP", lost: true,
 			config: testproxy.Config{Fault: testproxy.Always(testproxy.Garbage("SSH-2.0-OpenSSH\r\n"))},
-			cause:  proxyauth.CauseNotAProxy, hint: "other than an HTTP proxy",
+			cause:  proxyauth.CauseNotAProxy, hint: "other than an HTTP proxy|proxy.example.com:3128",
 		}, {
 			desc: "rule of the program", config: basicProxy,
 			change: func(l *lab) { l.rt.AllowProxy = func(_ context.Context, _ *url.URL) bool { return false } },
 			cause:  proxyauth.CausePolicyForbids, status: 407, offered: []string{"Basic"}, tried: []string{"Basic"}, hint: "rule",
 		},
 	}
+}
+
+// serve answers each connection to addr with text, whatever it sends, and closes it.
+func (l *lab) serve(addr, text string) {
+	l.t.Helper()
+	ln, err := l.network.Listen(addr)
+	require.NoError(l.t, err)
+	l.t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(conn, text)
+			conn.Read(make([]byte, 1))
+			conn.Close()
+		}
+	}()
 }
 
 // fail makes the failure happen to an http.Client.
@@ -229,9 +334,7 @@ func TestErrors(t *testing.T) {
 						} else if tt.is != nil {
 							require.ErrorIs(t, e, tt.is)
 						}
-						require.Contains(t, e.Hint(), tt.hint)
-						require.Greater(t, len(e.Hint()), 40)
-						require.NotContains(t, e.Hint(), "%!")
+						requireHint(t, e, tt.hint, tt.not)
 						require.Contains(t, e.Error(), strings.ReplaceAll(string(tt.cause), "_", " "))
 						require.Contains(t, e.Error(), ".example.com:")
 						require.Equal(t, 1, strings.Count(e.Error(), "proxyauth:"), e.Error())
@@ -243,6 +346,87 @@ func TestErrors(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Each cause is in failures, or in one of the tests beside it.
+func TestEachCauseHasATest(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../causes.go")
+	require.NoError(t, err)
+	tested := map[proxyauth.Cause]bool{
+		proxyauth.CauseHeldBack:          true, // TestKDCRefusesCredentials
+		proxyauth.CauseBodyNotReplayable: true, // TestBodyNotReplayable
+		proxyauth.CauseProxyURLInvalid:   true, // TestProxyURLIsInvalid
+	}
+	for _, f := range failures() {
+		tested[f.cause] = true
+	}
+	for _, f := range kerberosFailures(t) {
+		tested[f.cause] = true
+	}
+	constants := regexp.MustCompile(`Cause = "(\w+)"`).FindAllStringSubmatch(string(source), -1)
+	require.Greater(t, len(constants), 15)
+	for _, c := range constants {
+		require.True(t, tested[proxyauth.Cause(c[1])], c[1])
+	}
+}
+
+// A library that dials through the Transport, and has a proxy setting of its own, asks the
+// proxy for a tunnel to itself.
+func TestConnectToItselfIsExplained(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{403, 404, 503, 400} {
+		bubble(t, fmt.Sprint(status), func(t *testing.T) {
+			l := newLab(t, testproxy.Config{Fault: testproxy.Always(testproxy.Refuse(status, "no"))})
+			_, err := l.rt.DialContext(t.Context(), "tcp", "Proxy.example.com:3128")
+			e, ok := errors.AsType[*proxyauth.Error](err)
+			require.True(t, ok)
+			require.Contains(t, e.Error(), "to CONNECT to itself")
+			requireHint(t, e, "proxy.example.com:3128|proxy setting of its own|WithNoProxy", "")
+		})
+	}
+}
+
+// A request that the program has authenticated itself fails with an *Error as well.
+func TestFailureOfPreauthorizedIsExplained(t *testing.T) {
+	t.Parallel()
+	for desc, tt := range map[string]struct {
+		fault *testproxy.Action
+		cause proxyauth.Cause
+	}{
+		"no answer": {testproxy.DropAt(testproxy.BeforeAnswer), proxyauth.CauseProxyFailed},
+		"not HTTP":  {testproxy.Garbage("SSH-2.0-OpenSSH\r\n"), proxyauth.CauseNotAProxy},
+	} {
+		bubble(t, desc, func(t *testing.T) {
+			l := newLab(t, testproxy.Config{Fault: testproxy.Always(tt.fault)})
+			req := l.request(http.MethodGet, httpOrigin, nil)
+			req.SetBasicAuth(user, password)
+			req.Header["Proxy-Authorization"] = req.Header["Authorization"]
+			_, _, err := l.do(req)
+			e := requireCause(t, tt.cause, err)
+			require.Equal(t, "forward", e.Op)
+			requireNoSecret(t, e)
+		})
+	}
+}
+
+// The hint for a proxy that can't be reached names the variable that it comes from. The
+// environment is read once, so that it takes a process of its own.
+func TestHintNamesTheVariable(t *testing.T) {
+	const child = "PROXYAUTH_TEST_VARIABLE"
+	if os.Getenv(child) != "" {
+		for _, w := range ways {
+			l := newLab(t, testproxy.Config{})
+			l.base.Proxy = http.ProxyFromEnvironment
+			e := requireCause(t, proxyauth.CauseProxyUnreachable, w.reach(t.Context(), l.rt, originHost))
+			requireHint(t, e, map[string]string{"forwarded": "http_proxy", "tunnelled": "HTTPS_PROXY"}[w.desc], "")
+		}
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHintNamesTheVariable$")
+	cmd.Env = append(os.Environ(), child+"=1", "http_proxy=http://nowhere.example.com:3128", "HTTPS_PROXY=http://nowhere.example.com:3128", "HTTP_PROXY=", "NO_PROXY=", "no_proxy=")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 func TestUntrustedProxyIsExplained(t *testing.T) {
@@ -270,7 +454,7 @@ func TestBodyNotReplayable(t *testing.T) {
 		e := explained(resp)
 		require.NotNil(t, e)
 		require.Equal(t, proxyauth.CauseBodyNotReplayable, e.Cause)
-		require.Contains(t, e.Hint(), "GetBody")
+		requireHint(t, e, "GetBody", "")
 		require.Equal(t, 407, e.Status)
 	})
 }

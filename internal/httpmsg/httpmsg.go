@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
 )
 
 // Target returns the request-target of a forwarded request as net/http
@@ -102,7 +104,8 @@ func Probe(ctx context.Context, r *http.Request) *http.Request {
 var ErrGarbage = errors.New("proxyauth: the answer is not HTTP, or is broken off")
 
 // HideEcho returns err, an error of net/http, or [ErrGarbage] if net/http may repeat in it
-// what the peer sent. An error of the network, a timeout among them, stays as it is.
+// what the peer sent; if that was TLS, [proxyconn.ErrTLSAnswer]. An error of the network, a
+// timeout among them, stays as it is.
 func HideEcho(err error) error {
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		switch e.(type) {
@@ -111,10 +114,24 @@ func HideEcho(err error) error {
 		}
 	}
 	text := err.Error()
+	if strings.Contains(text, `malformed HTTP response "\x15\x03`) { // an alert (RFC 8446, Section 5.1)
+		return proxyconn.ErrTLSAnswer
+	}
 	if strings.Contains(text, "malformed") || strings.Contains(text, "bad ") || strings.ContainsAny(text, `"`) {
 		return ErrGarbage
 	}
 	return err
+}
+
+// WantsTLS reports whether page, of a 400, says that the server speaks TLS: in the words of
+// nginx, Apache and net/http.
+func WantsTLS(page []byte) bool {
+	for _, words := range []string{"HTTP request was sent to HTTPS port", "plain HTTP to an SSL-enabled server port", "HTTP request to an HTTPS server"} {
+		if bytes.Contains(page, []byte(words)) {
+			return true
+		}
+	}
+	return false
 }
 
 // HideTrailer keeps a malformed trailer of resp out of the errors of its body.

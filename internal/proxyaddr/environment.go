@@ -34,6 +34,16 @@ func CheckEnvironment() error {
 	return nil
 }
 
+// Variable returns the name of the environment variable that gives net/http the proxy of
+// URLs with the scheme.
+func Variable(scheme string) string {
+	name, _ := variable(scheme)
+	if lower := strings.ToLower(name); os.Getenv(name) == "" && os.Getenv(lower) != "" {
+		return lower
+	}
+	return name
+}
+
 // variable returns the environment variable for URLs with the scheme, and its value.
 func variable(scheme string) (name, value string) {
 	name = strings.ToUpper(scheme) + "_PROXY"

@@ -41,7 +41,10 @@ func Site(u *url.URL) string {
 }
 
 // IsMisread reports whether u comes from a text with a character in its user info that
-// package url does not take: net/http then reads it anew behind "http://".
+// package url does not take: net/http then reads it anew behind "http://". It is also
+// misread if what looks like a host and port ends at the first character of a password that
+// should have been percent-encoded: the rest of it, and the @, stand behind.
 func IsMisread(u *url.URL) bool {
-	return (u.Host == "http:" || u.Host == "https:") && strings.HasPrefix(u.Path, "//")
+	return (u.Host == "http:" || u.Host == "https:") && strings.HasPrefix(u.Path, "//") ||
+		u.User == nil && strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
 }

@@ -28,6 +28,11 @@ func TestMisread(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, proxyaddr.IsMisread(u))
 	require.False(t, proxyaddr.IsMisread(&url.URL{Scheme: "http", Host: "http:80"}))
+	for _, text := range []string{"http://ann:1/w@proxy:3128", "http://ann:1#w@proxy:3128", "http://ann:1?w@proxy:3128"} {
+		u, err := url.Parse(text)
+		require.NoError(t, err)
+		require.True(t, proxyaddr.IsMisread(u), text)
+	}
 }
 
 func TestEnvironment(t *testing.T) {
@@ -42,6 +47,7 @@ func TestEnvironment(t *testing.T) {
 		t.Setenv("https_proxy", "")
 		t.Setenv("HTTP_PROXY", "")
 		t.Setenv("http_proxy", "")
+		require.Equal(t, "HTTPS_PROXY", proxyaddr.Variable("https"))
 		why := proxyaddr.WhyNone("https")
 		require.Contains(t, why, want, value)
 		require.NotContains(t, why, "ann")
@@ -52,6 +58,8 @@ func TestEnvironment(t *testing.T) {
 			require.NoError(t, err, value)
 		}
 	}
+	t.Setenv("http_proxy", "proxy:3128")
+	require.Equal(t, "http_proxy", proxyaddr.Variable("http"))
 	t.Setenv("REQUEST_METHOD", "GET")
 	require.Contains(t, proxyaddr.WhyNone("http"), "CGI")
 }
