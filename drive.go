@@ -641,7 +641,10 @@ func (d *driver) inRealm(resp *http.Response) bool {
 	}
 	own := d.own(d.login.scheme)
 	theirs, _ := httpfield.Challenges(resp.Header["Www-Authenticate"])
-	return len(own) > 0 && slices.ContainsFunc(theirs, func(c httpfield.Challenge) bool { return c.Params["realm"] == own[0].Params["realm"] })
+	if len(own) == 0 || own[0].Params["realm"] == "" { // NTLM and Negotiate have none, here and at origins
+		return false
+	}
+	return slices.ContainsFunc(theirs, func(c httpfield.Challenge) bool { return c.Params["realm"] == own[0].Params["realm"] })
 }
 
 func (d *driver) closeSession() {

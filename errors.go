@@ -207,20 +207,22 @@ func printable(s string) string {
 	}, s)
 }
 
-// explained says why a 407 was not answered. The key is the request of the
+// explained says why a 407 was not answered, or what a 401 may mean. The key is the request of the
 // response: a program, or http.Client with a Timeout, may copy the response or wrap
 // its body. An entry goes away with the request.
 var explained sync.Map // weak.Pointer[http.Request] -> *Error
 
 // ResponseError returns the *Error that says why resp, a 407 that a [Transport]
-// has returned for a forwarded request, could not be answered. It returns false for
-// any other response, such as a 407 of an origin server. A shallow copy of the
+// has returned for a forwarded request, could not be answered. It has one as well for a
+// 401 in the realm of the proxy's own challenge, with which tinyproxy refuses credentials;
+// the Transport can't tell it from that of an origin server with such a realm. It returns
+// false for any other response, such as a 407 of an origin server. A shallow copy of the
 // response, or one with another Body, has the same *Error.
 func ResponseError(resp *http.Response) (*Error, bool) {
-	if resp == nil || resp.Request == nil || resp.StatusCode != http.StatusProxyAuthRequired {
+	if resp == nil || resp.Request == nil {
 		return nil, false
 	}
-	if e, ok := explained.Load(weak.Make(resp.Request)); ok {
+	if e, ok := explained.Load(weak.Make(resp.Request)); ok && e.(*Error).Status == resp.StatusCode {
 		return e.(*Error), true
 	}
 	return nil, false

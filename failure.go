@@ -15,6 +15,7 @@ import (
 
 var (
 	errItself   = errors.New("proxyauth: the proxy was asked to CONNECT to itself")
+	errIn401    = errors.New("proxyauth: a 401 with the realm of the proxy's own challenge")
 	errWantsTLS = errors.New("proxyauth: the proxy says that it speaks TLS")
 )
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-proxyauth/proxyauth/internal/connpool"
 	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
+	"github.com/go-proxyauth/proxyauth/internal/lockout"
 	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
 )
 
@@ -23,9 +24,24 @@ func (p *proxy) forwardRequest(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		resp.Request = req
 		httpmsg.HideTrailer(resp)
+		f.explain401(resp)
 		return resp, nil
 	}
 	return f.failedWith(err)
+}
+
+// explain401 explains a 401 with which the proxy itself may have refused the credentials.
+func (f *forwarding) explain401(resp *http.Response) {
+	switch {
+	case resp.StatusCode != http.StatusUnauthorized:
+	case f.outcome == lockout.NoVerdict && f.inRealm(resp):
+		e := f.error(CauseCredentialsRejected, errIn401)
+		e.Tried = append(e.Tried, &SchemeError{f.login.scheme.Name(), refusalOf(f.login)})
+		f.p.ended(f.req.Context(), e)
+		explain(f.req, e)
+	default:
+		explain(f.req, nil) // it may have been sent before
+	}
 }
 
 // forwardPreauthorized sends a request that its caller authenticates, over a connection that

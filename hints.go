@@ -112,6 +112,10 @@ func (e *Error) rejectedHint() string {
 		return "The proxy refused the Proxy-Authorization that the program itself puts into the CONNECT. " +
 			"Take it out of Base.ProxyConnectHeader or GetProxyConnectHeader, so that Transport.Credentials is asked."
 	}
+	if errors.Is(e.Err, errIn401) {
+		return "The answer is a 401 with the realm of the proxy's own challenge, as tinyproxy sends it: the user name or password may be wrong. " +
+			"If the origin server has a realm of the same name, the 401 is its own."
+	}
 	what := `the password is wrong or has expired, the account is locked, or the domain is missing from the user name (DOMAIN\user) or is there though Basic or Digest wants none`
 	r, ok := errors.AsType[*refusal](e)
 	switch {

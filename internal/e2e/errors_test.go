@@ -520,6 +520,57 @@ func TestResponseErrorOfOthers(t *testing.T) {
 	})
 }
 
+// tinyproxy refuses credentials with a 401 that could be the origin's.
+func TestProxys401IsExplained(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := newWitnessedLab(t, &testproxy.Basic{Realm: "lab", Refuse401: true}, always(wrongPassword))
+		req := l.request(http.MethodGet, httpOrigin, nil)
+		resp, _, err := l.do(req)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+		e := explained(resp)
+		require.NotNil(t, e)
+		require.Equal(t, proxyauth.CauseCredentialsRejected, e.Cause)
+		require.Equal(t, http.StatusUnauthorized, e.Status)
+		require.ErrorIs(t, e, proxyauth.ErrRejected)
+		requireHint(t, e, "401|tinyproxy|may be wrong", "")
+		requireNoSecret(t, e)
+
+		l.proxy.SetAuth()
+		l.proxy.SetFault(testproxy.Always(&testproxy.Action{Status: 401, Header: http.Header{"Www-Authenticate": {`Basic realm="other"`}}}))
+		resp, _, err = l.do(req)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+		require.Nil(t, explained(resp), "the origin's")
+	})
+}
+
+// NTLM and Negotiate have no realm, at the proxy and at an origin server, so that the 401 of
+// one says nothing of what the proxy was sent.
+func TestOriginsNTLMIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, w := newWitnessedLab(t, &testproxy.NTLM{}, always(password))
+		origin := testproxy.StartOrigin(t, testproxy.OriginConfig{
+			Network: l.network, Addr: "intranet.example.com:80",
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header()["Www-Authenticate"] = []string{"Negotiate", "NTLM"}
+				w.WriteHeader(http.StatusUnauthorized)
+			}),
+		})
+		for range 4 {
+			resp, _, err := l.do(l.request(http.MethodGet, origin.URL(), nil))
+			require.NoError(t, err)
+			require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+			require.Nil(t, explained(resp))
+			l.hangUp()
+		}
+		l.get(httpOrigin + "/")
+		require.Empty(t, w.rejected)
+	})
+}
+
 // A program may copy the response, wrap its body, and send the request again.
 func TestResponseErrorOfACopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
