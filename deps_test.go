@@ -33,3 +33,11 @@ func TestSchemesLinkWhatTheyNeed(t *testing.T) {
 		dependencies(t, module+"/schemes/basic", module+"/schemes/digest"))
 	require.NotContains(t, strings.Join(dependencies(t, module+"/schemes/ntlm", module+"/credentials"), " "), "gokrb5")
 }
+
+// The keyring and the terminal are linked by programs that ask for them, as package
+// credentials/defaults does.
+func TestCredentialsNeedNothingButTheStandardLibrary(t *testing.T) {
+	for _, dependency := range dependencies(t, module+"/credentials") {
+		require.True(t, strings.HasPrefix(dependency, module), dependency)
+	}
+}

@@ -12,8 +12,9 @@
 //   - [Saved]: from a store that is filled from another provider.
 //   - [Cached]: from the memory of what another provider has said.
 //
-// Package keyring below it takes them from the system's store, and package prompt
-// asks at the terminal. All are safe for concurrent use, and keep secrets and user
+// Package keyring below it takes them from the system's store, package prompt asks at
+// the terminal, and package defaults has the chain of them for command-line programs.
+// All are safe for concurrent use, and keep secrets and user
 // names out of their errors.
 //
 // All end when the context does: a [Command] gives its program a second to end,

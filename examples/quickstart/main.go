@@ -10,8 +10,8 @@
 //
 //	go run ./examples/quickstart -proxy http://proxy.example.com:3128 -user ann https://example.com/
 //
-// The password is read from the environment variable PROXY_PASSWORD, or asked for
-// at the terminal.
+// The password is taken from the proxy's URL, the environment variable PROXY_PASSWORD, a
+// netrc file or the keyring, or asked for at the terminal.
 package main
 
 import (
@@ -26,8 +26,7 @@ import (
 	"os/signal"
 
 	"github.com/go-proxyauth/proxyauth"
-	"github.com/go-proxyauth/proxyauth/credentials"
-	"github.com/go-proxyauth/proxyauth/credentials/prompt"
+	"github.com/go-proxyauth/proxyauth/credentials/defaults"
 	"github.com/go-proxyauth/proxyauth/schemes"
 )
 
@@ -61,32 +60,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil || u.Host == "" {
 		return errors.New("the proxy's URL is not of the form http://host:port")
 	}
-	return visit(ctx, out, u, *user, flags.Arg(0))
+	if *user != "" {
+		u.User = url.User(*user)
+	}
+	return visit(ctx, out, u, flags.Arg(0))
 }
 
 // visit fetches a URL through a real proxy, with whatever scheme that asks for.
-func visit(ctx context.Context, out *table, proxy *url.URL, user, target string) error {
+func visit(ctx context.Context, out *table, proxy *url.URL, target string) error {
 	rt := &proxyauth.Transport{
 		Base:        through(proxy),
 		Schemes:     schemes.Default(),
-		Credentials: provider(user),
+		Credentials: defaults.Provider(),
 		Trace:       out.trace(),
 	}
 	defer rt.CloseIdleConnections()
 	out.head(fmt.Sprintf("Proxy %s", proxy.Redacted()))
 	return twice(ctx, out, rt, target)
-}
-
-// provider asks the environment, then the proxy's URL, then the user.
-func provider(user string) proxyauth.CredentialsProvider {
-	if password, ok := os.LookupEnv(credentials.DefaultPasswordVariable); ok && user != "" {
-		return credentials.Static(user, password)
-	}
-	ask := &prompt.Provider{Username: user}
-	if user != "" {
-		return ask
-	}
-	return credentials.Chain(credentials.ProxyURL(), ask)
 }
 
 // through returns net/http's default transport with a proxy of its own.
