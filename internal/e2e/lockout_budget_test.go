@@ -38,7 +38,7 @@ func TestWrongPasswordKeepsTheBudget(t *testing.T) {
 		{"never a verdict", 1000, func(n int) reply { return answers(5*time.Second, unclear[n%len(unclear)]) }, 0, 4},
 	} {
 		atOnce := tt.atOnce
-		if testing.Short() || raceEnabled {
+		if !thorough() || raceEnabled {
 			atOnce /= 10
 		}
 		for _, scheme := range []string{"Basic", "Digest", "NTLM", "Negotiate"} {
