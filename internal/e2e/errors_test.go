@@ -93,6 +93,12 @@ func failures() []failure {
 			l.base.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(u) }
 		}
 	}
+	plainProxy := func(serve func(net.Conn)) func(*lab) {
+		return func(l *lab) {
+			proxyURL("https://plain.example.com:3128")(l)
+			l.serve("plain.example.com:3128", serve)
+		}
+	}
 	return []failure{
 		{
 			desc: "provider has none", config: basicProxy,
@@ -212,21 +218,19 @@ func failures() []failure {
 			cause:  proxyauth.CauseProxyUnreachable, hint: "certificate|Transport.ProxyTLSClientConfig", not: "http://",
 		}, {
 			desc: "https:// for a proxy without TLS", lost: true,
-			change: func(l *lab) {
-				proxyURL("https://plain.example.com:3128")(l)
-				l.serve("plain.example.com:3128", "HTTP/1.1 400 Bad Request\r\n\r\n")
-			},
+			change: plainProxy(func(conn net.Conn) {
+				conn.Read(make([]byte, 1))
+				io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			}),
 			cause: proxyauth.CauseProxyUnreachable, hint: "does not speak TLS|http:// in place of https://|plain.example.com:3128",
 		}, {
-			desc: "https:// for a proxy that waits for a line", lost: true, change: proxyURL("https://proxy.example.com:3128"),
-			cause: proxyauth.CauseProxyUnreachable, hint: "does not answer|http:// in place of https://",
+			desc: "https:// for a proxy that waits for a line", lost: true,
+			change: plainProxy(func(conn net.Conn) { io.Copy(io.Discard, conn) }),
+			cause:  proxyauth.CauseProxyUnreachable, hint: "does not answer|http:// in place of https://",
 		}, {
 			desc: "https:// for a proxy that closes", lost: true,
-			change: func(l *lab) {
-				proxyURL("https://plain.example.com:3128")(l)
-				l.serve("plain.example.com:3128", "")
-			},
-			cause: proxyauth.CauseProxyUnreachable, hint: "TLS handshake|http:// in place of https://",
+			change: plainProxy(func(conn net.Conn) { conn.Read(make([]byte, 1)) }),
+			cause:  proxyauth.CauseProxyUnreachable, hint: "TLS handshake|http:// in place of https://",
 		}, {
 			desc: "http:// for a proxy with TLS", lost: true,
 			config: testproxy.Config{Fault: testproxy.Always(testproxy.Garbage("\x15\x03\x01\x00\x02\x02\x28"))},
@@ -251,8 +255,8 @@ func failures() []failure {
 	}
 }
 
-// serve answers each connection to addr with text, whatever it sends, and closes it.
-func (l *lab) serve(addr, text string) {
+// serve calls f for each connection to addr, and closes it.
+func (l *lab) serve(addr string, f func(net.Conn)) {
 	l.t.Helper()
 	ln, err := l.network.Listen(addr)
 	require.NoError(l.t, err)
@@ -263,8 +267,7 @@ func (l *lab) serve(addr, text string) {
 			if err != nil {
 				return
 			}
-			io.WriteString(conn, text)
-			conn.Read(make([]byte, 1))
+			f(conn)
 			conn.Close()
 		}
 	}()
