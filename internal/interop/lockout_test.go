@@ -79,17 +79,18 @@ func changing(username string, password *atomic.Value) proxyauth.CredentialsFunc
 
 // refusal returns an error unless a request is refused for its credentials.
 func refusal(client *http.Client, target string) error {
+	return refusalAs(proxyauth.CauseCredentialsRejected, client, target)
+}
+
+func refusalAs(cause proxyauth.Cause, client *http.Client, target string) error {
 	resp, err := client.Get(target)
-	if err != nil {
-		if why, ok := errors.AsType[*proxyauth.Error](err); ok && why.Cause == proxyauth.CauseCredentialsRejected {
-			return nil
-		}
-		return err
+	why, _ := errors.AsType[*proxyauth.Error](err)
+	if err == nil {
+		defer resp.Body.Close()
+		why, _ = proxyauth.ResponseError(resp)
 	}
-	defer resp.Body.Close()
-	why, _ := proxyauth.ResponseError(resp)
-	if why == nil || why.Cause != proxyauth.CauseCredentialsRejected {
-		return fmt.Errorf("%s, because of %v", resp.Status, why)
+	if why == nil || why.Cause != cause || !errors.Is(why, proxyauth.ErrRejected) {
+		return fmt.Errorf("%v, because of %v", err, why)
 	}
 	return nil
 }
