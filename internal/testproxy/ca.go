@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"math/big"
 	"net"
 	"sync/atomic"
@@ -47,6 +48,11 @@ func (ca *CA) Pool() *x509.CertPool {
 
 // ClientConfig returns a configuration that trusts the CA alone.
 func (ca *CA) ClientConfig() *tls.Config { return &tls.Config{RootCAs: ca.Pool()} }
+
+// PEM returns the CA's certificate as a file.
+func (ca *CA) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.certificate.Raw})
+}
 
 // ServerConfig returns a configuration with a certificate for hosts, which are
 // DNS names and IP addresses. It panics if one of them can be neither.

@@ -1,0 +1,255 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/schemes"
+)
+
+// maxBody bounds what is read of the target's answer.
+const maxBody = 64 << 10
+
+// patience is how many times the timeout of a step a request may take with all its legs.
+const patience = 6
+
+// enabled returns the schemes that may be used, the strongest first.
+func (d *diagnosis) enabled() []proxyauth.Scheme {
+	list := schemes.Default()
+	for i, s := range list {
+		if s.Name() == "Negotiate" {
+			list[i] = d.negotiateScheme()
+		}
+	}
+	return slices.DeleteFunc(list, func(s proxyauth.Scheme) bool {
+		return len(d.config.Schemes) > 0 && !contains(d.config.Schemes, s.Name())
+	})
+}
+
+// compare says which schemes both sides know.
+func (d *diagnosis) compare() {
+	s := &Schemes{Offered: schemesOf(d.asked.challenges())}
+	for _, scheme := range d.enabled() {
+		s.Enabled = append(s.Enabled, scheme.Name())
+		if contains(s.Offered, scheme.Name()) {
+			s.Common = append(s.Common, scheme.Name())
+		}
+	}
+	d.report.Schemes = s
+	enabled := "enabled here: " + listed(s.Enabled)
+	switch {
+	case d.asked.resp == nil || d.asked.resp.StatusCode != http.StatusProxyAuthRequired:
+		d.step("schemes", Skipped, "none is asked for", enabled)
+	case len(s.Common) == 0:
+		d.step("schemes", Failed, "none in common: the proxy offers "+orNone(listed(s.Offered)), enabled)
+	default:
+		d.step("schemes", OK, "in common: "+listed(s.Common), enabled)
+	}
+}
+
+// uses reports whether a scheme is in common.
+func (d *diagnosis) uses(scheme string) bool { return contains(d.report.Schemes.Common, scheme) }
+
+func contains(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// An outcome is what came of an attempt.
+type outcome struct {
+	err    error // of the library, or of what is behind the proxy
+	status int
+	header http.Header
+	scheme string // accepted
+	took   time.Duration
+}
+
+// passed reports whether the proxy has let the request through.
+func (o *outcome) passed() bool {
+	_, refused := errors.AsType[*proxyauth.Error](o.err)
+	return !refused
+}
+
+// refused reports whether the proxy or the KDC may have counted a wrong password.
+func (o *outcome) refused() bool {
+	e, ok := errors.AsType[*proxyauth.Error](o.err)
+	return ok && slices.Contains([]proxyauth.Cause{
+		proxyauth.CauseCredentialsRejected, proxyauth.CauseHandshakeBroken, proxyauth.CauseHeldBack, proxyauth.CauseProxyNotVerified,
+	}, e.Cause)
+}
+
+// attempt makes the request through the library: once with all schemes, as a program does,
+// which ends with the first refusal, or once with each.
+func (d *diagnosis) attempt(ctx context.Context) *outcome {
+	if !d.config.TryAll || len(d.report.Schemes.Common) < 2 {
+		return d.try(ctx, d.enabled())
+	}
+	var best *outcome
+	for _, scheme := range d.enabled() {
+		if !d.uses(scheme.Name()) || ctx.Err() != nil {
+			continue
+		}
+		if o := d.try(ctx, []proxyauth.Scheme{scheme}); best == nil || better(o, best) {
+			best = o
+		}
+	}
+	return best
+}
+
+// better reports whether a says more than b, of a stronger scheme: a success does, and then
+// anything but that there are no credentials.
+func better(a, b *outcome) bool {
+	if a.passed() || b.passed() {
+		return a.passed() && !b.passed()
+	}
+	e, _ := errors.AsType[*proxyauth.Error](b.err)
+	return e.Cause == proxyauth.CauseNoCredentials
+}
+
+// try makes the request once.
+func (d *diagnosis) try(ctx context.Context, list []proxyauth.Scheme) *outcome {
+	var attempt Attempt
+	for _, s := range list {
+		attempt.Schemes = append(attempt.Schemes, s.Name())
+	}
+	rt := &proxyauth.Transport{
+		Base:        d.base(http.ProxyURL(d.plainProxy())),
+		Schemes:     list,
+		Credentials: d.provider(),
+		ErrorOn407:  true,
+		LegTimeout:  d.config.Timeout,
+		Trace:       d.trace(&attempt),
+	}
+	defer rt.CloseIdleConnections()
+	o := d.fetch(ctx, rt)
+	attempt.OK, attempt.Status = o.passed(), o.status
+	for _, leg := range attempt.Legs {
+		if attempt.OK && leg.Scheme != "" {
+			attempt.Scheme = leg.Scheme
+		}
+	}
+	o.scheme = attempt.Scheme
+	if e, ok := errors.AsType[*proxyauth.Error](o.err); ok {
+		attempt.Cause, attempt.Error, attempt.Status = string(e.Cause), d.secrets.clean(e.Error()), e.Status
+		o.status, o.header = e.Status, e.Header()
+	}
+	d.report.Attempts = append(d.report.Attempts, attempt)
+	d.reportAttempt(&attempt, o)
+	return o
+}
+
+// plainProxy returns the proxy's URL with no user info: what there was has been found.
+func (d *diagnosis) plainProxy() *url.URL {
+	u := *d.proxy
+	u.User = nil
+	return &u
+}
+
+// base returns a transport of net/http.
+func (d *diagnosis) base(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+	return &http.Transport{
+		Proxy:                 proxy,
+		DialContext:           (&net.Dialer{Timeout: d.config.Timeout}).DialContext,
+		TLSClientConfig:       &tls.Config{RootCAs: d.config.Roots},
+		TLSHandshakeTimeout:   d.config.Timeout,
+		ResponseHeaderTimeout: d.config.Timeout,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+// fetch gets the target, without following redirects.
+func (d *diagnosis) fetch(ctx context.Context, rt http.RoundTripper) *outcome {
+	ctx, cancel := context.WithTimeout(ctx, patience*d.config.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.target.String(), nil)
+	if err != nil {
+		return &outcome{err: err}
+	}
+	req.Header.Set("User-Agent", userAgent)
+	client := &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	begin := time.Now()
+	resp, err := client.Do(req)
+	o := &outcome{err: err, took: time.Since(begin)}
+	if err != nil {
+		return o
+	}
+	defer resp.Body.Close()
+	o.status, o.header = resp.StatusCode, resp.Header
+	_, o.err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
+	return o
+}
+
+// trace records the legs of an attempt.
+func (d *diagnosis) trace(a *Attempt) *proxyauth.Trace {
+	return &proxyauth.Trace{LegAnswered: func(_ context.Context, info proxyauth.TraceInfo) {
+		leg := Leg{Op: info.Op, Scheme: info.Scheme, Reused: info.Reused, Status: info.Status, Millis: millis(info.Duration)}
+		if info.Err != nil {
+			leg.Error = d.secrets.clean(info.Err.Error())
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		a.Legs = append(a.Legs, leg)
+	}}
+}
+
+func (d *diagnosis) reportAttempt(a *Attempt, o *outcome) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	step := Step{Name: "sign-in", Result: Failed}
+	switch {
+	case a.OK && a.Scheme == "":
+		step.Result, step.Text = OK, "not needed: the proxy lets the request through"
+	case a.OK:
+		step.Result, step.Text = OK, "the proxy accepts "+a.Scheme
+	default:
+		step.Text = strings.ReplaceAll(a.Cause, "_", " ")
+	}
+	if len(a.Schemes) == 1 && !a.OK {
+		step.Text = a.Schemes[0] + ": " + step.Text
+	}
+	for i, leg := range a.Legs {
+		step.Details = append(step.Details, fmt.Sprintf("leg %d  %s", i+1, leg.line()))
+	}
+	if d.config.Headers {
+		step.Headers = d.attemptLines(a, o)
+	}
+	d.stepWith(step)
+}
+
+func (l Leg) line() string {
+	scheme, conn := "no authorization", "new connection"
+	if l.Scheme != "" {
+		scheme = l.Scheme
+	}
+	if l.Reused {
+		conn = "same connection"
+	}
+	answer := fmt.Sprintf("%d %s", l.Status, http.StatusText(l.Status))
+	if l.Status == 0 {
+		answer = "no answer"
+	}
+	return fmt.Sprintf("%-8s %-16s %-15s -> %s (%v)", l.Op, scheme, conn, answer, l.Millis)
+}
+
+// attemptLines returns what is known of the headers: Trace has none, as there are secrets in
+// them.
+func (d *diagnosis) attemptLines(a *Attempt, o *outcome) (lines []string) {
+	for i, leg := range a.Legs {
+		if leg.Scheme != "" {
+			lines = append(lines, fmt.Sprintf("> leg %d: Proxy-Authorization: %s %s", i+1, leg.Scheme, removed))
+		}
+	}
+	if o.header != nil {
+		lines = append(lines, d.answerLines(o.status, o.header)...)
+	}
+	return lines
+}

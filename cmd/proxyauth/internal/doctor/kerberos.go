@@ -1,0 +1,249 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
+)
+
+// maxKDCs bounds the KDCs that are asked.
+const maxKDCs = 8
+
+// negotiateScheme returns a Negotiate as the command line wants it.
+func (d *diagnosis) negotiateScheme(sources ...negotiate.Source) *negotiate.Scheme {
+	scheme := &negotiate.Scheme{Sources: sources}
+	if d.config.SPN != "" {
+		scheme.SPN = func(*url.URL) string { return d.config.SPN }
+	}
+	return scheme
+}
+
+// proxyURL returns the proxy's URL as schemes and providers are given it.
+func (d *diagnosis) proxyURL() *url.URL {
+	return &url.URL{Scheme: d.proxy.Scheme, Host: addressOf(d.proxy)}
+}
+
+// ticket reports whether Negotiate may do without a password.
+func (d *diagnosis) ticket() bool {
+	s := d.setup
+	return s != nil && (len(s.Caches) > 0 && s.Caches[0].Err == nil || s.Keytab != "")
+}
+
+// inspect looks for what there is for Negotiate, if it is of any use.
+func (d *diagnosis) inspect(ctx context.Context) {
+	if d.uses("Negotiate") {
+		ctx, cancel := context.WithTimeout(ctx, d.config.Timeout)
+		defer cancel()
+		d.setup = d.negotiateScheme().Inspect(ctx, d.proxyURL(), d.user())
+	}
+}
+
+// kerberos says what there is for Negotiate, and asks the KDCs.
+func (d *diagnosis) kerberos(ctx context.Context) {
+	if d.setup == nil {
+		return
+	}
+	if d.credentials != nil { // they may be another user's than was thought
+		d.setup = d.negotiateScheme().Inspect(ctx, d.proxyURL(), d.credentials.Username)
+	}
+	s := d.setup
+	k := &Kerberos{ConfigFiles: s.ConfigFiles, Realm: s.Realm, Keytab: s.Keytab, SPN: s.SPN, MaxSkew: millis(s.MaxSkew)}
+	d.report.Kerberos = k
+	if s.ConfigErr != nil {
+		k.Error = short(s.ConfigErr)
+		d.step("kerberos", Warning, k.Error)
+		return
+	}
+	for _, c := range s.Caches {
+		k.Caches = append(k.Caches, cacheOf(c))
+	}
+	if d.skew != nil {
+		skew := millis(*d.skew)
+		k.ProxySkew = &skew
+	}
+	d.askKDCs(ctx)
+	d.askService(ctx)
+	d.reportKerberos()
+}
+
+func cacheOf(c negotiate.Cache) TicketCache {
+	t := TicketCache{Name: printable(c.Name), From: c.From, Principal: printable(c.Principal)}
+	if c.Err != nil {
+		t.Error = short(c.Err)
+	}
+	for _, ticket := range c.Tickets {
+		if strings.HasPrefix(ticket.Service, "krbtgt/") && ticket.End.After(t.Expires) {
+			t.Expires = ticket.End
+		}
+		t.Tickets = append(t.Tickets, Ticket{Service: printable(ticket.Service), Start: ticket.Start, End: ticket.End})
+	}
+	return t
+}
+
+// askKDCs asks all KDCs of the user's realm at once whether they are there.
+func (d *diagnosis) askKDCs(ctx context.Context) {
+	scheme := d.negotiateScheme()
+	addresses := d.setup.KDCs[:min(len(d.setup.KDCs), maxKDCs)]
+	kdcs := make([]KDC, len(addresses))
+	ctx, cancel := context.WithTimeout(ctx, d.config.Timeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i, address := range addresses {
+		wg.Go(func() {
+			skew, err := scheme.ProbeKDC(ctx, d.setup.Realm, address)
+			kdcs[i] = KDC{Address: address, OK: err == nil, Skew: millis(skew.Round(time.Millisecond))}
+			if err != nil {
+				kdcs[i].Error = short(err)
+			}
+		})
+	}
+	wg.Wait()
+	d.report.Kerberos.KDCs = kdcs
+}
+
+// askService asks the KDC for a ticket for the proxy, if there is a ticket to ask with: no
+// password is at stake.
+func (d *diagnosis) askService(ctx context.Context) {
+	if d.setup.Caches[0].Err != nil || d.setup.SPN == "" || !slices.ContainsFunc(d.report.Kerberos.KDCs, func(k KDC) bool { return k.OK }) {
+		return
+	}
+	ex := proxyauth.Exchange{Proxy: d.proxyURL()}
+	session, err := d.negotiateScheme(negotiate.TicketCache).NewSession(ctx, ex)
+	if c, ok := session.(io.Closer); ok {
+		c.Close()
+	}
+	known := err == nil
+	if known || errors.Is(err, negotiate.ServiceUnknown) {
+		d.report.Kerberos.SPNKnown = &known
+		return
+	}
+	d.report.Kerberos.Error = short(err)
+}
+
+func (d *diagnosis) reportKerberos() {
+	k := d.report.Kerberos
+	result, text := d.kerberosResult()
+	var details []string
+	add := func(label, format string, args ...any) {
+		details = append(details, fmt.Sprintf("%-10s ", label)+fmt.Sprintf(format, args...))
+	}
+	add("krb5.conf", "%s", orNone(listed(k.ConfigFiles)))
+	for _, c := range k.Caches {
+		label, from := "also seen", ""
+		if c.From != "" {
+			label, from = "cache", " ("+c.From+")"
+		}
+		add(label, "%s%s: %s", c.Name, from, c.summary())
+	}
+	if k.Keytab != "" {
+		add("keytab", "%s", printable(k.Keytab))
+	}
+	add("realm", "%s", orNone(printable(k.Realm)))
+	for _, kdc := range k.KDCs {
+		add("KDC", "%s", kdc.summary())
+	}
+	if d.setup.KDCErr != nil {
+		add("KDC", "%s", short(d.setup.KDCErr))
+	}
+	add("service", "%s", k.service())
+	if d.skew != nil {
+		add("clock", "the proxy's is %s", skewWords(*d.skew))
+	}
+	d.step("kerberos", result, text, details...)
+}
+
+// kerberosResult returns what is in the way of a ticket for the proxy.
+func (d *diagnosis) kerberosResult() (Result, string) {
+	k, read := d.report.Kerberos, d.report.Kerberos.Caches[0]
+	answers := slices.ContainsFunc(k.KDCs, func(kdc KDC) bool { return kdc.OK })
+	far := slices.ContainsFunc(k.KDCs, func(kdc KDC) bool { return kdc.OK && max(kdc.Skew, -kdc.Skew) > k.MaxSkew })
+	switch {
+	case k.SPN == "":
+		return Warning, "the proxy's URL has an IP address, for which there is no service principal"
+	case far:
+		return Warning, "the KDC's clock and this machine's differ too much"
+	case k.SPNKnown != nil && !*k.SPNKnown:
+		return Warning, "the KDC does not know the service " + printable(k.SPN)
+	case k.Error != "":
+		return Warning, k.Error
+	case len(k.KDCs) > 0 && !answers:
+		return Warning, "no KDC answers"
+	case read.Error == "":
+		return OK, "ticket of " + read.Principal
+	case k.Keytab != "":
+		return OK, "a keytab is configured"
+	case d.credentials != nil && len(k.KDCs) > 0:
+		return OK, "no ticket; one can be had with the password"
+	}
+	return Warning, "no ticket"
+}
+
+func (c TicketCache) summary() string {
+	switch {
+	case c.Principal == "":
+		return c.Error
+	case c.Error != "":
+		return c.Principal + ", until " + clockTime(c.Expires) + ": " + c.Error
+	case c.Expires.IsZero():
+		return c.Principal + ", without a ticket-granting ticket"
+	}
+	return c.Principal + ", until " + clockTime(c.Expires)
+}
+
+func (k KDC) summary() string {
+	if !k.OK {
+		return k.Address + ": " + k.Error
+	}
+	return k.Address + " answers; its clock is " + skewWords(time.Duration(float64(k.Skew)*float64(time.Millisecond)))
+}
+
+func (k *Kerberos) service() string {
+	switch {
+	case k.SPN == "":
+		return "none: Kerberos needs the proxy's host name"
+	case k.SPNKnown == nil:
+		return printable(k.SPN) + " (the KDC was not asked)"
+	case *k.SPNKnown:
+		return printable(k.SPN) + ", known to the KDC"
+	}
+	return printable(k.SPN) + ", unknown to the KDC"
+}
+
+// skewWords says how a clock differs. Less than two seconds is no difference: messages tell
+// whole ones.
+func skewWords(skew time.Duration) string {
+	switch skew = skew.Round(time.Second); {
+	case skew.Abs() < 2*time.Second:
+		return "right"
+	case skew > 0:
+		return skew.String() + " ahead"
+	}
+	return (-skew).String() + " behind"
+}
+
+func clockTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// short returns the text of an error without what every error begins with.
+func short(err error) string {
+	text := printable(err.Error())
+	for _, prefix := range []string{"proxyauth: ", "negotiate: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return text
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/cmd/proxyauth/internal/doctor"
+	"github.com/go-proxyauth/proxyauth/internal/secretscan"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+)
+
+const (
+	user     = "ann"
+	password = "s3cret-of-ann"
+	wrong    = "hunter2-of-ann"
+)
+
+// asCommand is the environment variable that makes the test binary be the command.
+const asCommand = "PROXYAUTH_TEST_COMMAND"
+
+// scanned looks for passwords in what the command prints.
+var scanned = secretscan.New([]string{user}, password, wrong)
+
+// ca is shared, since keys take time to make.
+var ca = testproxy.NewCA()
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+		return
+	}
+	os.Exit(scanned.Report(m.Run()))
+}
+
+// A command is a call of the program, with nothing of this machine's in its environment.
+type command struct {
+	args  []string
+	env   []string
+	stdin string
+}
+
+// A result is what a command has printed.
+type result struct {
+	stdout, stderr string
+	exit           int
+}
+
+// run runs the command, and looks for secrets in what it prints.
+func (c command) run(t *testing.T) result {
+	t.Helper()
+	program, err := os.Executable()
+	require.NoError(t, err)
+	home := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), program, c.args...)
+	cmd.Env = append([]string{
+		asCommand + "=1",
+		"HOME=" + home, "USERPROFILE=" + home, "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"),
+		"NETRC=" + filepath.Join(home, "netrc"),
+		"DBUS_SESSION_BUS_ADDRESS=unix:path=" + filepath.Join(home, "bus"), // no keyring
+		"KRB5_CONFIG=" + os.DevNull, "KRB5CCNAME=FILE:" + filepath.Join(home, "tickets"),
+	}, c.env...)
+	cmd.Stdin = strings.NewReader(c.stdin)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || !exit.Exited() {
+		require.NoError(t, err)
+	}
+	scanned.Text(t.Name()+" stdout", stdout.String())
+	scanned.Text(t.Name()+" stderr", stderr.String())
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// report runs the command with -json as well, and returns both forms of what it finds.
+func (c command) report(t *testing.T) (doctor.Report, result) {
+	t.Helper()
+	return c.json(t), c.run(t)
+}
+
+// json runs doctor with -json.
+func (c command) json(t *testing.T) (r doctor.Report) {
+	t.Helper()
+	c.args = append([]string{c.args[0], "-json"}, c.args[1:]...)
+	res := c.run(t)
+	require.Empty(t, res.stderr)
+	decoder := json.NewDecoder(strings.NewReader(res.stdout))
+	decoder.DisallowUnknownFields()
+	require.NoError(t, decoder.Decode(&r), "%s", res.stdout)
+	require.Equal(t, 1, r.Version)
+	require.Equal(t, r.Verdict.OK, res.exit == 0)
+	require.NotEmpty(t, r.Verdict.Cause)
+	require.NotEmpty(t, r.Verdict.Text)
+	require.NotEmpty(t, r.Steps)
+	return r
+}
+
+// write writes a file and returns its path.
+func write(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		desc  string
+		args  []string
+		stdin string
+		want  string
+	}{
+		{desc: "nothing", want: "doctor [flags] URL"},
+		{desc: "unknown command", args: []string{"nurse"}, want: "unknown command"},
+		{desc: "unknown topic", args: []string{"help", "nurse"}, want: "no help"},
+		{desc: "no URL", args: []string{"doctor"}, want: "want one URL"},
+		{desc: "two URLs", args: []string{"doctor", "http://a/", "http://b/"}, want: "want one URL"},
+		{desc: "no URL but a host", args: []string{"doctor", "example.com"}, want: "https://host/path"},
+		{desc: "another URL", args: []string{"doctor", "ftp://example.com/"}, want: "https://host/path"},
+		{desc: "unknown flag", args: []string{"doctor", "-password", password, "http://a/"}, want: "-password"},
+		{desc: "unknown scheme", args: []string{"doctor", "-scheme", "Bearer", "http://a/"}, want: "Negotiate, NTLM, Digest, Basic"},
+		{desc: "no such file", args: []string{"doctor", "-ca", "/nowhere/ca.pem", "http://a/"}, want: "-ca"},
+		{desc: "no certificate", args: []string{"doctor", "-ca", os.DevNull, "http://a/"}, want: "PEM"},
+		{desc: "timeout", args: []string{"doctor", "-timeout", "0s", "http://a/"}, want: "-timeout"},
+		{desc: "password without user", args: []string{"doctor", "-password-stdin", "http://a/"}, stdin: password, want: "-user"},
+		{desc: "no password", args: []string{"doctor", "-user", user, "-password-stdin", "http://a/"}, want: "empty"},
+		{desc: "password in the URL", args: []string{"doctor", "http://ann:" + password + "@/"}, want: "https://host/path"},
+	} {
+		t.Run(tt.desc, func(t *testing.T) {
+			t.Parallel()
+			got := command{args: tt.args, stdin: tt.stdin}.run(t)
+			require.Equal(t, exitUsage, got.exit)
+			require.Empty(t, got.stdout)
+			require.Contains(t, got.stderr, tt.want)
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"help", "doctor"}, {"doctor", "-h"}, {"doctor", "-help"}} {
+		got := command{args: args}.run(t)
+		require.Zero(t, got.exit)
+		for _, want := range []string{"Exit status", "-password-stdin", "-try-all", "wrong usage", "proxy_skew_ms", "target_unauthorized"} {
+			require.Contains(t, got.stdout, want)
+		}
+	}
+	require.Zero(t, command{args: []string{"help"}}.run(t).exit)
+	require.Contains(t, command{args: []string{"version"}}.run(t).stdout, "proxyauth ")
+}
+
+// TestHelpListsTheFields finds each field of the JSON form, and each flag, in the help.
+func TestHelpListsTheFields(t *testing.T) {
+	t.Parallel()
+	for _, name := range fieldNames(t) {
+		require.Contains(t, doctorHelp, name)
+	}
+}
