@@ -74,14 +74,29 @@ func ask(conn net.Conn, b bare) (*http.Response, error) {
 		return nil, err
 	}
 	r := bufio.NewReader(io.LimitReader(conn, maxHead))
+	first, err := r.Peek(1)
+	if err != nil {
+		return nil, err
+	}
 	for range maxInterim {
 		resp, err := http.ReadResponse(r, &http.Request{Method: b.method})
-		if err != nil || resp.StatusCode >= 200 {
+		switch {
+		case err != nil && first[0] != 'H':
+			return nil, notHTTP(first[0])
+		case err != nil || resp.StatusCode >= 200:
 			return resp, err
 		}
 	}
 	return nil, errors.New("too many 1xx answers")
 }
+
+// notHTTP is the error for an answer that is not HTTP. It is the first octet.
+type notHTTP byte
+
+func (notHTTP) Error() string { return "it does not speak HTTP" }
+
+// isAlert reports whether the answer may be an alert of TLS (RFC 8446, Section 5.1).
+func (n notHTTP) isAlert() bool { return n == 0x15 }
 
 // An asked is a bare request with its answer.
 type asked struct {
@@ -145,8 +160,7 @@ func (d *diagnosis) speaks(ctx context.Context, both []*asked, decides *asked) *
 	}
 	if d.proxy.Scheme == "http" {
 		d.report.TLS = &TLS{}
-		// Some servers say in the clear that they want TLS.
-		if (decides.resp == nil || decides.resp.StatusCode == http.StatusBadRequest) && d.speaksTLS(ctx) {
+		if mayWantTLS(decides) && d.speaksTLS(ctx) {
 			d.report.TLS.Spoken = true
 			text := "the proxy speaks TLS, and its URL begins with http://"
 			d.step("tls", Failed, text)
@@ -158,19 +172,26 @@ func (d *diagnosis) speaks(ctx context.Context, both []*asked, decides *asked) *
 	if slices.ContainsFunc(both, func(a *asked) bool { return a.resp != nil }) {
 		return nil
 	}
-	why := d.noAnswer(decides.err)
-	if why == notHTTP {
+	if _, other := errors.AsType[notHTTP](decides.err); other {
 		text := "what listens on " + addressOf(d.proxy) + " does not speak HTTP"
 		d.step("offer", Failed, text)
 		return finding(proxyauth.CauseNotAProxy, text, "Check host and port in "+d.report.Proxy.Source+": something other than an HTTP proxy listens there.")
 	}
-	text := "the proxy gives no answer: " + why
+	text := "the proxy gives no answer: " + d.noAnswer(decides.err)
 	d.step("offer", Failed, text)
 	return finding(proxyauth.CauseProxyFailed, text, "The proxy accepts connections and does not answer: it may be overloaded, "+
 		"or closed to this machine. Check host and port in "+d.report.Proxy.Source+", and ask whoever runs the proxy.")
 }
 
-const notHTTP = "it does not speak HTTP"
+// mayWantTLS reports whether an answer in the clear may come from a server that wants TLS.
+// Some say so in the clear, some send an alert, some close the connection.
+func mayWantTLS(a *asked) bool {
+	if a.resp != nil {
+		return a.resp.StatusCode == http.StatusBadRequest
+	}
+	other, ok := errors.AsType[notHTTP](a.err)
+	return !ok || other.isAlert()
+}
 
 // noAnswer puts the error of a request in few words.
 func (d *diagnosis) noAnswer(err error) string {
@@ -183,7 +204,7 @@ func (d *diagnosis) noAnswer(err error) string {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "the connection is closed"
 	}
-	return notHTTP
+	return printable(err.Error())
 }
 
 func (d *diagnosis) offerOf(a *asked) Offer {

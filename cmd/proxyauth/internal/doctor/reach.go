@@ -149,10 +149,8 @@ func (d *diagnosis) open(ctx context.Context, secure bool) (net.Conn, error) {
 // handshake finds out whether an https:// proxy speaks TLS, and whether it is trusted.
 func (d *diagnosis) handshake(ctx context.Context) *Verdict {
 	d.report.TLS = &TLS{Wanted: true}
-	conn, err := d.open(ctx, true)
+	state, err := d.openTLS(ctx)
 	if err == nil {
-		defer conn.Close()
-		state := conn.(*tls.Conn).ConnectionState()
 		d.report.TLS.Spoken, d.report.TLS.Version = true, tls.VersionName(state.Version)
 		d.describe(state.PeerCertificates[0])
 		d.step("tls", OK, fmt.Sprintf("%s, and the certificate is trusted", d.report.TLS.Version), d.certificate()...)
@@ -163,7 +161,7 @@ func (d *diagnosis) handshake(ctx context.Context) *Verdict {
 		d.report.TLS.Spoken = true
 		return d.untrusted(e)
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || d.speaksHTTP(ctx) {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, errInTheClear) {
 		text := "the proxy does not speak TLS, and its URL begins with https://"
 		d.step("tls", Failed, text)
 		return finding(proxyauth.CauseProxyUnreachable, text,
@@ -172,6 +170,43 @@ func (d *diagnosis) handshake(ctx context.Context) *Verdict {
 	text := "the proxy breaks off the TLS handshake: " + printable(err.Error())
 	d.step("tls", Failed, text)
 	return finding(proxyauth.CauseProxyUnreachable, text, "Check the port. If it is right, ask whoever runs the proxy which TLS versions and client certificates it wants.")
+}
+
+// errInTheClear says that the proxy answers HTTP without TLS.
+var errInTheClear = errors.New("it speaks HTTP in the clear")
+
+// clearDelay is how long a TLS handshake has before the proxy is asked in the clear as well: one
+// that speaks no TLS waits for the rest of what it takes for a request.
+const clearDelay = time.Second
+
+// openTLS opens a connection with TLS. If that does not work at once, and HTTP in the clear
+// does, the error is errInTheClear.
+func (d *diagnosis) openTLS(ctx context.Context) (tls.ConnectionState, error) {
+	tried := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	wg.Go(func() {
+		select {
+		case <-tried:
+		case <-time.After(clearDelay):
+			if d.speaksHTTP(ctx) {
+				cancel(errInTheClear)
+			}
+		}
+	})
+	defer close(tried)
+	conn, err := d.open(ctx, true)
+	if err != nil {
+		_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+		if errors.Is(context.Cause(ctx), errInTheClear) || !untrusted && ctx.Err() == nil && d.speaksHTTP(ctx) {
+			err = errInTheClear
+		}
+		return tls.ConnectionState{}, err
+	}
+	defer conn.Close()
+	return conn.(*tls.Conn).ConnectionState(), nil
 }
 
 // untrusted reports a certificate that is not trusted.
@@ -212,6 +247,8 @@ func (d *diagnosis) speaksHTTP(ctx context.Context) bool {
 		return false
 	}
 	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
 	_, err = ask(conn, bareGet(d.target))
 	return err == nil
 }
