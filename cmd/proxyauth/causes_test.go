@@ -189,18 +189,18 @@ var diagnoses = []diagnosis{
 	},
 
 	// What it asks for.
-	{desc: "no scheme in common", config: offering(`Foo realm="lab"`, "Bar"), with: password, cause: "no_common_scheme", text: "no common scheme", fix: "Foo, Bar"},
+	{desc: "no scheme in common", config: offering(`Foo realm="lab"`, "Bar"), with: password, cause: "no_common_scheme", text: "no scheme", fix: "Foo, Bar"},
 	{
 		desc: "no scheme in common with -scheme", config: basicProxy, with: password, flags: []string{"-scheme", "digest,ntlm"},
-		cause: "no_common_scheme", text: "no common scheme", fix: "NTLM, Digest",
+		cause: "no_common_scheme", text: "no scheme", fix: "NTLM, Digest",
 	},
-	{desc: "no challenge", config: offering(), with: password, cause: "no_challenge", text: "no challenge", fix: "misconfigured"},
-	{desc: "malformed challenge", config: offering(`="lab`), with: password, cause: "malformed_challenge", text: "malformed challenge", fix: "RFC 9110"},
+	{desc: "no challenge", config: offering(), with: password, cause: "no_challenge", text: "does not say how", fix: "misconfigured"},
+	{desc: "malformed challenge", config: offering(`="lab`), with: password, cause: "malformed_challenge", text: "can't be read", fix: "RFC 9110"},
 
 	// Who asks.
-	{desc: "no credentials", config: basicProxy, cause: "no_credentials", text: "netrc", fix: "HTTPS_PROXY", legs: []string{""}},
-	{desc: "wrong password", config: basicProxy, with: wrong, cause: "credentials_rejected", text: "credentials rejected", fix: "expired", legs: []string{"", "Basic"}},
-	{desc: "wrong password of NTLM", config: ntlmProxy, with: wrong, cause: "credentials_rejected", text: "credentials rejected", fix: "locked"},
+	{desc: "no credentials", config: basicProxy, cause: "no_credentials", text: "none were found", fix: "HTTPS_PROXY", legs: []string{""}},
+	{desc: "wrong password", config: basicProxy, with: wrong, cause: "credentials_rejected", text: "the proxy refuses", fix: "expired", legs: []string{"", "Basic"}},
+	{desc: "wrong password of NTLM", config: ntlmProxy, with: wrong, cause: "credentials_rejected", text: "the proxy refuses", fix: "locked"},
 	{
 		desc: "wrong password, refused with 401", only: tunnel, with: wrong, cause: "credentials_rejected", text: "401", fix: "password",
 		config: func(users *testproxy.Accounts) testproxy.Config {
@@ -209,14 +209,14 @@ var diagnoses = []diagnosis{
 	},
 	{
 		desc: "user name that can't be sent", config: basicProxy, with: password, change: func(_ *testing.T, _ *lab, c *command) { c.args[6] = "CORP:ann" },
-		cause: "scheme_failed", text: "Basic", fix: "listed",
+		cause: "scheme_failed", text: "no scheme", fix: "listed",
 	},
 	{
 		desc: "handshake broken off", config: with(ntlmProxy, testproxy.OnScheme("NTLM", testproxy.DropAt(testproxy.BeforeAnswer))), with: password,
-		cause: "handshake_broken", text: "handshake broken", fix: "keep-alive",
+		cause: "handshake_broken", text: "breaks off", fix: "keep-alive",
 	},
 	{
-		desc: "proxy does not know the password", with: password, cause: "proxy_not_verified", text: "not verified", fix: "not be your proxy",
+		desc: "proxy does not know the password", with: password, cause: "proxy_not_verified", text: "does not prove", fix: "not be your proxy",
 		config: func(users *testproxy.Accounts) testproxy.Config {
 			return testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Digest{Accounts: users, Realm: "lab", RspAuth: testproxy.RspAuthWrong}}}
 		},

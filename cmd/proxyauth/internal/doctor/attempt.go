@@ -79,14 +79,6 @@ func (o *outcome) passed() bool {
 	return !refused
 }
 
-// refused reports whether the proxy or the KDC may have counted a wrong password.
-func (o *outcome) refused() bool {
-	e, ok := errors.AsType[*proxyauth.Error](o.err)
-	return ok && slices.Contains([]proxyauth.Cause{
-		proxyauth.CauseCredentialsRejected, proxyauth.CauseHandshakeBroken, proxyauth.CauseHeldBack, proxyauth.CauseProxyNotVerified,
-	}, e.Cause)
-}
-
 // attempt makes the request through the library: once with all schemes, as a program does,
 // which ends with the first refusal, or once with each.
 func (d *diagnosis) attempt(ctx context.Context) *outcome {
@@ -219,6 +211,9 @@ func (d *diagnosis) reportAttempt(a *Attempt, o *outcome) {
 	for i, leg := range a.Legs {
 		step.Details = append(step.Details, fmt.Sprintf("leg %d  %s", i+1, leg.line()))
 	}
+	if e, ok := errors.AsType[*proxyauth.Error](o.err); ok {
+		step.Details = append(step.Details, d.whatFailed(e)...)
+	}
 	if d.config.Headers {
 		step.Headers = d.attemptLines(a, o)
 	}
@@ -249,7 +244,11 @@ func (d *diagnosis) attemptLines(a *Attempt, o *outcome) (lines []string) {
 		}
 	}
 	if o.header != nil {
-		lines = append(lines, d.answerLines(o.status, o.header)...)
+		who := "the last answer, of the proxy"
+		if a.OK {
+			who = "the last answer, of the target"
+		}
+		lines = append(append(lines, who), d.answerLines(o.status, o.header)...)
 	}
 	return lines
 }

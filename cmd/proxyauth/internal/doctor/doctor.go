@@ -77,6 +77,7 @@ type diagnosis struct {
 	asked       *asked                 // the answer that decides
 	skew        *time.Duration         // of the proxy's clock, nil if it is not known
 	setup       *negotiate.Setup       // nil if Negotiate is not in common
+	blocked     *obstacle              // to Kerberos, nil if none is known
 	credentials *proxyauth.Credentials // nil for none
 	looked      []string               // where there are none
 

@@ -60,7 +60,8 @@ func (d *diagnosis) kerberos(ctx context.Context) {
 	d.report.Kerberos = k
 	if s.ConfigErr != nil {
 		k.Error = short(s.ConfigErr)
-		d.step("kerberos", Warning, k.Error)
+		d.blocked = d.obstacle()
+		d.step("kerberos", Warning, d.blocked.text)
 		return
 	}
 	for _, c := range s.Caches {
@@ -161,22 +162,50 @@ func (d *diagnosis) reportKerberos() {
 	d.step("kerberos", result, text, details...)
 }
 
-// kerberosResult returns what is in the way of a ticket for the proxy.
+// An obstacle is what is in the way of a ticket for the proxy, and what to do about it.
+type obstacle struct{ text, fix string }
+
+// obstacle returns what is known to be in the way, nil if nothing is.
+func (d *diagnosis) obstacle() *obstacle {
+	k := d.report.Kerberos
+	answering := slices.DeleteFunc(slices.Clone(k.KDCs), func(kdc KDC) bool { return !kdc.OK })
+	wrong := slices.IndexFunc(answering, func(kdc KDC) bool { return max(kdc.Skew, -kdc.Skew) > k.MaxSkew })
+	switch {
+	case d.setup.ConfigErr != nil:
+		return &obstacle{"krb5.conf can't be used: " + short(d.setup.ConfigErr), "Correct krb5.conf, or name another one in KRB5_CONFIG."}
+	case k.SPN == "":
+		return &obstacle{"the proxy's URL has an IP address, for which there is no service principal",
+			"Put the proxy's host name into its URL, or name its service principal with -spn (in a program, negotiate.Scheme.SPN)."}
+	case len(k.KDCs) > 0 && len(answering) == 0:
+		return &obstacle{"no KDC answers", fmt.Sprintf("Check the network (VPN) to the KDCs of %s: %s. They listen on port 88, and are asked over TCP.", k.Realm, kdcNames(k.KDCs))}
+	case wrong >= 0:
+		kdc := answering[wrong]
+		return &obstacle{fmt.Sprintf("the clock of the KDC %s is %s", kdc.Address, skewWords(kdc.skew())),
+			"Kerberos wants clocks that are the same: set this machine's with NTP, and check the KDC's."}
+	case k.SPNKnown != nil && !*k.SPNKnown:
+		return &obstacle{"the KDC does not know the service " + printable(k.SPN), fmt.Sprintf("Check the proxy's name in its URL. If it is right, its service principal is to be registered, "+
+			"on Active Directory with setspn -S %s ACCOUNT; if the proxy uses another one, name it with -spn (in a program, negotiate.Scheme.SPN).", printable(k.SPN))}
+	}
+	return nil
+}
+
+func kdcNames(kdcs []KDC) string {
+	var names []string
+	for _, kdc := range kdcs {
+		names = append(names, kdc.Address)
+	}
+	return listed(names)
+}
+
+// kerberosResult returns whether there is a way to a ticket for the proxy.
 func (d *diagnosis) kerberosResult() (Result, string) {
 	k, read := d.report.Kerberos, d.report.Kerberos.Caches[0]
-	answers := slices.ContainsFunc(k.KDCs, func(kdc KDC) bool { return kdc.OK })
-	far := slices.ContainsFunc(k.KDCs, func(kdc KDC) bool { return kdc.OK && max(kdc.Skew, -kdc.Skew) > k.MaxSkew })
+	d.blocked = d.obstacle()
 	switch {
-	case k.SPN == "":
-		return Warning, "the proxy's URL has an IP address, for which there is no service principal"
-	case far:
-		return Warning, "the KDC's clock and this machine's differ too much"
-	case k.SPNKnown != nil && !*k.SPNKnown:
-		return Warning, "the KDC does not know the service " + printable(k.SPN)
+	case d.blocked != nil:
+		return Warning, d.blocked.text
 	case k.Error != "":
 		return Warning, k.Error
-	case len(k.KDCs) > 0 && !answers:
-		return Warning, "no KDC answers"
 	case read.Error == "":
 		return OK, "ticket of " + read.Principal
 	case k.Keytab != "":
@@ -203,8 +232,10 @@ func (k KDC) summary() string {
 	if !k.OK {
 		return k.Address + ": " + k.Error
 	}
-	return k.Address + " answers; its clock is " + skewWords(time.Duration(float64(k.Skew)*float64(time.Millisecond)))
+	return k.Address + " answers; its clock is " + skewWords(k.skew())
 }
+
+func (k KDC) skew() time.Duration { return time.Duration(float64(k.Skew) * float64(time.Millisecond)) }
 
 func (k *Kerberos) service() string {
 	switch {
@@ -247,3 +278,6 @@ func short(err error) string {
 	}
 	return text
 }
+
+// kerberosError returns the error of Negotiate that err has.
+func kerberosError(err error) (*negotiate.Error, bool) { return errors.AsType[*negotiate.Error](err) }

@@ -14,7 +14,7 @@ import (
 // judge returns the verdict on an attempt.
 func (d *diagnosis) judge(o *outcome) *Verdict {
 	if e, ok := errors.AsType[*proxyauth.Error](o.err); ok {
-		return finding(e.Cause, d.secrets.clean(e.Error()), d.secrets.clean(e.Hint()))
+		return d.judgeError(e)
 	}
 	d.report.Target.ThroughProxy = d.answerOf(o)
 	if d.ownAnswer(o) {
