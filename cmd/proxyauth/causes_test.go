@@ -27,7 +27,7 @@ func newLab(t *testing.T, config testproxy.Config, users *testproxy.Accounts) *l
 	l := &lab{users: users, ca: write(t, "ca.pem", ca.PEM())}
 	l.plain = testproxy.StartOrigin(t, testproxy.OriginConfig{Handler: http.HandlerFunc(answer)})
 	l.secure = testproxy.StartOrigin(t, testproxy.OriginConfig{Handler: http.HandlerFunc(answer), TLS: ca.ServerConfig("127.0.0.1")})
-	config.Hosts = map[string]string{"origin.example.com:80": l.plain.Addr(), "origin.example.com:443": l.secure.Addr()}
+	config.Hosts = map[string]string{"origin.invalid:80": l.plain.Addr(), "origin.invalid:443": l.secure.Addr()}
 	l.proxy = testproxy.Start(t, config)
 	return l
 }
@@ -322,7 +322,7 @@ func (tt diagnosis) check(t *testing.T, w way) {
 	text := c.run(t)
 	require.Empty(t, text.stderr)
 	require.Equal(t, map[bool]int{true: exitOK, false: exitFinding}[report.Verdict.OK], text.exit)
-	end := text.stdout[strings.LastIndex(text.stdout, "\nverdict"):]
+	end := strings.Join(strings.Fields(text.stdout[strings.LastIndex(text.stdout, "\nverdict"):]), " ")
 	require.Contains(t, end, "("+tt.cause+")")
 	require.Contains(t, end, tt.fix)
 	require.NotContains(t, text.stdout, "\x1b", "colours without a terminal")
@@ -374,7 +374,7 @@ func TestEchoedPasswordIsNotShown(t *testing.T) {
 	})}
 	go server.Serve(ln)
 	t.Cleanup(func() { server.Close() })
-	for _, target := range []string{"http://origin.example.com/", "https://origin.example.com/"} {
+	for _, target := range []string{"http://origin.invalid/", "https://origin.invalid/"} {
 		args := []string{"doctor", "-v", "-proxy", ln.Addr().String(), "-user", user, "-password-stdin", target}
 		got := command{args: args, stdin: password}.run(t)
 		require.Equal(t, exitFinding, got.exit)

@@ -9,7 +9,7 @@ import (
 )
 
 // The target is one that net/http does not take for this machine, and that does not resolve.
-const outside = "http://origin.example.com/"
+const outside = "http://origin.invalid/"
 
 func TestProxyOfTheEnvironment(t *testing.T) {
 	t.Parallel()
@@ -26,15 +26,15 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	}{
 		{desc: "HTTP_PROXY", env: []string{"HTTP_PROXY=" + proxy}, source: "HTTP_PROXY"},
 		{desc: "http_proxy", env: []string{"http_proxy=" + l.proxy.Addr()}, source: "http_proxy"},
-		{desc: "HTTPS_PROXY", env: []string{"HTTPS_PROXY=" + proxy}, target: "https://origin.example.com/", source: "HTTPS_PROXY", cause: "target_certificate"},
+		{desc: "HTTPS_PROXY", env: []string{"HTTPS_PROXY=" + proxy}, target: "https://origin.invalid/", source: "HTTPS_PROXY", cause: "target_certificate"},
 		{
 			desc: "the one for the other scheme", env: []string{"HTTPS_PROXY=" + proxy, "ALL_PROXY=" + proxy},
 			reason: "HTTP_PROXY is not set", cause: "no_proxy", details: "HTTPS_PROXY is set, and is for https:// URLs only",
 		},
 		{desc: "ALL_PROXY", env: []string{"all_proxy=" + proxy}, reason: "HTTP_PROXY is not set", cause: "no_proxy", details: "ALL_PROXY is set, which Go programs don't read"},
 		{
-			desc: "NO_PROXY", env: []string{"HTTP_PROXY=" + proxy, "NO_PROXY=localhost, .example.org,.Example.com:80"},
-			source: "HTTP_PROXY", reason: "the entry .Example.com:80 of NO_PROXY matches", cause: "no_proxy",
+			desc: "NO_PROXY", env: []string{"HTTP_PROXY=" + proxy, "NO_PROXY=localhost, .example.org,.Invalid:80"},
+			source: "HTTP_PROXY", reason: "the entry .Invalid:80 of NO_PROXY matches", cause: "no_proxy",
 		},
 		{desc: "localhost", env: []string{"HTTP_PROXY=" + proxy}, target: "http://localhost:1/", source: "HTTP_PROXY", reason: "localhost", cause: "no_proxy"},
 		{

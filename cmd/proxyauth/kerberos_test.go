@@ -80,8 +80,10 @@ var kerberosDiagnoses = []struct {
 	{desc: "no ticket", flags: []string{spnFlag}, cause: "ticket_missing", text: "no Kerberos ticket", fix: "kinit", step: "no ticket"},
 	{
 		desc: "expired ticket", flags: []string{spnFlag},
-		change: func(t *testing.T, k *kerberosLab, _ *command) { k.kinit(t, kdc.CCache{Age: time.Hour, Life: time.Minute}) },
-		cause:  "ticket_missing", text: "no Kerberos ticket", fix: "kinit", step: "expired",
+		change: func(t *testing.T, k *kerberosLab, _ *command) {
+			k.kinit(t, kdc.CCache{Age: time.Hour, Life: time.Minute})
+		},
+		cause: "ticket_missing", text: "no Kerberos ticket", fix: "kinit", step: "expired",
 	},
 	{
 		desc: "ticket of another user", flags: []string{spnFlag, "-user", "bob"},

@@ -6,8 +6,8 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -34,6 +34,9 @@ const (
 	markWidth = 4
 	nameWidth = 11
 	indent    = markWidth + nameWidth + 4
+
+	// lineWidth is where lines end that are sentences.
+	lineWidth = 100
 )
 
 // A textOutput prints a report for a person, step by step.
@@ -58,7 +61,7 @@ func (o *textOutput) printf(format string, args ...any) {
 // paint returns text in a colour. The width is that of text without it.
 func (o *textOutput) paint(text, colour string, width int) string {
 	padding := strings.Repeat(" ", max(width-len(text), 0))
-	if !o.colour || colour == "" {
+	if !o.colour || colour == "" || text == "" {
 		return text + padding
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m" + padding
@@ -68,7 +71,17 @@ func (o *textOutput) paint(text, colour string, width int) string {
 func (o *textOutput) step(s doctor.Step) {
 	m := marks[s.Result]
 	o.printf("%s  %-*s  %s\n", o.paint(m.text, m.colour, markWidth), nameWidth, s.Name, s.Text)
-	for _, line := range slices.Concat(s.Details, s.Headers) {
+	for _, line := range s.Details {
+		// What is in columns, or was sent by the proxy, stays as it is.
+		lines := []string{line}
+		if len(line) > lineWidth && !strings.Contains(line, "  ") {
+			lines = wrapped(line, lineWidth-indent)
+		}
+		for _, line := range lines {
+			o.printf("%*s%s\n", indent, "", line)
+		}
+	}
+	for _, line := range s.Headers {
 		o.printf("%*s%s\n", indent, "", line)
 	}
 }
@@ -79,10 +92,39 @@ func (o *textOutput) verdict(v doctor.Verdict) {
 	if v.OK {
 		colour = green
 	}
-	o.printf("\n%s  %s\n", o.paint("verdict", bold+";"+colour, 0), sentence(text)+" ("+v.Cause+")")
+	o.printf("\n")
+	o.paragraph("verdict", bold+";"+colour, sentence(text)+" ("+v.Cause+")")
 	if v.Fix != "" {
-		o.printf("%s      %s\n", o.paint("fix", bold, 0), v.Fix)
+		o.paragraph("fix", bold, v.Fix)
 	}
+}
+
+// paragraph prints text behind a label.
+func (o *textOutput) paragraph(label, colour, text string) {
+	const margin = len("verdict  ")
+	for i, line := range wrapped(text, lineWidth-margin) {
+		if i > 0 {
+			label = ""
+		}
+		o.printf("%s%s\n", o.paint(label, colour, margin), line)
+	}
+}
+
+// wrapped returns text in lines of a width, or of one word that is longer.
+func wrapped(text string, width int) (lines []string) {
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case line == "":
+			line = word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
+			lines = append(lines, line)
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
 }
 
 // sentence returns text with a capital letter at its begin.

@@ -76,8 +76,14 @@ func visit(ctx context.Context, out *table, proxy *url.URL, target string) error
 	}
 	defer rt.CloseIdleConnections()
 	out.head(fmt.Sprintf("Proxy %s", proxy.Redacted()))
-	return twice(ctx, out, rt, target)
+	if err := twice(ctx, out, rt, target); err != nil {
+		return fmt.Errorf("%w\n%s", err, askDoctor)
+	}
+	return nil
 }
+
+// askDoctor is what to do about a real proxy that does not let a request through.
+const askDoctor = "To find out more: go run github.com/go-proxyauth/proxyauth/cmd/proxyauth doctor -proxy URL -user NAME URL"
 
 // through returns net/http's default transport with a proxy of its own.
 func through(proxy *url.URL) *http.Transport {

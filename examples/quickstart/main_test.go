@@ -93,6 +93,7 @@ func TestWrongPassword(t *testing.T) {
 	err := run(t.Context(), []string{"-proxy", proxy.URL().String(), "-user", user, origin.URL()}, io.Discard, io.Discard)
 	require.ErrorIs(t, err, proxyauth.ErrRejected)
 	require.ErrorContains(t, err, "The proxy refused the user name or password")
+	require.ErrorContains(t, err, "proxyauth doctor -proxy")
 }
 
 func TestUsage(t *testing.T) {

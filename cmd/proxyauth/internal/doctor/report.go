@@ -104,9 +104,9 @@ type Offer struct {
 
 // Schemes are auth-schemes.
 type Schemes struct {
-	Enabled []string `json:"enabled"`
-	Offered []string `json:"offered"`
-	Common  []string `json:"common"` // the strongest first
+	Enabled []string `json:"enabled,omitempty"`
+	Offered []string `json:"offered,omitempty"`
+	Common  []string `json:"common,omitempty"` // the strongest first
 }
 
 // A Source is one of the places where credentials were looked for.
@@ -119,11 +119,11 @@ type Source struct {
 
 // Kerberos says what there is for Negotiate.
 type Kerberos struct {
-	ConfigFiles []string      `json:"config_files"`
+	ConfigFiles []string      `json:"config_files,omitempty"`
 	Realm       string        `json:"realm,omitempty"`
-	Caches      []TicketCache `json:"caches"` // the one that is read first
+	Caches      []TicketCache `json:"caches,omitempty"` // the one that is read first
 	Keytab      string        `json:"keytab,omitempty"`
-	KDCs        []KDC         `json:"kdcs"`
+	KDCs        []KDC         `json:"kdcs,omitempty"`
 	MaxSkew     Millis        `json:"max_skew_ms,omitempty"`
 	ProxySkew   *Millis       `json:"proxy_skew_ms,omitempty"` // of the proxy's Date, in whole seconds
 	SPN         string        `json:"spn,omitempty"`
@@ -161,7 +161,7 @@ type Attempt struct {
 	Schemes []string `json:"schemes"` // enabled for it
 	OK      bool     `json:"ok"`      // let through by the proxy
 	Scheme  string   `json:"scheme,omitempty"`
-	Legs    []Leg    `json:"legs"`
+	Legs    []Leg    `json:"legs,omitempty"`
 	Status  int      `json:"status,omitempty"`
 	Cause   string   `json:"cause,omitempty"`
 	Error   string   `json:"error,omitempty"`
