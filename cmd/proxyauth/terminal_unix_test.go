@@ -4,6 +4,7 @@ package main
 
 import (
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -60,4 +61,41 @@ func TestPrompt(t *testing.T) {
 	shown := onTerminal(t, c, nil, [2]string{"User name: ", user}, [2]string{"Password for ann: ", password})
 	require.Contains(t, shown, "user ann, from prompt")
 	require.Contains(t, shown, "(works)")
+}
+
+// Ctrl-C ends it with what was found out by then.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	asked := make(chan struct{}, 8)
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				if n, _ := conn.Read(make([]byte, 1)); n == 1 {
+					asked <- struct{}{}
+				}
+				io.Copy(io.Discard, conn) // and no answer
+			}()
+		}
+	}()
+	program, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), program, "doctor", "-timeout", "1m", "-proxy", ln.Addr().String(), outside)
+	cmd.Env = []string{asCommand + "=1", "HOME=" + t.TempDir()}
+	var shown strings.Builder
+	cmd.Stdout = &shown
+	require.NoError(t, cmd.Start())
+	<-asked
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	require.Error(t, cmd.Wait())
+	require.Equal(t, exitFinding, cmd.ProcessState.ExitCode())
+	require.Contains(t, shown.String(), "accepts connections")
+	require.Contains(t, shown.String(), "(cancelled)")
 }

@@ -117,6 +117,8 @@ func (d *diagnosis) askService(ctx context.Context) {
 	if d.setup.Caches[0].Err != nil || d.setup.SPN == "" || !slices.ContainsFunc(d.report.Kerberos.KDCs, func(k KDC) bool { return k.OK }) {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, d.config.Timeout)
+	defer cancel()
 	ex := proxyauth.Exchange{Proxy: d.proxyURL()}
 	session, err := d.negotiateScheme(negotiate.TicketCache).NewSession(ctx, ex)
 	if c, ok := session.(io.Closer); ok {
