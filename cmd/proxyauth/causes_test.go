@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -366,9 +367,7 @@ func TestEchoedPasswordIsNotShown(t *testing.T) {
 		if r.Header.Get("Proxy-Authorization") == "" {
 			w.Header().Set("Proxy-Authenticate", `Basic realm="lab"`)
 		} else {
-			for name, values := range echo(r) {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), echo(r))
 		}
 		w.WriteHeader(http.StatusProxyAuthRequired)
 	})}

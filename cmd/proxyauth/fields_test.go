@@ -23,11 +23,11 @@ func fieldNames(t *testing.T) (names []string) {
 			if typ == reflect.TypeFor[time.Time]() {
 				return
 			}
-			for i := range typ.NumField() {
-				name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			for field := range typ.Fields() {
+				name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 				require.NotEmpty(t, name, "%v has a field without a name in JSON", typ)
 				names = append(names, name)
-				visit(typ.Field(i).Type)
+				visit(field.Type)
 			}
 		}
 	}

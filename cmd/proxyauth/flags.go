@@ -63,9 +63,8 @@ func runDoctor(ctx context.Context, args []string, stdin, stdout, stderr *os.Fil
 	return exitOK
 }
 
-// parseDoctor parses the arguments, and reads what they name.
-func parseDoctor(args []string, stdin io.Reader) (*doctorFlags, error) {
-	f := new(doctorFlags)
+// set returns the flags, which write to f.
+func (f *doctorFlags) set() *flag.FlagSet {
 	set := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	set.StringVar(&f.Proxy, "proxy", "", "")
@@ -79,6 +78,13 @@ func parseDoctor(args []string, stdin io.Reader) (*doctorFlags, error) {
 	set.BoolVar(&f.TryAll, "try-all", false, "")
 	set.BoolVar(&f.Headers, "v", false, "")
 	set.BoolVar(&f.json, "json", false, "")
+	return set
+}
+
+// parseDoctor parses the arguments, and reads what they name.
+func parseDoctor(args []string, stdin io.Reader) (*doctorFlags, error) {
+	f := new(doctorFlags)
+	set := f.set()
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-proxyauth/proxyauth/cmd/proxyauth/internal/doctor"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
 )
 
@@ -103,6 +104,22 @@ var kerberosDiagnoses = []struct {
 	{
 		desc: "no KDC", with: password, flags: []string{spnFlag}, change: func(t *testing.T, k *kerberosLab, _ *command) { require.NoError(t, k.Down()) },
 		cause: "kerberos_failed", text: "Kerberos fails", fix: "88", step: "no KDC answers",
+	},
+	{
+		desc: "no KDC, and NTLM is refused", with: wrong, flags: []string{spnFlag},
+		change: func(t *testing.T, k *kerberosLab, _ *command) {
+			k.server.NTLM = spnegoserver.NewNTLM(&ntlmserver.Server{Users: map[string]string{user: password}})
+			require.NoError(t, k.Down())
+		},
+		cause: "kerberos_failed", text: "no KDC answers", fix: "88", step: "no KDC answers",
+	},
+	{
+		desc: "no KDC, and NTLM is accepted", with: password, flags: []string{spnFlag},
+		change: func(t *testing.T, k *kerberosLab, _ *command) {
+			k.server.NTLM = spnegoserver.NewNTLM(&ntlmserver.Server{Users: map[string]string{user: password}})
+			require.NoError(t, k.Down())
+		},
+		cause: "works", text: "accepts Negotiate", step: "no KDC answers",
 	},
 	{
 		desc: "clock skew", flags: []string{spnFlag},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,12 +80,6 @@ func (c command) run(t *testing.T) result {
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// report runs the command with -json as well, and returns both forms of what it finds.
-func (c command) report(t *testing.T) (doctor.Report, result) {
-	t.Helper()
-	return c.json(t), c.run(t)
-}
-
 // json runs doctor with -json.
 func (c command) json(t *testing.T) (r doctor.Report) {
 	t.Helper()
@@ -157,10 +152,14 @@ func TestHelp(t *testing.T) {
 	require.Contains(t, command{args: []string{"version"}}.run(t).stdout, "proxyauth ")
 }
 
-// TestHelpListsTheFields finds each field of the JSON form, and each flag, in the help.
-func TestHelpListsTheFields(t *testing.T) {
+// The help has each flag, each field of the JSON form, and each cause.
+func TestHelpIsComplete(t *testing.T) {
 	t.Parallel()
+	new(doctorFlags).set().VisitAll(func(f *flag.Flag) { require.Contains(t, doctorHelp, "\n  -"+f.Name+" ") })
 	for _, name := range fieldNames(t) {
 		require.Contains(t, doctorHelp, name)
+	}
+	for _, tt := range diagnoses {
+		require.Regexp(t, `\b`+tt.cause+`\b`, doctorHelp)
 	}
 }

@@ -37,6 +37,8 @@
 // to half an hour. Meanwhile it is not sent to the proxy in NTLM inside Negotiate,
 // either. [Scheme.Reset] ends all of this.
 //
+// [Scheme.Inspect] says what of all this there is, for programs that explain failures.
+//
 // # What is sent
 //
 // The AP-REQ asks for mutual authentication, is bound to the TLS connection to

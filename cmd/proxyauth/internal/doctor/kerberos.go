@@ -243,6 +243,8 @@ func (k *Kerberos) service() string {
 	switch {
 	case k.SPN == "":
 		return "none: Kerberos needs the proxy's host name"
+	case k.SPNKnown == nil && k.Error != "":
+		return printable(k.SPN) + ": " + k.Error
 	case k.SPNKnown == nil:
 		return printable(k.SPN) + " (the KDC was not asked)"
 	case *k.SPNKnown:

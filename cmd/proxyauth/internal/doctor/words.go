@@ -34,12 +34,38 @@ var sentences = map[proxyauth.Cause]string{
 // judgeError returns the verdict on an error of the library. What is in the way of Kerberos
 // outranks what became of NTLM, which may have taken its place.
 func (d *diagnosis) judgeError(e *proxyauth.Error) *Verdict {
-	if d.blocked != nil && slices.Contains([]proxyauth.Cause{
-		proxyauth.CauseKerberosFailed, proxyauth.CauseHandshakeBroken, proxyauth.CauseSchemeFailed,
-	}, e.Cause) {
-		return finding(proxyauth.CauseKerberosFailed, "Kerberos fails: "+d.blocked.text, d.blocked.fix)
+	if d.blocked == nil || !d.tookItsPlace(e) {
+		return finding(e.Cause, d.verdictText(e), d.fix(e))
 	}
-	return finding(e.Cause, d.verdictText(e), d.fix(e))
+	v := finding(proxyauth.CauseKerberosFailed, "Kerberos fails: "+d.blocked.text, d.blocked.fix)
+	if e.Cause == proxyauth.CauseCredentialsRejected {
+		v.Text += "; the proxy refuses the password in NTLM, which took its place"
+		v.Fix += " The password may be wrong as well."
+	}
+	return v
+}
+
+// tookItsPlace reports whether the error is that of Kerberos, or of NTLM inside Negotiate.
+func (d *diagnosis) tookItsPlace(e *proxyauth.Error) bool {
+	switch e.Cause {
+	case proxyauth.CauseKerberosFailed, proxyauth.CauseHandshakeBroken, proxyauth.CauseSchemeFailed:
+		return true
+	case proxyauth.CauseCredentialsRejected:
+		_, byKDC := kerberosError(e)
+		return !byKDC && d.lastScheme() == "Negotiate"
+	}
+	return false
+}
+
+// lastScheme returns the scheme of the last leg, "" if it had none.
+func (d *diagnosis) lastScheme() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	attempt := d.report.Attempts[len(d.report.Attempts)-1]
+	if len(attempt.Legs) == 0 {
+		return ""
+	}
+	return attempt.Legs[len(attempt.Legs)-1].Scheme
 }
 
 // verdictText returns what the library's error means, in one line.
