@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -130,6 +129,10 @@ func otherCaches(name string) []string {
 // cacheInfo reads a ticket cache.
 func (c *Client) cacheInfo(conf *conf, user User, name, from string) CacheInfo {
 	info := CacheInfo{Name: name, From: from}
+	if name == "" {
+		info.Err = because(ErrNoTicket, "KRB5CCNAME names no ticket cache")
+		return info
+	}
 	path, err := cachePath(name)
 	if err != nil {
 		info.Err = unreadable("ticket cache", err)
@@ -137,7 +140,7 @@ func (c *Client) cacheInfo(conf *conf, user User, name, from string) CacheInfo {
 	}
 	data, _, err := readFile(path, maxCacheSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		info.Err = fmt.Errorf("%w (there is no %s)", ErrNoTicket, path)
+		info.Err = because(ErrNoTicket, "there is no %s", path)
 		return info
 	}
 	var held *cache
@@ -155,9 +158,9 @@ func (c *Client) cacheInfo(conf *conf, user User, name, from string) CacheInfo {
 	}
 	switch {
 	case !c.meant(conf, held.owner, user):
-		info.Err = fmt.Errorf("%w (%s is another user's)", ErrNoTicket, path)
+		info.Err = because(ErrNoTicket, "%s is another user's", path)
 	case held.expired(time.Now()):
-		info.Err = fmt.Errorf("%w (%s)", ErrTicketExpired, path)
+		info.Err = because(ErrTicketExpired, "%s", path)
 	}
 	return info
 }
