@@ -44,6 +44,37 @@ import (
 // The provider is safe for concurrent use, and can be shared by several Transports.
 func Provider() proxyauth.CredentialsProvider { return newProvider("") }
 
+// Sources returns the providers that [Provider] asks, in its order, for programs that show
+// where credentials were looked for. The name of each is what its String method returns; the
+// last one is the person at the terminal. For Negotiate, a program leaves that out where the
+// user has a ticket.
+func Sources() []proxyauth.CredentialsProvider {
+	var list []proxyauth.CredentialsProvider
+	for _, p := range slices.Concat(given(), stored(), []proxyauth.CredentialsProvider{new(prompt.Provider)}) {
+		list = append(list, source{p})
+	}
+	return list
+}
+
+// A source names the user to a provider that stands alone.
+type source struct{ proxyauth.CredentialsProvider }
+
+func (s source) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+	return s.CredentialsProvider.Credentials(ctx, withUser(req))
+}
+
+func (s source) String() string { return fmt.Sprint(s.CredentialsProvider) }
+
+// given returns the providers of what the program was started with.
+func given() []proxyauth.CredentialsProvider {
+	return []proxyauth.CredentialsProvider{userInfo{}, environment{}}
+}
+
+// stored returns the providers of what is stored on the machine.
+func stored() []proxyauth.CredentialsProvider {
+	return []proxyauth.CredentialsProvider{optional{credentials.Netrc{}}, optional{&keyring.Provider{}}}
+}
+
 // A provider names the user to the others.
 type provider struct {
 	all     proxyauth.CredentialsProvider
@@ -54,10 +85,9 @@ var _ proxyauth.CredentialsObserver = (*provider)(nil)
 
 // newProvider returns a provider that asks on a device, "" for the controlling terminal.
 func newProvider(device string) *provider {
-	given := []proxyauth.CredentialsProvider{userInfo{}, environment{}}
-	stored := []proxyauth.CredentialsProvider{optional{credentials.Netrc{}}, optional{&keyring.Provider{}}}
+	given := given()
 	person := &credentials.Cached{Source: &prompt.Provider{Device: device}} // not once for each scheme
-	store := credentials.Chain(stored...).(proxyauth.CredentialsObserver)
+	store := credentials.Chain(stored()...).(proxyauth.CredentialsObserver)
 	return &provider{
 		all:     credentials.Chain(append(slices.Clone(given), credentials.Saved(store, person))...),
 		tickets: credentials.Chain(append(slices.Clone(given), store)...),

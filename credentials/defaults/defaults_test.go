@@ -2,11 +2,13 @@ package defaults_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -159,4 +161,21 @@ func TestNoEmptyPasswordIsSent(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(filepath.Join(os.Getenv("HOME"), ".netrc"), []byte(netrc), 0o600))
 	require.Equal(t, http.StatusOK, get().StatusCode)
+}
+
+func TestSources(t *testing.T) {
+	prepare(t, map[string]string{"PROXY_USER": "bob"}, netrc, 0o600)
+	var names []string
+	for _, source := range defaults.Sources() {
+		names = append(names, fmt.Sprint(source))
+	}
+	require.Equal(t, fmt.Sprint(defaults.Provider()), strings.Join(names, ", "))
+
+	_, err := defaults.Sources()[1].Credentials(t.Context(), request("Basic", nil))
+	require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
+	c, err := defaults.Sources()[2].Credentials(t.Context(), request("Basic", nil))
+	require.NoError(t, err)
+	require.Equal(t, "bob", c.Username)
+	_, err = defaults.Sources()[2].Credentials(t.Context(), request("Basic", pair("ann", "")))
+	require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
 }
