@@ -100,13 +100,8 @@ func parseProxy(text string) (*url.URL, error) {
 // proxyVariable returns the environment variable that net/http reads for URLs with the
 // scheme, and its value.
 func proxyVariable(scheme string) (name, value string) {
-	name = strings.ToUpper(scheme) + "_PROXY"
-	for _, name := range []string{name, strings.ToLower(name)} {
-		if value := os.Getenv(name); value != "" {
-			return name, value
-		}
-	}
-	return name, ""
+	name = proxyaddr.Variable(scheme)
+	return name, os.Getenv(name)
 }
 
 func noProxy() string {

@@ -145,7 +145,7 @@ func (d *diagnosis) reportKerberos() {
 		if c.From != "" {
 			label, from = "cache", " ("+c.From+")"
 		}
-		add(label, "%s%s: %s", c.Name, from, c.summary())
+		add(label, "%s%s: %s", orNone(c.Name), from, c.summary())
 	}
 	if k.Keytab != "" {
 		add("keytab", "%s", printable(k.Keytab))

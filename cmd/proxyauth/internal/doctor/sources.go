@@ -1,66 +1,43 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/credentials"
-	"github.com/go-proxyauth/proxyauth/credentials/keyring"
+	"github.com/go-proxyauth/proxyauth/credentials/defaults"
 	"github.com/go-proxyauth/proxyauth/credentials/prompt"
 )
 
-// sources are the providers that are asked, one after the other.
+// sources are the providers that are asked, one after the other: those of a program that uses
+// package defaults.
 func (d *diagnosis) sources() []proxyauth.CredentialsProvider {
 	if d.config.Password != nil {
 		return []proxyauth.CredentialsProvider{
 			credentials.Named("-password-stdin", credentials.Static(d.user(), d.config.Password.Reveal())),
 		}
 	}
-	list := []proxyauth.CredentialsProvider{
-		credentials.Named("user info of the proxy's URL", proxyauth.CredentialsFunc(fromURL)),
-		credentials.Named("environment", proxyauth.CredentialsFunc(fromEnvironment)),
-		credentials.Netrc{},
-		new(keyring.Provider),
-	}
-	if d.config.Prompt && (d.config.User != "" || !d.ticket()) {
-		list = append(list, new(prompt.Provider))
+	list := defaults.Sources()
+	if !d.config.Prompt || d.config.User == "" && d.ticket() {
+		list = slices.DeleteFunc(list, asksPerson)
 	}
 	return list
 }
 
-// fromURL leaves a URL that names nothing but the user to the other providers.
-func fromURL(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	if req.UserInfo != nil && req.UserInfo.Password.Reveal() == "" {
-		return proxyauth.Credentials{}, fmt.Errorf("%w: it has no password", proxyauth.ErrNoCredentials)
-	}
-	return credentials.ProxyURL().Credentials(ctx, req)
+// asksPerson reports whether a provider is the prompt.
+func asksPerson(p proxyauth.CredentialsProvider) bool {
+	return fmt.Sprint(p) == new(prompt.Provider).String()
 }
 
-// fromEnvironment reads PROXY_USER and PROXY_PASSWORD. Where a user is named already, the
-// password alone will do, and that of another user will not.
-func fromEnvironment(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	password, found := os.LookupEnv(credentials.DefaultPasswordVariable)
-	named := req.UserInfo != nil && req.UserInfo.Username != ""
-	if named && found && os.Getenv(credentials.DefaultUserVariable) == "" {
-		return proxyauth.Credentials{Username: req.UserInfo.Username, Password: proxyauth.NewSecret(password)}, nil
-	}
-	c, err := credentials.Environment("", "").Credentials(ctx, req)
-	if err == nil && named && c.Username != req.UserInfo.Username {
-		return proxyauth.Credentials{}, fmt.Errorf("%w: %s is another user", proxyauth.ErrNoCredentials, credentials.DefaultUserVariable)
-	}
-	return c, err
-}
-
-// user returns the user that the command line or the proxy's URL names.
+// user returns the user that the command line, the proxy's URL or the environment names.
 func (d *diagnosis) user() string {
-	if d.config.User != "" || d.proxy.User == nil {
-		return d.config.User
-	}
-	return d.proxy.User.Username()
+	return cmp.Or(d.config.User, d.proxy.User.Username(), os.Getenv(credentials.DefaultUserVariable))
 }
 
 // request describes the credentials that are needed.
@@ -94,7 +71,7 @@ func (d *diagnosis) look(ctx context.Context) *Verdict {
 			d.credentials = &c
 			d.secrets.hide(c)
 			text, result = fmt.Sprintf("user %s, from %s", source.User, source.Name), OK
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, errors.Is(err, prompt.ErrCancelled):
 			return cancelled()
 		default:
 			source.Text = why(source.Name, err)
@@ -105,11 +82,6 @@ func (d *diagnosis) look(ctx context.Context) *Verdict {
 			break
 		}
 		d.looked = append(d.looked, source.Name+": "+source.Text)
-		if !errors.Is(err, proxyauth.ErrNoCredentials) && source.Name != new(keyring.Provider).String() {
-			d.step("credentials", Failed, source.Name+" can't be read", details...)
-			return finding(proxyauth.CauseNoCredentials, source.Name+" can't be read: "+source.Text,
-				"Correct it: a program that asks it for credentials ends with this error.")
-		}
 	}
 	if result == Warning && d.ticket() {
 		result, text = OK, "no password found; there is a ticket"
@@ -120,7 +92,7 @@ func (d *diagnosis) look(ctx context.Context) *Verdict {
 
 // askProvider asks a provider, for no longer than a step may take, unless it asks a person.
 func (d *diagnosis) askProvider(ctx context.Context, p proxyauth.CredentialsProvider, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
-	if _, person := p.(*prompt.Provider); !person {
+	if !asksPerson(p) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d.config.Timeout)
 		defer cancel()
