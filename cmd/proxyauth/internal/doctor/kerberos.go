@@ -81,6 +81,10 @@ func cacheOf(c negotiate.Cache) TicketCache {
 	if c.Err != nil {
 		t.Error = short(c.Err)
 	}
+	// What to do about it is the verdict's, and so only the reason is wanted.
+	if _, reason, ok := strings.Cut(strings.TrimSuffix(t.Error, ")"), " ("); ok && errors.Is(c.Err, negotiate.NoTicket) {
+		t.Error = reason
+	}
 	for _, ticket := range c.Tickets {
 		if strings.HasPrefix(ticket.Service, "krbtgt/") && ticket.End.After(t.Expires) {
 			t.Expires = ticket.End
@@ -274,13 +278,9 @@ func orNone(text string) string {
 	return text
 }
 
-// short returns the text of an error without what every error begins with.
+// short returns the text of an error without what every error begins with, also of those inside.
 func short(err error) string {
-	text := printable(err.Error())
-	for _, prefix := range []string{"proxyauth: ", "negotiate: "} {
-		text = strings.TrimPrefix(text, prefix)
-	}
-	return text
+	return strings.NewReplacer("proxyauth: ", "", "negotiate: ", "").Replace(printable(err.Error()))
 }
 
 // kerberosError returns the error of Negotiate that err has.

@@ -95,13 +95,14 @@ func (d *diagnosis) whoRefuses(e *proxyauth.Error) string {
 	return "the proxy"
 }
 
-// fix returns what to do about the library's error.
+// fix returns what to do about the library's error. Its hint on missing credentials is for the
+// author of a program.
 func (d *diagnosis) fix(e *proxyauth.Error) string {
-	hint := d.secrets.clean(e.Hint())
 	if e.Cause == proxyauth.CauseNoCredentials {
-		return "Name the user with -user, and give the password with -password-stdin, in PROXY_PASSWORD, netrc or the keyring. In a program: " + hint
+		return "Name the user with -user or in PROXY_USER, and give the password with -password-stdin or in PROXY_PASSWORD, netrc or the keyring; " +
+			"or put both into the proxy's URL (HTTPS_PROXY=http://user:password@host:port)."
 	}
-	return hint
+	return d.secrets.clean(e.Hint())
 }
 
 // whatFailed returns the errors that the library's error is made of, a line for each. That there
@@ -111,7 +112,7 @@ func (d *diagnosis) whatFailed(e *proxyauth.Error) (lines []string) {
 		if err == nil || errors.Is(err, proxyauth.ErrNoCredentials) {
 			return
 		}
-		line := prefix + strings.TrimPrefix(strings.TrimPrefix(d.secrets.clean(err.Error()), "proxyauth: "), "negotiate: ")
+		line := prefix + d.secrets.clean(short(err))
 		if !slices.Contains(lines, line) {
 			lines = append(lines, line)
 		}
