@@ -160,6 +160,11 @@ var diagnoses = []diagnosis{
 		cause: "proxy_unreachable", text: "speaks TLS", fix: "Use https:// in place of http://",
 	},
 	{
+		desc: "http:// to a server that says in the clear that it wants TLS", config: openProxy,
+		change: func(_ *testing.T, l *lab, c *command) { c.args[2] = "http://" + l.secure.Addr() },
+		cause:  "proxy_unreachable", text: "speaks TLS", fix: "Use https:// in place of http://",
+	},
+	{
 		desc: "certificate of another name", config: overTLS("other.example.com"),
 		cause: "proxy_unreachable", text: "not trusted", fix: "for which the certificate was made",
 	},
@@ -239,6 +244,15 @@ var diagnoses = []diagnosis{
 	{
 		desc: "proxy fails", only: tunnel, config: with(basicProxy, testproxy.OnScheme("Basic", testproxy.Refuse(429, ""))), with: password,
 		cause: "proxy_failed", text: "429", fix: "ask whoever runs the proxy",
+	},
+	{
+		desc: "no answer to the right password", only: forward, with: password, cause: "proxy_failed", text: "no answer comes back", fix: "-direct tells",
+		config: with(basicProxy, testproxy.OnScheme("Basic", testproxy.DropAt(testproxy.BeforeAnswer))),
+	},
+	{
+		desc: "target that is dead without the proxy, too", config: with(basicProxy, testproxy.OnScheme("Basic", testproxy.Refuse(503, ""))), with: password, flags: []string{"-direct"},
+		change: func(_ *testing.T, _ *lab, c *command) { c.args[len(c.args)-1] = "https://127.0.0.1:1/" }, only: tunnel,
+		cause: "target_unreachable", text: "503", fix: "does not answer without the proxy either",
 	},
 	{desc: "401 of the target", path: "/401", config: basicProxy, with: password, cause: "target_unauthorized", text: "401", fix: "The 401 is the target's"},
 	{desc: "403 of the target", path: "/403", config: basicProxy, with: password, cause: "target_forbidden", text: "403", fix: "-direct tells"},

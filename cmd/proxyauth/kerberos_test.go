@@ -25,21 +25,25 @@ const (
 type kerberosLab struct {
 	*lab
 	*kdc.KDC
-	server  *spnegoserver.Server
 	tickets string // a file
 	conf    string // a file
 }
 
-func newKerberosLab(t *testing.T, others ...testproxy.Mechanism) *kerberosLab {
+// newKerberosLab starts a lab. The change, if there is one, is made to the proxy's server; the
+// others are offered as well.
+func newKerberosLab(t *testing.T, change func(*spnegoserver.Server), others ...testproxy.Mechanism) *kerberosLab {
 	t.Helper()
 	k := &kerberosLab{KDC: kdc.Start(t, kdc.Config{Principals: []kdc.Principal{
 		{Name: user, Password: password, Enctypes: []int32{kdc.AES128SHA1}}, // whose keys are made quickly
 		{Name: "bob"}, {Name: proxySPN},
 	}})}
-	k.server = &spnegoserver.Server{Keytab: k.Keytab(proxySPN), Service: proxySPN}
+	server := &spnegoserver.Server{Keytab: k.Keytab(proxySPN), Service: proxySPN}
+	if change != nil {
+		change(server)
+	}
 	k.tickets = filepath.Join(t.TempDir(), "tickets")
 	k.conf = write(t, "krb5.conf", []byte(k.Krb5Conf()))
-	auth := append([]testproxy.Mechanism{&spnegoserver.Mechanism{Server: k.server}}, others...)
+	auth := append([]testproxy.Mechanism{&spnegoserver.Mechanism{Server: server}}, others...)
 	k.lab = newLab(t, testproxy.Config{Auth: auth}, newAccounts())
 	return k
 }
@@ -67,6 +71,7 @@ var kerberosDiagnoses = []struct {
 	desc   string
 	with   string // the password
 	flags  []string
+	server func(*spnegoserver.Server) // changes it
 	change func(*testing.T, *kerberosLab, *command)
 	cause  string // or one of several, with | between them
 	text   string // of the verdict, among others
@@ -107,19 +112,15 @@ var kerberosDiagnoses = []struct {
 	},
 	{
 		desc: "no KDC, and NTLM is refused", with: wrong, flags: []string{spnFlag},
-		change: func(t *testing.T, k *kerberosLab, _ *command) {
-			k.server.NTLM = spnegoserver.NewNTLM(&ntlmserver.Server{Users: map[string]string{user: password}})
-			require.NoError(t, k.Down())
-		},
-		cause: "kerberos_failed", text: "no KDC answers", fix: "88", step: "no KDC answers",
+		server: takeNTLM,
+		change: func(t *testing.T, k *kerberosLab, _ *command) { require.NoError(t, k.Down()) },
+		cause:  "kerberos_failed", text: "no KDC answers", fix: "88", step: "no KDC answers",
 	},
 	{
 		desc: "no KDC, and NTLM is accepted", with: password, flags: []string{spnFlag},
-		change: func(t *testing.T, k *kerberosLab, _ *command) {
-			k.server.NTLM = spnegoserver.NewNTLM(&ntlmserver.Server{Users: map[string]string{user: password}})
-			require.NoError(t, k.Down())
-		},
-		cause: "works", text: "accepts Negotiate", step: "no KDC answers",
+		server: takeNTLM,
+		change: func(t *testing.T, k *kerberosLab, _ *command) { require.NoError(t, k.Down()) },
+		cause:  "works", text: "accepts Negotiate", step: "no KDC answers",
 	},
 	{
 		desc: "clock skew", flags: []string{spnFlag},
@@ -140,19 +141,17 @@ var kerberosDiagnoses = []struct {
 	},
 	{
 		desc: "proxy with another key", flags: []string{spnFlag},
-		change: func(t *testing.T, k *kerberosLab, _ *command) {
-			k.kinit(t, kdc.CCache{})
-			k.server.Keytab = kdc.Start(t, kdc.Config{Principals: []kdc.Principal{{Name: proxySPN}}}).Keytab(proxySPN)
-		},
-		cause: "kerberos_failed", text: "Kerberos fails", fix: ".", step: "known to the KDC",
+		server: func(s *spnegoserver.Server) { s.Keytab = otherKeytab() },
+		change: func(t *testing.T, k *kerberosLab, _ *command) { k.kinit(t, kdc.CCache{}) },
+		cause:  "kerberos_failed", text: "Kerberos fails", fix: ".", step: "known to the KDC",
 	},
 	{
 		desc: "another proxy", flags: []string{spnFlag},
-		change: func(t *testing.T, k *kerberosLab, _ *command) {
-			k.kinit(t, kdc.CCache{})
-			k.server.Faults = spnegoserver.Always(spnegoserver.Faults{Reply: spnegoserver.ReplyWrongKey})
+		server: func(s *spnegoserver.Server) {
+			s.Faults = spnegoserver.Always(spnegoserver.Faults{Reply: spnegoserver.ReplyWrongKey})
 		},
-		cause: "proxy_not_verified", text: "does not prove", fix: "not be your proxy",
+		change: func(t *testing.T, k *kerberosLab, _ *command) { k.kinit(t, kdc.CCache{}) },
+		cause:  "proxy_not_verified", text: "does not prove", fix: "not be your proxy",
 	},
 	{
 		desc: "malformed krb5.conf", with: password, flags: []string{spnFlag, "-scheme=negotiate"},
@@ -163,12 +162,27 @@ var kerberosDiagnoses = []struct {
 	},
 }
 
+// takeNTLM lets a server take NTLM inside Negotiate.
+func takeNTLM(s *spnegoserver.Server) {
+	s.NTLM = spnegoserver.NewNTLM(&ntlmserver.Server{Users: map[string]string{user: password}})
+}
+
+// otherKeytab returns a keytab for the proxy that its KDC knows nothing of.
+func otherKeytab() []byte {
+	k, err := kdc.New(kdc.Config{Principals: []kdc.Principal{{Name: proxySPN}}})
+	if err != nil {
+		panic(err)
+	}
+	defer k.Close()
+	return k.Keytab(proxySPN)
+}
+
 func TestKerberosDiagnoses(t *testing.T) {
 	t.Parallel()
 	for _, tt := range kerberosDiagnoses {
 		t.Run(tt.desc, func(t *testing.T) {
 			t.Parallel()
-			k := newKerberosLab(t)
+			k := newKerberosLab(t, tt.server)
 			c := k.doctor(tt.with, tt.flags...)
 			if tt.change != nil {
 				tt.change(t, k, &c)
@@ -197,7 +211,7 @@ func stepOf(t *testing.T, r doctor.Report, name string) doctor.Step {
 
 func TestKerberosReport(t *testing.T) {
 	t.Parallel()
-	k := newKerberosLab(t)
+	k := newKerberosLab(t, nil)
 	k.kinit(t, kdc.CCache{})
 	got := k.doctor("", spnFlag).json(t).Kerberos
 	require.Equal(t, []string{k.conf}, got.ConfigFiles)
@@ -220,7 +234,7 @@ func TestKerberosReport(t *testing.T) {
 func TestPasswordThatTheKDCRefusesStaysHere(t *testing.T) {
 	t.Parallel()
 	users := newAccounts()
-	k := newKerberosLab(t, &testproxy.Basic{Accounts: users, Realm: "lab"})
+	k := newKerberosLab(t, nil, &testproxy.Basic{Accounts: users, Realm: "lab"})
 	report := k.doctor(wrong, spnFlag).json(t)
 	require.Equal(t, "credentials_rejected", report.Verdict.Cause)
 	require.Equal(t, 1, k.Counts(user).PreauthFailed)
@@ -231,7 +245,7 @@ func TestPasswordThatTheKDCRefusesStaysHere(t *testing.T) {
 // A missing ticket is what to look into, and not the weaker scheme that took its place.
 func TestWeakerSchemeTakesThePlace(t *testing.T) {
 	t.Parallel()
-	k := newKerberosLab(t, &testproxy.Basic{Accounts: newAccounts(), Realm: "lab"})
+	k := newKerberosLab(t, nil, &testproxy.Basic{Accounts: newAccounts(), Realm: "lab"})
 	report := k.doctor("", spnFlag).json(t)
 	require.Equal(t, "ticket_missing", report.Verdict.Cause)
 	require.Contains(t, report.Verdict.Fix, "kinit")

@@ -19,7 +19,7 @@ const readme = "../../README.md"
 // The README shows what doctor prints where a proxy has no service principal.
 func TestReadmeShowsWhatDoctorPrints(t *testing.T) {
 	t.Parallel()
-	k := newKerberosLab(t)
+	k := newKerberosLab(t, nil)
 	k.kinit(t, kdc.CCache{})
 	k.Remove(proxySPN)
 	c := k.doctor("")

@@ -98,8 +98,8 @@ func (notHTTP) Error() string { return "it does not speak HTTP" }
 // isAlert reports whether the answer may be an alert of TLS (RFC 8446, Section 5.1).
 func (n notHTTP) isAlert() bool { return n == 0x15 }
 
-// An asked is a bare request with its answer.
-type asked struct {
+// A probe is a bare request with its answer.
+type probe struct {
 	bare
 	resp *http.Response // nil for none
 	err  error
@@ -109,7 +109,7 @@ type asked struct {
 
 // offer finds out what the proxy asks for.
 func (d *diagnosis) offer(ctx context.Context) *Verdict {
-	both := []*asked{{bare: bareGet(d.target)}, {bare: bareConnect(d.target)}}
+	both := []*probe{{bare: bareGet(d.target)}, {bare: bareConnect(d.target)}}
 	var wg sync.WaitGroup
 	for _, a := range both {
 		wg.Go(func() { d.ask(ctx, a) })
@@ -132,13 +132,13 @@ func (d *diagnosis) offer(ctx context.Context) *Verdict {
 		}
 		headers = append(headers, d.exchangeLines(a)...)
 	}
-	d.asked = decides
+	d.decides = decides
 	d.clock(both)
 	d.stepWith(Step{Name: "offer", Result: resultOf(decides), Text: decides.summary(), Details: details, Headers: headers})
 	return nil
 }
 
-func (d *diagnosis) ask(ctx context.Context, a *asked) {
+func (d *diagnosis) ask(ctx context.Context, a *probe) {
 	begin := time.Now()
 	conn, err := d.open(ctx, d.proxy.Scheme == "https")
 	if err != nil {
@@ -154,7 +154,7 @@ func (d *diagnosis) ask(ctx context.Context, a *asked) {
 }
 
 // speaks finds out whether the proxy speaks HTTP, and in the way that its URL says.
-func (d *diagnosis) speaks(ctx context.Context, both []*asked, decides *asked) *Verdict {
+func (d *diagnosis) speaks(ctx context.Context, both []*probe, decides *probe) *Verdict {
 	if ctx.Err() != nil {
 		return cancelled()
 	}
@@ -169,7 +169,7 @@ func (d *diagnosis) speaks(ctx context.Context, both []*asked, decides *asked) *
 		}
 		d.step("tls", OK, "none, as the proxy's URL says")
 	}
-	if slices.ContainsFunc(both, func(a *asked) bool { return a.resp != nil }) {
+	if slices.ContainsFunc(both, func(a *probe) bool { return a.resp != nil }) {
 		return nil
 	}
 	if _, other := errors.AsType[notHTTP](decides.err); other {
@@ -185,7 +185,7 @@ func (d *diagnosis) speaks(ctx context.Context, both []*asked, decides *asked) *
 
 // mayWantTLS reports whether an answer in the clear may come from a server that wants TLS.
 // Some say so in the clear, some send an alert, some close the connection.
-func mayWantTLS(a *asked) bool {
+func mayWantTLS(a *probe) bool {
 	if a.resp != nil {
 		return a.resp.StatusCode == http.StatusBadRequest
 	}
@@ -207,7 +207,7 @@ func (d *diagnosis) noAnswer(err error) string {
 	return printable(err.Error())
 }
 
-func (d *diagnosis) offerOf(a *asked) Offer {
+func (d *diagnosis) offerOf(a *probe) Offer {
 	o := Offer{Op: a.method, Target: without(a.uri), Millis: millis(a.took)}
 	if a.resp == nil {
 		o.Error = d.noAnswer(a.err)
@@ -249,7 +249,7 @@ func (o Offer) line() string {
 }
 
 // resultOf tells the step's result from the answer that decides.
-func resultOf(a *asked) Result {
+func resultOf(a *probe) Result {
 	switch {
 	case a.resp == nil:
 		return Failed
@@ -259,7 +259,7 @@ func resultOf(a *asked) Result {
 	return Warning
 }
 
-func (a *asked) summary() string {
+func (a *probe) summary() string {
 	switch {
 	case a.resp == nil:
 		return "no answer to " + a.method
@@ -273,7 +273,7 @@ func (a *asked) summary() string {
 }
 
 // challenges returns those of a 407.
-func (a *asked) challenges() []proxyauth.Challenge {
+func (a *probe) challenges() []proxyauth.Challenge {
 	if a == nil || a.resp == nil || a.resp.StatusCode != http.StatusProxyAuthRequired {
 		return nil
 	}
@@ -281,7 +281,7 @@ func (a *asked) challenges() []proxyauth.Challenge {
 }
 
 // exchangeLines returns request and answer, if headers are wanted.
-func (d *diagnosis) exchangeLines(a *asked) (lines []string) {
+func (d *diagnosis) exchangeLines(a *probe) (lines []string) {
 	if !d.config.Headers {
 		return nil
 	}
@@ -306,7 +306,7 @@ func (d *diagnosis) answerLines(status int, header http.Header) (lines []string)
 }
 
 // clock compares the proxy's clock with this machine's.
-func (d *diagnosis) clock(both []*asked) {
+func (d *diagnosis) clock(both []*probe) {
 	for _, a := range both {
 		if a.resp == nil || a.resp.StatusCode != http.StatusProxyAuthRequired {
 			continue // the answer may be the target's

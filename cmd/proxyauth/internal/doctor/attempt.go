@@ -38,7 +38,7 @@ func (d *diagnosis) enabled() []proxyauth.Scheme {
 
 // compare says which schemes both sides know.
 func (d *diagnosis) compare() {
-	s := &Schemes{Offered: schemesOf(d.asked.challenges())}
+	s := &Schemes{Offered: schemesOf(d.decides.challenges())}
 	for _, scheme := range d.enabled() {
 		s.Enabled = append(s.Enabled, scheme.Name())
 		if contains(s.Offered, scheme.Name()) {
@@ -48,7 +48,7 @@ func (d *diagnosis) compare() {
 	d.report.Schemes = s
 	enabled := "enabled here: " + listed(s.Enabled)
 	switch {
-	case d.asked.resp == nil || d.asked.resp.StatusCode != http.StatusProxyAuthRequired:
+	case d.decides.resp == nil || d.decides.resp.StatusCode != http.StatusProxyAuthRequired:
 		d.step("schemes", Skipped, "none is asked for", enabled)
 	case len(s.Common) == 0:
 		d.step("schemes", Failed, "none in common: the proxy offers "+orNone(listed(s.Offered)), enabled)

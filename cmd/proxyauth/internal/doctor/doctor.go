@@ -74,7 +74,7 @@ type diagnosis struct {
 	address string   // of the proxy, that accepts connections
 	secrets secrecy
 
-	asked       *asked                 // the answer that decides
+	decides     *probe                 // the answer that decides
 	skew        *time.Duration         // of the proxy's clock, nil if it is not known
 	setup       *negotiate.Setup       // nil if Negotiate is not in common
 	blocked     *obstacle              // to Kerberos, nil if none is known

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -240,7 +241,8 @@ func (d *diagnosis) certificate() []string {
 	}
 }
 
-// speaksHTTP reports whether the proxy answers in the clear.
+// speaksHTTP reports whether the proxy answers in the clear. A server that wants TLS may say so
+// with 400, which is no such answer.
 func (d *diagnosis) speaksHTTP(ctx context.Context) bool {
 	conn, err := d.open(ctx, false)
 	if err != nil {
@@ -249,8 +251,8 @@ func (d *diagnosis) speaksHTTP(ctx context.Context) bool {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	_, err = ask(conn, bareGet(d.target))
-	return err == nil
+	resp, err := ask(conn, bareGet(d.target))
+	return err == nil && resp.StatusCode != http.StatusBadRequest
 }
 
 // speaksTLS reports whether the proxy answers to a TLS handshake. A certificate that is not

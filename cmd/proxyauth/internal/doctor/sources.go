@@ -43,7 +43,7 @@ func (d *diagnosis) user() string {
 // request describes the credentials that are needed.
 func (d *diagnosis) request() *proxyauth.CredentialsRequest {
 	req := &proxyauth.CredentialsRequest{Proxy: d.proxyURL(), Scheme: d.report.Schemes.Common[0]}
-	for _, c := range d.asked.challenges() {
+	for _, c := range d.decides.challenges() {
 		if strings.EqualFold(c.Scheme, req.Scheme) {
 			req.Realm = c.Params["realm"]
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/go-proxyauth/proxyauth"
 )
@@ -53,10 +54,10 @@ func (d *diagnosis) ownAnswer(o *outcome) bool {
 	if o.header.Get("X-Squid-Error") != "" {
 		return true
 	}
-	if d.asked == nil || d.asked.resp == nil || d.asked.resp.StatusCode != http.StatusProxyAuthRequired {
+	if d.decides == nil || d.decides.resp == nil || d.decides.resp.StatusCode != http.StatusProxyAuthRequired {
 		return false
 	}
-	server := d.asked.resp.Header.Get("Server")
+	server := d.decides.resp.Header.Get("Server")
 	return server != "" && server == o.header.Get("Server")
 }
 
@@ -127,7 +128,7 @@ func (d *diagnosis) direct(ctx context.Context, v *Verdict) {
 	d.report.Target.Direct = d.answerOf(o)
 	if o.err != nil && o.status == 0 {
 		d.step("direct", Warning, "without the proxy the target gives no answer: "+d.targetError(o.err))
-		if v.Cause == string(proxyauth.CauseTargetUnreachable) {
+		if slices.Contains([]string{string(proxyauth.CauseTargetUnreachable), string(proxyauth.CauseProxyFailed), causeTarget}, v.Cause) {
 			v.Fix += " It does not answer without the proxy either."
 		}
 		return

@@ -72,6 +72,8 @@ func (d *diagnosis) lastScheme() string {
 func (d *diagnosis) verdictText(e *proxyauth.Error) string {
 	text, known := sentences[e.Cause]
 	switch {
+	case isUnanswered(e):
+		return "no answer comes back, from the proxy or from the target behind it"
 	case e.Cause == proxyauth.CauseCredentialsRejected:
 		text = d.whoRefuses(e) + " refuses the user name or password"
 	case e.Cause == proxyauth.CauseKerberosFailed || e.Cause == proxyauth.CauseHeldBack:
@@ -102,7 +104,17 @@ func (d *diagnosis) fix(e *proxyauth.Error) string {
 		return "Name the user with -user or in PROXY_USER, and give the password with -password-stdin or in PROXY_PASSWORD, netrc or the keyring; " +
 			"or put both into the proxy's URL (HTTPS_PROXY=http://user:password@host:port)."
 	}
-	return d.secrets.clean(e.Hint())
+	fix := d.secrets.clean(e.Hint())
+	if isUnanswered(e) && !d.config.Direct {
+		fix += " Whether it is the target, -direct tells."
+	}
+	return fix
+}
+
+// isUnanswered reports whether a request has got no answer, of which nobody can say whose it
+// would have been.
+func isUnanswered(e *proxyauth.Error) bool {
+	return e.Cause == proxyauth.CauseProxyFailed && e.Status == 0
 }
 
 // whatFailed returns the errors that the library's error is made of, a line for each. That there
