@@ -30,6 +30,7 @@ func (l logger) trace(next *Trace) *Trace {
 		LegAnswered:      hook("proxyauth: leg answered", next.LegAnswered),
 		Challenged:       hook("proxyauth: challenged", next.Challenged),
 		CredentialsAsked: hook("proxyauth: credentials asked", next.CredentialsAsked),
+		Waiting:          hook("proxyauth: waiting for a turn", next.Waiting),
 		Accepted:         hook("proxyauth: credentials accepted", next.Accepted),
 		Refused:          hook("proxyauth: credentials refused", next.Refused),
 		TunnelOpened:     hook("proxyauth: tunnel opened", next.TunnelOpened),

@@ -37,6 +37,11 @@ type Trace struct {
 	// error.
 	CredentialsAsked func(context.Context, TraceInfo)
 
+	// Waiting is called when a request begins to wait, for 15 s at most, until its
+	// credentials may be sent: the proxy has not accepted them yet, or is in doubt
+	// of them, and other requests are trying them, or a pause is not over.
+	Waiting func(context.Context, TraceInfo)
+
 	// Accepted is called when the proxy has accepted credentials that it had not
 	// accepted before.
 	Accepted func(context.Context, TraceInfo)
@@ -138,6 +143,12 @@ func (t tracer) challenged(ctx context.Context, leg *TraceInfo, resp *http.Respo
 func (t tracer) credentialsAsked(ctx context.Context, info TraceInfo) {
 	if t.Trace != nil {
 		t.call(ctx, t.CredentialsAsked, info)
+	}
+}
+
+func (t tracer) waiting(ctx context.Context, info TraceInfo) {
+	if t.Trace != nil {
+		t.call(ctx, t.Waiting, info)
 	}
 }
 

@@ -23,7 +23,11 @@ func (d *driver) takeTurn() (step, error) {
 
 // acquire waits for a turn with the connection in hand.
 func (d *driver) acquire() (step, error) {
-	turn, err := d.login.secret.Acquire(d.reqCtx, d.about)
+	turn, err, ok := d.login.secret.TryAcquire(d.about)
+	if !ok {
+		d.p.trace.waiting(d.reqCtx, TraceInfo{Op: d.op, Proxy: d.p.name, Target: d.host, Scheme: d.login.scheme.Name()})
+		turn, err = d.login.secret.Acquire(d.reqCtx, d.about)
+	}
 	if held, ok := errors.AsType[*lockout.HeldError](err); ok {
 		if held.Reason == lockout.ReasonDenied {
 			if next := d.successor(); next != nil { // the provider has the new password by now

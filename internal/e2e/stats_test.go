@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -225,6 +226,11 @@ func TestStatsOfTheMoment(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
 		withBasic := func(a *testproxy.Action) testproxy.Fault { return testproxy.OnScheme("Basic", a) }
 		l.proxy.SetFault(withBasic(testproxy.StallAt(testproxy.BeforeAnswer)))
+		var waiting atomic.Int64
+		l.rt.Trace = &proxyauth.Trace{Waiting: func(_ context.Context, info proxyauth.TraceInfo) {
+			require.Equal(t, "Basic", info.Scheme)
+			waiting.Add(1)
+		}}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for range 3 {
@@ -232,6 +238,7 @@ func TestStatsOfTheMoment(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second) // two of them wait for the first contact, for 2 s
 		require.Equal(t, [4]int{2, 0, 0, 0}, now(l), "one is under way")
+		require.EqualValues(t, 2, waiting.Load())
 		cancel()
 		wg.Wait()
 		time.Sleep(2 * time.Minute) // no answer: a loss

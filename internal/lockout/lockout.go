@@ -106,6 +106,16 @@ func (h *Handle) Acquire(ctx context.Context, target string) (*Turn, error) {
 	return s.wait(ctx, w)
 }
 
+// TryAcquire is Acquire where nothing has to be waited for, and reports whether that is so.
+func (h *Handle) TryAcquire(target string) (turn *Turn, err error, ok bool) {
+	h.g.mu.Lock()
+	defer h.g.mu.Unlock()
+	now := time.Now()
+	w := &waiter{name: target, deadline: now.Add(maxWait)}
+	ok = h.record().admit(w, now)
+	return w.turn, w.err, ok
+}
+
 // AcquireTrusted is Acquire for a secret that is trusted: it sets t, which must not be in
 // use, and reports whether it did.
 func (h *Handle) AcquireTrusted(t *Turn, target string) bool {
