@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,12 @@ func (l *login) sameSecret(other *login) bool {
 
 func sameCredentials(a, b Credentials) bool {
 	return a.Username == b.Username && a.Password.Reveal() == b.Password.Reveal()
+}
+
+// knownRefused reports whether the provider was told that the credentials are refused
+// before it returned them.
+func (l *login) knownRefused() bool {
+	return slices.ContainsFunc(l.req.Rejected, func(c Credentials) bool { return sameCredentials(c, l.creds) })
 }
 
 // expired reports whether the credentials may no longer be sent, by the wall clock.

@@ -63,8 +63,9 @@ func (d *driver) returnTurn() {
 
 // heldBack ends the exchange because the secret may not be sent.
 func (d *driver) heldBack() step {
-	if d.heldErr.Reason == lockout.ReasonRefused && len(d.challenges) > 0 && d.answers < maxAnswers && d.p.showRefusal(d.login.creds) {
-		d.p.drop(d.login) // refused under another user info, say: the provider does not know yet
+	if d.heldErr.Reason == lockout.ReasonRefused && len(d.challenges) > 0 && d.answers < maxAnswers && !d.login.knownRefused() {
+		d.p.showRefusal(d.login.creds)
+		d.p.drop(d.login) // refused while this request waited, or under another user info
 		d.heldErr, d.anew = nil, true
 		d.answers++
 		return stepChoose

@@ -300,3 +300,22 @@ func TestPasswordChangesUnderLoad(t *testing.T) {
 		}
 	}
 }
+
+// Requests that wait while a wrong password is tried ask the provider again when it is
+// refused, together, and get through with the right one.
+func TestWaitingRequestsAskAgainAfterARefusal(t *testing.T) {
+	t.Parallel()
+	eachMechanism(t, "", func(t *testing.T, m testproxy.Mechanism, w way) {
+		l, p := newWitnessedLab(t, m, nil)
+		p.answer = func(req *proxyauth.CredentialsRequest) (string, error) {
+			time.Sleep(5 * time.Second) // a person
+			if len(req.Rejected) == 0 {
+				return wrongPassword, nil
+			}
+			return password, nil
+		}
+		require.NoError(t, errors.Join(together(10, func(int) error { return w.reach(t.Context(), l.rt, originHost) })...))
+		require.Equal(t, 1, l.failures(m))
+		require.Len(t, p.asked, 2)
+	})
+}
