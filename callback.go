@@ -30,3 +30,16 @@ func inCallback(ctx context.Context, s *state) context.Context {
 }
 
 func isCallback(ctx context.Context, s *state) bool { return ctx.Value(callbackKey{s}) != nil }
+
+// orUndo calls f, a callback or what calls one, and undo if f does not return: it may panic or
+// end its goroutine.
+func orUndo(f, undo func()) {
+	returned := false
+	defer func() {
+		if !returned {
+			undo()
+		}
+	}()
+	f()
+	returned = true
+}

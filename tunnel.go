@@ -100,7 +100,7 @@ func (p *proxy) openTunnel(ctx context.Context, addr string) (net.Conn, error) {
 			}
 			return nil, t.error(CauseProxyFailed, errUserChanges)
 		}
-		p.trace.tunnelOpened(ctx, t.leg, start, t.last)
+		orUndo(func() { p.trace.tunnelOpened(ctx, t.leg, start, t.last) }, func() { conn.Close() })
 		return conn, nil
 	}
 }
@@ -139,7 +139,9 @@ func (t *tunnel) open(ctx context.Context) (net.Conn, error) {
 		return nil, err // a leg may still be under way
 	}
 	if h := t.p.base.OnProxyConnectResponse; h != nil && t.last != nil {
-		if hookErr := h(inCallback(ctx, t.p.state), t.p.shownURL(), t.request, t.last); hookErr != nil {
+		var hookErr error
+		orUndo(func() { hookErr = h(inCallback(ctx, t.p.state), t.p.shownURL(), t.request, t.last) }, t.hangUp)
+		if hookErr != nil {
 			err = errors.Join(err, hookErr)
 		}
 	}

@@ -34,6 +34,10 @@ var panicking = map[string]func(l *lab, w *tripwire){
 	"CredentialsAsked": func(l *lab, w *tripwire) { l.rt.Trace = &proxyauth.Trace{CredentialsAsked: w.hook} },
 	"Accepted":         func(l *lab, w *tripwire) { l.rt.Trace = &proxyauth.Trace{Accepted: w.hook} },
 	"ProxyChosen":      func(l *lab, w *tripwire) { l.rt.Trace = &proxyauth.Trace{ProxyChosen: w.hook} },
+	"TunnelOpened":     func(l *lab, w *tripwire) { l.rt.Trace = &proxyauth.Trace{TunnelOpened: w.hook} },
+	"OnProxyConnectResponse": func(l *lab, w *tripwire) {
+		l.base.OnProxyConnectResponse = func(context.Context, *url.URL, *http.Request, *http.Response) error { w.touch(); return nil }
+	},
 	"AllowProxy": func(l *lab, w *tripwire) {
 		l.rt.AllowProxy = func(context.Context, *url.URL) bool { w.touch(); return true }
 	},
