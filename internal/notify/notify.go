@@ -41,12 +41,19 @@ func (n *Queue) Add(notice func()) {
 }
 
 func (n *Queue) run() {
+	ended := false
+	defer func() {
+		if !ended { // a notice has ended its goroutine
+			go n.run()
+		}
+	}()
 	for {
 		n.mu.Lock()
 		if len(n.queue) == 0 {
 			close(n.done)
 			n.done = nil
 			n.mu.Unlock()
+			ended = true
 			return
 		}
 		notice := n.queue[0]

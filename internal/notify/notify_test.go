@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -201,5 +202,18 @@ func TestAddDoesNotWait(t *testing.T) {
 		require.Zero(t, time.Since(start))
 		o.resume()
 		require.Len(t, o.took(), most)
+	})
+}
+
+// A notice may end its goroutine, as t.FailNow does.
+func TestNoticeEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newObserver()
+		o.queue.Add(runtime.Goexit)
+		o.add(1)
+		require.Equal(t, []int{1}, o.took())
+		start := time.Now()
+		o.queue.Wait(t.Context())
+		require.Zero(t, time.Since(start))
 	})
 }
