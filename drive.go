@@ -594,6 +594,9 @@ func (d *driver) answer(ctx context.Context, resp *http.Response) (step, error) 
 	}
 	if d.outcome == lockout.NoVerdict && resp.StatusCode == http.StatusUnauthorized && d.p.deniedTwice() {
 		d.turn.Done(lockout.Refused)
+		if !d.login.secret.WasAccepted() && d.p.showRefusal(d.login.creds) {
+			d.tellRefused(d.login, ErrRejected)
+		}
 	}
 	d.settle()
 	if next == stepPass && d.added {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"weak"
@@ -212,6 +213,9 @@ func printable(s string) string {
 // its body. An entry goes away with the request.
 var explained sync.Map // weak.Pointer[http.Request] -> *Error
 
+// explanations is how many entries there are.
+var explanations atomic.Int64
+
 // ResponseError returns the *Error that says why resp, a 407 that a [Transport]
 // has returned for a forwarded request, could not be answered. It has one as well for a
 // 401 in the realm of the proxy's own challenge, with which tinyproxy refuses credentials;
@@ -228,15 +232,24 @@ func ResponseError(resp *http.Response) (*Error, bool) {
 	return nil, false
 }
 
-// explain notes why req, whose last answer was a 407, could not be answered. Nil
-// means that there is nothing to explain: a program may send a request twice.
+// explain notes why req, whose last answer was a 407, could not be answered.
 func explain(req *http.Request, e *Error) {
 	key := weak.Make(req)
-	if e == nil {
-		explained.Delete(key)
-		return
-	}
 	if _, found := explained.Swap(key, e); !found {
-		runtime.AddCleanup(req, func(key weak.Pointer[http.Request]) { explained.Delete(key) }, key)
+		explanations.Add(1)
+		runtime.AddCleanup(req, forget, key)
+	}
+}
+
+// explainAnew forgets what is known of the last answer to req, which a program sends again.
+func explainAnew(req *http.Request) {
+	if explanations.Load() > 0 {
+		forget(weak.Make(req))
+	}
+}
+
+func forget(key weak.Pointer[http.Request]) {
+	if _, found := explained.LoadAndDelete(key); found {
+		explanations.Add(-1)
 	}
 }

@@ -32,16 +32,13 @@ func (p *proxy) forwardRequest(req *http.Request) (*http.Response, error) {
 
 // explain401 explains a 401 with which the proxy itself may have refused the credentials.
 func (f *forwarding) explain401(resp *http.Response) {
-	switch {
-	case resp.StatusCode != http.StatusUnauthorized:
-	case f.outcome == lockout.NoVerdict && f.inRealm(resp):
-		e := f.error(CauseCredentialsRejected, errIn401)
-		e.Tried = append(e.Tried, &SchemeError{f.login.scheme.Name(), refusalOf(f.login)})
-		f.p.ended(f.req.Context(), e)
-		explain(f.req, e)
-	default:
-		explain(f.req, nil) // it may have been sent before
+	if resp.StatusCode != http.StatusUnauthorized || f.outcome != lockout.NoVerdict || !f.inRealm(resp) {
+		return
 	}
+	e := f.error(CauseCredentialsRejected, errIn401)
+	e.Tried = append(e.Tried, &SchemeError{f.login.scheme.Name(), refusalOf(f.login)})
+	f.p.ended(f.req.Context(), e)
+	explain(f.req, e)
 }
 
 // forwardPreauthorized sends a request that its caller authenticates, over a connection that

@@ -273,6 +273,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, errTrailer
 	}
+	explainAnew(req)
 	p, err := s.proxyFor(req)
 	switch {
 	case p == nil && (err == nil || errors.Is(err, errSOCKS)):

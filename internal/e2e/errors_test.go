@@ -547,6 +547,16 @@ func TestProxys401IsExplained(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 		require.Nil(t, explained(resp), "the origin's")
 	})
+	synctest.Test(t, func(t *testing.T) {
+		l, p := newWitnessedLab(t, &testproxy.Basic{Realm: "lab", Refuse401: true}, always(wrongPassword))
+		for range 2 {
+			_, _, err := l.do(l.request(http.MethodGet, httpOrigin, nil))
+			require.NoError(t, err)
+		}
+		synctest.Wait()
+		require.Equal(t, []string{wrongPassword}, p.rejected, "the second in a row")
+		require.EqualValues(t, 1, l.counted().Rejections)
+	})
 }
 
 // NTLM and Negotiate have no realm, at the proxy and at an origin server, so that the 401 of
@@ -591,6 +601,30 @@ func TestResponseErrorOfACopy(t *testing.T) {
 		resp, _, err = l.do(req)
 		require.NoError(t, err)
 		require.Nil(t, explained(resp), "which is no 407")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})
+		l.rt.Credentials = nil
+		direct := false
+		l.base.Proxy = func(*http.Request) (*url.URL, error) {
+			if direct {
+				return nil, nil
+			}
+			return l.proxy.URL(), nil
+		}
+		origin := testproxy.StartOrigin(t, testproxy.OriginConfig{
+			Network: l.network, Addr: "asks.example.com:80",
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }),
+		})
+		req := l.request(http.MethodGet, origin.URL(), nil)
+		resp, _, err := l.do(req)
+		require.NoError(t, err)
+		require.NotNil(t, explained(resp))
+		direct = true
+		resp, _, err = l.do(req)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusProxyAuthRequired, resp.StatusCode)
+		require.Nil(t, explained(resp), "the origin's")
 	})
 }
 
