@@ -21,7 +21,10 @@ type Credentials struct {
 	Password Secret
 
 	// Expires is the time, by the wall clock, from which on the credentials must
-	// not be sent. The zero time means that they don't expire.
+	// not be sent. The zero time means that they don't expire. Connections and
+	// tunnels that they have opened before are used on, until they are closed or the
+	// provider names another user: the provider is asked when credentials are
+	// to be sent.
 	Expires time.Time
 }
 
@@ -92,7 +95,8 @@ type CredentialsRequest struct {
 type CredentialsObserver interface {
 	CredentialsProvider
 
-	// Accepted is called when the proxy has accepted c for the first time.
+	// Accepted is called when the proxy has accepted c for the first time, by a
+	// goroutine of the Transport, as Rejected is: a panic ends the program.
 	Accepted(ctx context.Context, req *CredentialsRequest, c Credentials)
 
 	// Rejected is called when the proxy has refused c, before the provider is

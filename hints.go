@@ -152,6 +152,12 @@ func (e *Error) failedHint() string {
 	case e.Status == 0 && unasked && strings.HasPrefix(e.Proxy, "http:"):
 		return fmt.Sprintf("%s, the proxy in %s, gave no answer. If it speaks TLS, use https:// in place of http://; %s",
 			e.proxyHost(), e.setting(), lowered(unaskedHint))
+	case e.Status == 0:
+		hint := fmt.Sprintf("%s, the proxy in %s, gave no answer, or broke it off. ", e.proxyHost(), e.setting())
+		if strings.HasPrefix(e.Proxy, "http:") {
+			return hint + "If it speaks TLS, use https:// in place of http://; otherwise ask whoever runs the proxy."
+		}
+		return hint + "Ask whoever runs the proxy."
 	case unasked && e.Status == http.StatusUnauthorized:
 		return "The proxy wants authentication, and does not say so as a proxy does. " + unaskedHint
 	case e.Op == opConnect && e.Status == http.StatusBadRequest:
