@@ -255,6 +255,16 @@ var diagnoses = []diagnosis{
 		cause: "target_unreachable", text: "503", fix: "does not answer without the proxy either",
 	},
 	{desc: "401 of the target", path: "/401", config: basicProxy, with: password, cause: "target_unauthorized", text: "401", fix: "The 401 is the target's"},
+	{
+		desc: "wrong password that is a word of the fix", config: basicProxy, with: "password",
+		cause: "credentials_rejected", text: "refuses", fix: "the password is wrong",
+	},
+	{
+		desc: "target denied by the proxy's page, nobody asked", only: forward, config: with(openProxy, testproxy.Always(&testproxy.Action{
+			Status: 403, Header: http.Header{"X-Squid-Error": {"ERR_ACCESS_DENIED 0"}},
+		})),
+		cause: "denied", text: "403", fix: "whoever asks",
+	},
 	{desc: "403 of the target", path: "/403", config: basicProxy, with: password, cause: "target_forbidden", text: "403", fix: "-direct tells"},
 	{
 		desc: "403 of the target, also without the proxy", path: "/403", config: basicProxy, with: password, flags: []string{"-direct"},

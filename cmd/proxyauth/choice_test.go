@@ -23,6 +23,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		reason  string // why there is none
 		cause   string // empty means works
 		details string
+		fix     string // among others
 	}{
 		{desc: "HTTP_PROXY", env: []string{"HTTP_PROXY=" + proxy}, source: "HTTP_PROXY"},
 		{desc: "http_proxy", env: []string{"http_proxy=" + l.proxy.Addr()}, source: "http_proxy"},
@@ -34,9 +35,10 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		{desc: "ALL_PROXY", env: []string{"all_proxy=" + proxy}, reason: "HTTP_PROXY is not set", cause: "no_proxy", details: "ALL_PROXY is set, which Go programs don't read"},
 		{
 			desc: "NO_PROXY", env: []string{"HTTP_PROXY=" + proxy, "NO_PROXY=localhost, .example.org,.Invalid:80"},
-			source: "HTTP_PROXY", reason: "the entry .Invalid:80 of NO_PROXY matches", cause: "no_proxy",
+			source: "HTTP_PROXY", reason: "the entry .Invalid:80 of NO_PROXY matches", cause: "no_proxy", fix: "take that entry out of NO_PROXY",
 		},
-		{desc: "localhost", env: []string{"HTTP_PROXY=" + proxy}, target: "http://localhost:1/", source: "HTTP_PROXY", reason: "localhost", cause: "no_proxy"},
+		{desc: "localhost", env: []string{"HTTP_PROXY=" + proxy}, target: "http://localhost:1/", source: "HTTP_PROXY", reason: "localhost", cause: "no_proxy", fix: "Check that the service runs"},
+		{desc: "SOCKS", env: []string{"HTTP_PROXY=socks5://127.0.0.1:1"}, source: "HTTP_PROXY", cause: "proxy_unreachable", fix: "host and port of the SOCKS proxy"},
 		{
 			desc: "not a URL", env: []string{"HTTP_PROXY=http://ann:" + password + "%zz@" + l.proxy.Addr()},
 			source: "HTTP_PROXY", cause: "proxy_url_invalid",
@@ -47,7 +49,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		},
 		{
 			desc: "CGI", env: []string{"HTTP_PROXY=" + proxy, "REQUEST_METHOD=GET"},
-			source: "HTTP_PROXY", reason: "REQUEST_METHOD", cause: "no_proxy",
+			source: "HTTP_PROXY", reason: "REQUEST_METHOD", cause: "no_proxy", fix: "Unset REQUEST_METHOD",
 		},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
@@ -63,6 +65,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 				cause = "works"
 			}
 			require.Equal(t, cause, report.Verdict.Cause, "%+v", report)
+			require.Contains(t, report.Verdict.Fix, tt.fix)
 			require.Equal(t, tt.source, report.Proxy.Source)
 			require.Contains(t, report.Proxy.Reason, tt.reason)
 			require.Equal(t, tt.reason != "" || cause == "proxy_url_invalid", report.Proxy.URL == "")

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/go-proxyauth/proxyauth"
 )
@@ -69,6 +71,9 @@ func (d *diagnosis) judgeOwn(o *outcome) *Verdict {
 	case http.StatusUnauthorized:
 		return finding(proxyauth.CauseCredentialsRejected, text, "This proxy refuses a wrong user name or password with 401. Check both; they are not sent again.")
 	case http.StatusForbidden:
+		if o.scheme == "" {
+			return finding(proxyauth.CauseDenied, text, "The proxy does not allow this target, whoever asks, or to users that it does not know. Ask whoever runs it.")
+		}
 		return finding(proxyauth.CauseDenied, text, "The proxy knows the user, and does not allow this target. Ask whoever runs it.")
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return d.unreachable(text)
@@ -154,14 +159,28 @@ func (d *diagnosis) withoutProxy(ctx context.Context, proxy func(*http.Request) 
 		d.report.Target.ThroughProxy = d.answerOf(o)
 	}
 	v := d.judgeTarget(o, how)
-	if proxy == nil && o.status == 0 && v.Cause == causeTarget {
-		v.Cause = causeNoProxy
-		v.Fix = "If this network needs a proxy, name it in " + variableFor(d.target) + ", or with -proxy. No proxy was used: " + d.report.Proxy.Reason + "."
+	switch {
+	case o.status != 0 || v.Cause != causeTarget:
+	case proxy == nil:
+		v.Cause, v.Fix = causeNoProxy, d.needsProxy()
+	default: // what SOCKS says of the target is part of the error
+		v.Cause = string(proxyauth.CauseProxyUnreachable)
+		v.Fix = "Check the host and port of the SOCKS proxy, " + d.report.Proxy.Source + ", and whether it may and can connect to the target: the error tells which."
 	}
 	return v
 }
 
-func variableFor(target *url.URL) string {
-	name, _ := proxyVariable(target.Scheme)
-	return name
+// needsProxy says what to do if the target needs a proxy, where none is used.
+func (d *diagnosis) needsProxy() string {
+	name, value := proxyVariable(d.target.Scheme)
+	used := " No proxy was used: " + d.report.Proxy.Reason + "."
+	switch {
+	case value == "":
+		return "If this network needs a proxy, name it in " + name + ", or with -proxy." + used
+	case os.Getenv("REQUEST_METHOD") != "" && d.target.Scheme == "http":
+		return "Unset REQUEST_METHOD if this is no CGI program, or name the proxy with -proxy." + used
+	case strings.Contains(d.report.Proxy.Reason, "NO_PROXY"):
+		return "If the target is to be reached through the proxy in " + name + ", take that entry out of NO_PROXY." + used
+	}
+	return "Check that the service runs: this machine itself is never asked through a proxy." + used
 }

@@ -104,7 +104,10 @@ func (d *diagnosis) fix(e *proxyauth.Error) string {
 		return "Name the user with -user or in PROXY_USER, and give the password with -password-stdin or in PROXY_PASSWORD, netrc or the keyring; " +
 			"or put both into the proxy's URL (HTTPS_PROXY=http://user:password@host:port)."
 	}
-	fix := d.secrets.clean(e.Hint())
+	fix := printable(e.Hint()) // the library's own words, but for the schemes that a proxy offers
+	if slices.ContainsFunc(e.Offered, func(scheme string) bool { return d.secrets.clean(scheme) == removed }) {
+		fix = d.secrets.clean(fix)
+	}
 	if isUnanswered(e) && !d.config.Direct {
 		fix += " Whether it is the target, -direct tells."
 	}
