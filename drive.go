@@ -520,7 +520,7 @@ func (d *driver) lostLeg(ctx context.Context, l loss) (step, error) {
 func (d *driver) challenge(ctx context.Context, resp *http.Response) step {
 	d.challenges, d.malformed = ParseChallenges(resp.Header)
 	d.p.count.challenges.Add(1)
-	d.p.trace.challenged(ctx, d.leg, resp, d.challenges)
+	d.p.trace.challenged(ctx, d.leg, resp, d.offered)
 	if d.phase == asking || d.phase == riding {
 		d.offer = d.challenges
 		if !d.inside {

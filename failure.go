@@ -75,7 +75,7 @@ func (d *driver) outranking() error {
 // error returns an *Error for the exchange.
 func (d *driver) error(cause Cause, err error) *Error {
 	cause = d.innermost(cause)
-	e := &Error{Cause: cause, Op: d.op, Proxy: d.p.name, Target: d.host, Offered: schemesOf(d.challenges), Err: err, source: d.source()}
+	e := &Error{Cause: cause, Op: d.op, Proxy: d.p.name, Target: d.host, Offered: d.offered(), Err: err, source: d.source()}
 	if err == nil && e.connectsToItself() {
 		e.Err = errItself
 	}
@@ -95,6 +95,39 @@ func (d *driver) error(cause Cause, err error) *Error {
 		e.answer = func() (http.Header, []byte) { return header, body }
 	}
 	return e
+}
+
+// offered returns the auth-schemes of the challenges at hand, but for the name of one that is
+// not enabled in which the proxy sends back what it was sent.
+func (d *driver) offered() []string {
+	names := schemesOf(d.challenges)
+	for i, name := range names {
+		if !d.isEnabled(name) && d.repeatsSecret(name) {
+			names[i] = Secret{}.String()
+		}
+	}
+	return names
+}
+
+func (d *driver) isEnabled(name string) bool {
+	return slices.ContainsFunc(d.p.schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), name) })
+}
+
+// repeatsSecret reports whether text has the last secret or authorization that was sent in it.
+func (d *driver) repeatsSecret(text string) bool {
+	const short = 4 // what is shorter occurs by chance
+	_, token, _ := strings.Cut(d.auth.Value, " ")
+	sent := []string{strings.TrimRight(token, "=")}
+	for _, l := range []*login{d.login, d.rejected} {
+		if l != nil {
+			sent = append(sent, l.creds.Password.Reveal())
+		}
+	}
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(sent, func(s string) bool {
+		s = strings.ToLower(s)
+		return s != "" && (s == text || len(s) >= short && strings.Contains(text, s))
+	})
 }
 
 // tried returns the failures of schemes.

@@ -131,12 +131,12 @@ func (t tracer) legAnswered(ctx context.Context, leg *TraceInfo, start time.Time
 	t.call(ctx, t.LegAnswered, info)
 }
 
-func (t tracer) challenged(ctx context.Context, leg *TraceInfo, resp *http.Response, challenges []Challenge) {
+func (t tracer) challenged(ctx context.Context, leg *TraceInfo, resp *http.Response, offered func() []string) {
 	if leg == nil {
 		return
 	}
 	info := *leg
-	info.Status, info.Offered = resp.StatusCode, schemesOf(challenges)
+	info.Status, info.Offered = resp.StatusCode, offered()
 	t.call(ctx, t.Challenged, info)
 }
 

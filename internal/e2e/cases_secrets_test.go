@@ -29,7 +29,9 @@ func TestEchoIsInNoError(t *testing.T) {
 	t.Parallel()
 	const chunked = "HTTP/1.1 %s\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
 	for desc, action := range map[string]*testproxy.Action{
-		"scheme's name":      testproxy.Offer(`YW5uOnMzY3JldA realm="lab"`),
+		"scheme's name":      refusing(`YW5uOnMzY3JldA realm="lab"`),
+		"refusal's scheme":   refusing(`YW5uOnMzY3JldA realm="lab"`),
+		"password as scheme": refusing(password+` realm="lab"`, "X"+password),
 		"realm":              testproxy.Offer(`Basic realm="` + echoed + `"`),
 		"malformed":          testproxy.Offer(echoed + "\x00"),
 		"trailer":            testproxy.Garbage(fmt.Sprintf(chunked, "200 OK") + echoed + "\r\n\r\n"),
@@ -60,6 +62,11 @@ func TestEchoIsInNoError(t *testing.T) {
 			require.NotRegexp(t, secret, trace.String(), "trace")
 		})
 	}
+}
+
+// refusing refuses an authorization, with these challenges.
+func refusing(challenges ...string) *testproxy.Action {
+	return &testproxy.Action{Status: http.StatusProxyAuthRequired, Challenges: challenges}
 }
 
 // meet makes a request and returns all that goes wrong, unscanned.
