@@ -74,16 +74,23 @@ func (id *identity) slot(name string) *slot {
 // get returns the ticket of that name, and gets a new one by fetch if it is
 // needed. If that fails the old one will do for as long as it lasts.
 func (id *identity) get(ctx context.Context, name string, fetch login) (*credential, error) {
-	id.mu.Lock()
-	cred, err := id.slot(name).known(time.Now())
-	id.mu.Unlock()
-	if cred != nil || err != nil {
+	if cred, err := id.known(name); cred != nil || err != nil {
 		return cred, err
 	}
 	return id.calls.Do(ctx, name, onecall.Options{Limit: callTimeout}, func(ctx context.Context) (*credential, error) {
+		if cred, err := id.known(name); cred != nil || err != nil {
+			return cred, err // by a call that has just ended
+		}
 		cred, err := guard(func() (*credential, error) { return fetch(ctx) })
 		return id.put(name, cred, overdue(ctx, err))
 	})
+}
+
+// known returns the ticket of that name, or why there is none, if a new one is not needed.
+func (id *identity) known(name string) (*credential, error) {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	return id.slot(name).known(time.Now())
 }
 
 // overdue returns the error for an exchange that has reached callTimeout.
