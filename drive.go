@@ -3,7 +3,6 @@ package proxyauth
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -199,55 +198,6 @@ func (d *driver) begin(ctx context.Context) (step, error) {
 	return stepAsk, nil
 }
 
-// guess opens the strongest scheme that needs no challenge, and when called again the
-// next one.
-func (d *driver) guess(ctx context.Context) (step, error) {
-	for ; d.guessed < len(d.p.schemes); d.guessed++ {
-		if d.p.permits(ctx, d.p.schemes[d.guessed]) != nil {
-			continue
-		}
-		l, err := d.p.loginFor(d.reqCtx, d.guessed, "")
-		if err == nil {
-			var s Session
-			s, err = l.scheme.NewSession(ctx, d.terms(l, nil))
-			closeSession(s)
-			if err != nil {
-				d.p.drop(l)
-			}
-		}
-		switch {
-		case err == nil:
-			d.guessed++
-			d.login, d.anew, d.guessing = l, true, true
-			return stepAuthorize, nil
-		case d.reqCtx.Err() != nil:
-			return stepFail, context.Cause(d.reqCtx)
-		case errors.Is(err, ErrChallengeRequired):
-			d.guessed++
-			return stepAsk, nil
-		}
-	}
-	return stepAsk, nil
-}
-
-// turnedDown takes a CONNECT that ended with status, or with 0 for none, and without a
-// challenge. With Preemptive that is how a proxy asks which expects Basic unasked: another
-// scheme is opened or, if one has passed before, the same after a CONNECT without.
-func (d *driver) turnedDown(ctx context.Context, status int) (next step, err error, ok bool) {
-	silent := status == 0 || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusProxyAuthRequired
-	switch {
-	case !d.connect || !d.p.rules.preemptive || d.asked || d.inside || !silent:
-		return 0, nil, false
-	case d.leave != nil && d.guessed > 0 && d.guessed < len(d.p.schemes):
-		d.fresh = true
-		next, err = d.guess(ctx)
-		return next, err, true
-	case d.phase == asking && d.login != nil && !d.down:
-		return d.withheld(), nil, true
-	}
-	return 0, nil, false
-}
-
 // ask sends a leg without authorization.
 func (d *driver) ask(ctx context.Context) (step, error) {
 	d.closeSession()
@@ -414,16 +364,6 @@ func (d *driver) terms(l *login, own []Challenge) Exchange {
 	}
 	d.p.mu.Unlock()
 	return ex
-}
-
-// dialFailed says what the connection was for.
-func (d *driver) dialFailed(err error) error {
-	if e, ok := errors.AsType[*Error](err); ok {
-		own := *e
-		own.Target, own.source = d.host, d.source()
-		return &own
-	}
-	return err
 }
 
 // cannot takes an error of a scheme.
@@ -653,18 +593,4 @@ func (d *driver) inRealm(resp *http.Response) bool {
 func (d *driver) closeSession() {
 	closeSession(d.session)
 	d.session = nil
-}
-
-// shareable returns s if it may outlast its exchange, nil if it has to be closed.
-func shareable(s Session) Session {
-	if _, ok := s.(io.Closer); ok {
-		return nil
-	}
-	return s
-}
-
-func closeSession(s Session) {
-	if c, ok := s.(io.Closer); ok {
-		c.Close()
-	}
 }

@@ -32,6 +32,16 @@ func (d *driver) failure() error {
 	return d.error(cmp.Or(d.cause, CauseProxyFailed), d.err)
 }
 
+// dialFailed says what the connection was for.
+func (d *driver) dialFailed(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		own := *e
+		own.Target, own.source = d.host, d.source()
+		return &own
+	}
+	return err
+}
+
 // source returns where the proxy comes from.
 func (d *driver) source() string {
 	if d.connect {

@@ -295,3 +295,17 @@ var (
 	// body, which can be read only once.
 	ErrBodyNotReplayable = httpmsg.ErrGone
 )
+
+// shareable returns s if it may outlast its exchange, nil if it has to be closed.
+func shareable(s Session) Session {
+	if _, ok := s.(io.Closer); ok {
+		return nil
+	}
+	return s
+}
+
+func closeSession(s Session) {
+	if c, ok := s.(io.Closer); ok {
+		c.Close()
+	}
+}

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// patience is how long goroutines have to end by themselves.
-const patience = 10 * time.Second
+// grace is how long goroutines have to end by themselves.
+const grace = 10 * time.Second
 
 // Run runs the tests of m, which is a *testing.M, and returns the exit code: that of
 // the tests or, if they pass and goroutines of this module or of net/http are left
 // that don't end within ten seconds, 1. It prints their stacks.
 func Run(m interface{ Run() int }) (code int) {
 	readDNSConfig()
-	return run(m.Run, patience)
+	return run(m.Run, grace)
 }
 
 // readDNSConfig has package net make the channel that guards its configuration, which it
@@ -31,10 +31,10 @@ func readDNSConfig() {
 	_, _ = r.LookupTXT(ctx, "localhost.")
 }
 
-func run(tests func() int, patience time.Duration) (code int) {
+func run(tests func() int, grace time.Duration) (code int) {
 	code = tests()
 	left := ours()
-	for end := time.Now().Add(patience); len(left) > 0 && time.Now().Before(end); left = ours() {
+	for end := time.Now().Add(grace); len(left) > 0 && time.Now().Before(end); left = ours() {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if code != 0 || len(left) == 0 {

@@ -17,5 +17,5 @@ func TestRun(t *testing.T) {
 	}
 	require.Equal(t, 1, run(wait(end), 0))
 	close(end)
-	require.Equal(t, 0, run(wait(end), patience), "it ends by itself")
+	require.Equal(t, 0, run(wait(end), grace), "it ends by itself")
 }

@@ -20,8 +20,8 @@ import (
 // maxBody bounds what is read of the target's answer.
 const maxBody = 64 << 10
 
-// patience is how many times the timeout of a step a request may take with all its legs.
-const patience = 6
+// maxSteps is how many times the timeout of a step a request may take with all its legs.
+const maxSteps = 6
 
 // enabled returns the schemes that may be used, the strongest first.
 func (d *diagnosis) enabled() []proxyauth.Scheme {
@@ -160,7 +160,7 @@ func (d *diagnosis) base(proxy func(*http.Request) (*url.URL, error)) *http.Tran
 
 // fetch gets the target, without following redirects.
 func (d *diagnosis) fetch(ctx context.Context, rt http.RoundTripper) *outcome {
-	ctx, cancel := context.WithTimeout(ctx, patience*d.config.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, maxSteps*d.config.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.target.String(), nil)
 	if err != nil {

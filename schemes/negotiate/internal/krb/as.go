@@ -116,7 +116,7 @@ func (x *asExchange) prove(ctx context.Context, kdc string, demand *messages.KRB
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	t := x.only(kdc, patience(ctx), func() {
+	t := x.only(kdc, verdictTimeout(ctx), func() {
 		x.proved = true
 		x.proves()
 	})
@@ -133,10 +133,10 @@ func (x *asExchange) prove(ctx context.Context, kdc string, demand *messages.KRB
 	return reply, nil
 }
 
-// patience is for how long the verdict on a proof is waited for: for as long as
+// verdictTimeout is for how long the verdict on a proof is waited for: for as long as
 // the call lasts, less what the next exchange takes, since a proof without a
 // verdict can't be repeated.
-func patience(ctx context.Context) time.Duration {
+func verdictTimeout(ctx context.Context) time.Duration {
 	left := proofTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		left = time.Until(deadline)
