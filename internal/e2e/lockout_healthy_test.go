@@ -172,6 +172,7 @@ func TestCrawlWithARightPassword(t *testing.T) {
 		{"all are healthy", 64, some(nil), 0},
 		{"a tenth is dead", 64, some(map[string]int{"dead": 10}), 0},
 		{"a tenth is closed", 64, some(map[string]int{"clos": 10}), 2 * time.Second},
+		{"a third of 50 is denied", 64, func(i int) string { return some(map[string]int{"deny": 33})(i * 7 % 50) }, 6 * time.Second},
 		{"each third is denied", 1, func(i int) string { return fmt.Sprint([]string{"host", "host", "deny"}[i%3], i) }, 0},
 	} {
 		eachScheme(t, tt.desc, func(t testing.TB, m testproxy.Mechanism, w way) {

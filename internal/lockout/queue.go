@@ -188,13 +188,17 @@ func (s *secret) grantAll(now time.Time) {
 }
 
 // next returns the request whose turn it is: rather one for a target where nothing is
-// under way and nothing was lost.
+// under way and nothing was lost, and of these rather one for a target that has accepted
+// the secret, since its answer settles a doubt.
 func (s *secret) next() *waiter {
-	first := s.queue.Front()
-	for e := first; e != nil; e = e.Next() {
-		if at := e.Value.(*target); at.underWay == 0 && !at.lost {
-			first = e
-			break
+	first, best := s.queue.Front(), 0
+	for e := first; e != nil && best < 2; e = e.Next() {
+		switch at := e.Value.(*target); {
+		case at.underWay > 0 || at.lost:
+		case at.accepted:
+			first, best = e, 2
+		case best == 0:
+			first, best = e, 1
 		}
 	}
 	return first.Value.(*target).waiters.Front().Value.(*waiter)

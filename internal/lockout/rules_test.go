@@ -266,6 +266,31 @@ func TestIdleTargetsGoFirst(t *testing.T) {
 	})
 }
 
+func TestInDoubtTargetsThatAcceptedTheSecretGoFirst(t *testing.T) {
+	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+		l.take("known").Done(lockout.Accepted)
+		l.take("denied").Done(lockout.Refused)
+		first := l.take("new1")
+		order := make(chan string, 4)
+		for _, target := range []string{"new2", "new3", "known", "new4"} {
+			go func() {
+				turn, err := l.Acquire(t.Context(), target)
+				require.NoError(t, err)
+				order <- target
+				time.Sleep(time.Second)
+				turn.Done(lockout.Unsent)
+			}()
+			synctest.Wait()
+		}
+		first.Done(lockout.Unsent)
+		require.Equal(t, "known", <-order)
+		for range 3 {
+			<-order
+		}
+		time.Sleep(time.Second)
+	})
+}
+
 func TestAfterALossOtherTargetsGoFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
 		l.use("closes", lockout.Lost)
