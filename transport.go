@@ -158,7 +158,7 @@ type state struct {
 	timeout  time.Duration // zero means none
 	proxies  table
 	made     tunnelpool.Set
-	secrets  lockout.Guard
+	secrets  lockout.Limiter
 	notices  notify.Queue
 	stats    statistics
 }

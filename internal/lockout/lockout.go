@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// A Secret is what a [Guard] limits. Two logins with equal Secrets share one limit.
+// A Secret is what a [Limiter] limits. Two logins with equal Secrets share one limit.
 type Secret struct {
 	// Proxy is the canonical host:port of the proxy, without a scheme; for a
 	// Kerberos password, the realm.
@@ -46,10 +46,10 @@ const (
 	Barred
 )
 
-// A Guard keeps what is known of secrets. Its zero value knows nothing and is ready
+// A Limiter keeps what is known of secrets. Its zero value knows nothing and is ready
 // for use. It is safe for concurrent use and must not be copied after first use. It
 // starts no goroutines but timers, and calls nothing of the program.
-type Guard struct {
+type Limiter struct {
 	mu       sync.Mutex // guards all below, and every secret, account, pair, Handle and Turn
 	seed     []byte
 	secrets  map[key]*secret
@@ -59,25 +59,25 @@ type Guard struct {
 }
 
 // A Handle gives turns for one secret. It is safe for concurrent use and stays valid
-// after [Guard.Reset]. Handles of equal Secrets share one limit.
+// after [Limiter.Reset]. Handles of equal Secrets share one limit.
 type Handle struct {
-	g                     *Guard
+	l                     *Limiter
 	proxy                 string
 	secret, account, pair key
-	s                     *secret // of g.secrets; nil or evicted: look it up
+	s                     *secret // of l.secrets; nil or evicted: look it up
 }
 
 // Handle returns a handle for s. It hashes the secret; keep it for as long as the
 // secret is in use.
-func (g *Guard) Handle(s Secret) *Handle {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (l *Limiter) Handle(s Secret) *Handle {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return &Handle{
-		g:       g,
+		l:       l,
 		proxy:   s.Proxy,
-		secret:  g.hash("secret", s.Proxy, s.User, s.Password),
-		account: g.hash("account", s.Proxy, s.User),
-		pair:    g.hash("pair", s.User, s.Password),
+		secret:  l.hash("secret", s.Proxy, s.User, s.Password),
+		account: l.hash("account", s.Proxy, s.User),
+		pair:    l.hash("pair", s.User, s.Password),
 	}
 }
 
@@ -87,29 +87,29 @@ func (g *Guard) Handle(s Secret) *Handle {
 //
 // The error is a *[HeldError], or context.Cause(ctx) if ctx ends first.
 func (h *Handle) Acquire(ctx context.Context, target string) (*Turn, error) {
-	h.g.mu.Lock()
+	h.l.mu.Lock()
 	s := h.record()
 	if s.trusted(target) {
 		t := new(s.newTurn(target))
-		h.g.mu.Unlock()
+		h.l.mu.Unlock()
 		return t, nil
 	}
 	now := time.Now()
 	w := &waiter{name: target, deadline: now.Add(maxWait)}
 	if s.admit(w, now) {
-		h.g.mu.Unlock()
+		h.l.mu.Unlock()
 		return w.turn, w.err
 	}
 	s.enqueue(w)
 	s.arm(now)
-	h.g.mu.Unlock()
+	h.l.mu.Unlock()
 	return s.wait(ctx, w)
 }
 
 // TryAcquire is Acquire where nothing has to be waited for, and reports whether that is so.
 func (h *Handle) TryAcquire(target string) (turn *Turn, err error, ok bool) {
-	h.g.mu.Lock()
-	defer h.g.mu.Unlock()
+	h.l.mu.Lock()
+	defer h.l.mu.Unlock()
 	now := time.Now()
 	w := &waiter{name: target, deadline: now.Add(maxWait)}
 	ok = h.record().admit(w, now)
@@ -119,8 +119,8 @@ func (h *Handle) TryAcquire(target string) (turn *Turn, err error, ok bool) {
 // AcquireTrusted is Acquire for a secret that is trusted: it sets t, which must not be in
 // use, and reports whether it did.
 func (h *Handle) AcquireTrusted(t *Turn, target string) bool {
-	h.g.mu.Lock()
-	defer h.g.mu.Unlock()
+	h.l.mu.Lock()
+	defer h.l.mu.Unlock()
 	s := h.record()
 	if !s.trusted(target) {
 		return false
@@ -131,8 +131,8 @@ func (h *Handle) AcquireTrusted(t *Turn, target string) bool {
 
 // State reports what is known of the secret, without waiting.
 func (h *Handle) State() State {
-	h.g.mu.Lock()
-	defer h.g.mu.Unlock()
+	h.l.mu.Lock()
+	defer h.l.mu.Unlock()
 	s := h.record()
 	switch {
 	case s.level == Trusted:
@@ -147,26 +147,26 @@ func (h *Handle) State() State {
 
 // WasAccepted reports whether the secret was ever accepted since Reset.
 func (h *Handle) WasAccepted() bool {
-	h.g.mu.Lock()
-	defer h.g.mu.Unlock()
+	h.l.mu.Lock()
+	defer h.l.mu.Unlock()
 	return h.record().accepted
 }
 
 // Reset forgets every verdict. An authorization that is under way still counts
 // against the limit, and its answer settles nothing; a refusal denies its target.
-func (g *Guard) Reset() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, a := range g.accounts {
+func (l *Limiter) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.accounts {
 		a.accept()
 	}
-	for _, p := range g.pairs {
+	for _, p := range l.pairs {
 		p.refused, p.accepted = 0, false
 	}
 	now := time.Now()
-	for k, s := range g.secrets {
+	for k, s := range l.secrets {
 		if s.underWay == 0 && s.waiting == 0 {
-			g.drop(k, s)
+			l.drop(k, s)
 			continue
 		}
 		s.forget()
@@ -174,7 +174,7 @@ func (g *Guard) Reset() {
 	}
 }
 
-// Counts is a snapshot of what a [Guard] knows of the secrets for one proxy.
+// Counts is a snapshot of what a [Limiter] knows of the secrets for one proxy.
 type Counts struct {
 	Waiting int // requests that wait for a turn
 	Doubted int // secrets that were accepted and are in doubt
@@ -184,12 +184,12 @@ type Counts struct {
 
 // Counts returns how many requests wait and how many secrets are limited, by
 // Secret.Proxy.
-func (g *Guard) Counts() map[string]Counts {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (l *Limiter) Counts() map[string]Counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now()
 	all := make(map[string]Counts)
-	for _, s := range g.secrets {
+	for _, s := range l.secrets {
 		c := all[s.account.proxy]
 		c.Waiting += s.waiting
 		switch {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func (g *Guard) use(t *testing.T, user, target string, o Outcome) *Handle {
+func (g *Limiter) use(t *testing.T, user, target string, o Outcome) *Handle {
 	t.Helper()
 	h := g.Handle(Secret{"p:1", user, "pw"})
 	turn, err := h.Acquire(t.Context(), target)
@@ -21,7 +21,7 @@ func (g *Guard) use(t *testing.T, user, target string, o Outcome) *Handle {
 
 func TestMemoryForSecretsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g Guard
+		var g Limiter
 		refused := g.use(t, "refused", "a", Refused)
 		busy := g.Handle(Secret{"p:1", "busy", "pw"})
 		turn, err := busy.Acquire(t.Context(), "a")
@@ -52,7 +52,7 @@ func TestMemoryForSecretsIsBounded(t *testing.T) {
 
 func TestMemoryForTargetsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g Guard
+		var g Limiter
 		g.use(t, "ann", "good", Accepted)
 		g.use(t, "ann", "forbidden", Refused)
 		for i := range 5_000 {
@@ -67,7 +67,7 @@ func TestMemoryForTargetsIsBounded(t *testing.T) {
 
 func TestTargetsOfWhichNothingIsKnownAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g Guard
+		var g Limiter
 		for i := range 100 {
 			g.use(t, "ann", fmt.Sprint(i), Unsent)
 		}
@@ -76,13 +76,13 @@ func TestTargetsOfWhichNothingIsKnownAreForgotten(t *testing.T) {
 }
 
 func TestTrustedTurnAllocatesItselfAlone(t *testing.T) {
-	var g Guard
+	var g Limiter
 	h := g.use(t, "ann", "a", Accepted)
 	require.LessOrEqual(t, testing.AllocsPerRun(1000, func() { trustedTurn(h) }), 1.0)
 }
 
 func BenchmarkTrustedTurn(b *testing.B) {
-	var g Guard
+	var g Limiter
 	h := g.Handle(Secret{"p:1", "ann", "pw"})
 	trustedTurn(h)
 	b.ReportAllocs()

@@ -113,8 +113,8 @@ func (s *secret) wait(ctx context.Context, w *waiter) (*Turn, error) {
 	case <-ctx.Done():
 		ended = context.Cause(ctx)
 	}
-	s.g.mu.Lock()
-	defer s.g.mu.Unlock()
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
 	if w.element == nil {
 		return w.turn, w.err
 	}
@@ -219,8 +219,8 @@ func (s *secret) arm(now time.Time) {
 	}
 	if opens.After(now) {
 		s.timer = time.AfterFunc(opens.Sub(now), func() {
-			s.g.mu.Lock()
-			defer s.g.mu.Unlock()
+			s.l.mu.Lock()
+			defer s.l.mu.Unlock()
 			s.grant(time.Now())
 		})
 	}

@@ -17,7 +17,7 @@ import (
 // wait for ever, and no turn may stay counted.
 func TestEverythingAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := new(lockout.Guard)
+		g := new(lockout.Limiter)
 		var wg sync.WaitGroup
 		for i := range 50 {
 			wg.Go(func() {
@@ -37,7 +37,7 @@ func TestEverythingAtOnce(t *testing.T) {
 }
 
 // counts returns what is known of the secrets for all proxies.
-func counts(g *lockout.Guard) (sum lockout.Counts) {
+func counts(g *lockout.Limiter) (sum lockout.Counts) {
 	for _, c := range g.Counts() {
 		sum.Waiting += c.Waiting
 		sum.Doubted += c.Doubted
@@ -47,7 +47,7 @@ func counts(g *lockout.Guard) (sum lockout.Counts) {
 	return sum
 }
 
-func anything(g *lockout.Guard, r *rand.Rand) {
+func anything(g *lockout.Limiter, r *rand.Rand) {
 	pick := func(s string) string { return s + string(rune('0'+r.IntN(3))) }
 	h := g.Handle(lockout.Secret{Proxy: pick("p"), User: pick("u"), Password: pick("w")})
 	target := pick("t")

@@ -23,8 +23,8 @@ type login struct {
 	t *testing.T
 }
 
-func newLogin(t *testing.T) (*lockout.Guard, login) {
-	g := new(lockout.Guard)
+func newLogin(t *testing.T) (*lockout.Limiter, login) {
+	g := new(lockout.Limiter)
 	return g, login{g.Handle(ann), t}
 }
 
@@ -82,7 +82,7 @@ func (l login) doubt() {
 
 const never = -1
 
-func bubble(t *testing.T, f func(t *testing.T, g *lockout.Guard, l login)) {
+func bubble(t *testing.T, f func(t *testing.T, g *lockout.Limiter, l login)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		g, l := newLogin(t)
@@ -91,7 +91,7 @@ func bubble(t *testing.T, f func(t *testing.T, g *lockout.Guard, l login)) {
 }
 
 func TestTentativeIsSentOneAtATimeInAnswerToAChallenge(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		require.Equal(t, lockout.Tentative, l.State())
 		first := l.take("a")
 		require.True(t, first.Tentative())
@@ -110,7 +110,7 @@ func TestTentativeIsSentOneAtATimeInAnswerToAChallenge(t *testing.T) {
 }
 
 func TestUnsentTurnChangesNothing(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		turn, err := l.Acquire(t.Context(), "a")
 		require.NoError(t, err)
 		turn.Done(lockout.Unsent)
@@ -121,7 +121,7 @@ func TestUnsentTurnChangesNothing(t *testing.T) {
 }
 
 func TestAcceptedIsTrustedWithoutALimit(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("a", lockout.Accepted)
 		require.Equal(t, lockout.Trusted, l.State())
 		for range 100 {
@@ -131,7 +131,7 @@ func TestAcceptedIsTrustedWithoutALimit(t *testing.T) {
 }
 
 func TestAcceptanceReleasesAllWhoWait(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		first := l.take("a")
 		for i := range 100 {
 			go func() { l.wantWait(fmt.Sprint(i%7), time.Second, lockout.Accepted) }()
@@ -182,7 +182,7 @@ func TestNoVerdictDoublesWhatMayBeUnderWay(t *testing.T) {
 		{"a loss after", []lockout.Outcome{lockout.NoVerdict, lockout.NoVerdict, lockout.Lost}, 1},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
-			bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+			bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 				for i, o := range tt.outcomes {
 					l.use(fmt.Sprint("a", i), o)
 					time.Sleep(5 * time.Second)
@@ -196,7 +196,7 @@ func TestNoVerdictDoublesWhatMayBeUnderWay(t *testing.T) {
 }
 
 func TestTenSecondsWithoutAnAnswerWidenOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		first := l.take("a")
 		l.wantWait("b", 10*time.Second, lockout.Unsent)
 		time.Sleep(time.Hour)
@@ -210,7 +210,7 @@ func TestTenSecondsWithoutAnAnswerWidenOnce(t *testing.T) {
 }
 
 func TestSentAgainStartsTheTenSecondsAnew(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		first := l.take("a")
 		time.Sleep(6 * time.Second)
 		first.Sent()
@@ -220,7 +220,7 @@ func TestSentAgainStartsTheTenSecondsAnew(t *testing.T) {
 }
 
 func TestWaitIsAtMostFifteenSeconds(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		turn, err := l.Acquire(t.Context(), "a") // nothing sent: no answer is awaited
 		require.NoError(t, err)
 		l.wantError("b", 15*time.Second, lockout.ReasonBusy, 0)
@@ -229,7 +229,7 @@ func TestWaitIsAtMostFifteenSeconds(t *testing.T) {
 }
 
 func TestWaitEndsWithTheContext(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		turn := l.take("a")
 		cause := errors.New("the program is done")
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -243,7 +243,7 @@ func TestWaitEndsWithTheContext(t *testing.T) {
 }
 
 func TestIdleTargetsGoFirst(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("x", lockout.NoVerdict)
 		hang, other := l.take("a"), l.take("b")
 		order := make(chan string, 3)
@@ -267,7 +267,7 @@ func TestIdleTargetsGoFirst(t *testing.T) {
 }
 
 func TestInDoubtTargetsThatAcceptedTheSecretGoFirst(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.take("known").Done(lockout.Accepted)
 		l.take("denied").Done(lockout.Refused)
 		first := l.take("new1")
@@ -292,7 +292,7 @@ func TestInDoubtTargetsThatAcceptedTheSecretGoFirst(t *testing.T) {
 }
 
 func TestAfterALossOtherTargetsGoFirst(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("closes", lockout.Lost)
 		order := make(chan string, 2)
 		for _, target := range []string{"closes", "b"} {
@@ -309,7 +309,7 @@ func TestAfterALossOtherTargetsGoFirst(t *testing.T) {
 }
 
 func TestLossesPauseFourTimesAsLongEach(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("a", lockout.Lost)
 		l.wantWait("b", time.Second, lockout.Lost)
 		l.wantWait("c", 4*time.Second, lockout.Lost)
@@ -327,7 +327,7 @@ func TestLossesPauseFourTimesAsLongEach(t *testing.T) {
 }
 
 func TestLossesTogetherOfANewSecretCountEach(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("a", lockout.NoVerdict, lockout.NoVerdict)
 		turns := l.underWay("b")
 		require.Len(t, turns, 4)
@@ -337,7 +337,7 @@ func TestLossesTogetherOfANewSecretCountEach(t *testing.T) {
 }
 
 func TestLossesTogetherOfATrustedSecretCountOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("a", lockout.Accepted)
 		for range 2 {
 			var turns []*lockout.Turn
@@ -357,7 +357,7 @@ func TestLossesTogetherOfATrustedSecretCountOnce(t *testing.T) {
 }
 
 func TestThreeLossesInARowPutATrustedSecretInDoubt(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("a", lockout.Accepted, lockout.Lost, lockout.Lost, lockout.Accepted, lockout.Lost, lockout.Lost,
 			lockout.NoVerdict, lockout.Unsent)
 		require.Equal(t, lockout.Trusted, l.State())
@@ -372,7 +372,7 @@ func TestThreeLossesInARowPutATrustedSecretInDoubt(t *testing.T) {
 }
 
 func TestAcceptedSecretPausesAfterMoreLossesThanWereEverFollowedByAnAcceptance(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.doubt()
 		l.use("a", lockout.Lost)
 		l.wantWait("a", time.Second, lockout.Lost)
@@ -381,7 +381,7 @@ func TestAcceptedSecretPausesAfterMoreLossesThanWereEverFollowedByAnAcceptance(t
 		l.use("a", lockout.Lost, lockout.Lost, lockout.Lost) // two were followed by an acceptance
 		l.wantWait("a", time.Second, lockout.Unsent)
 	})
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.doubt()
 		for range 20 {
 			l.use("a", lockout.Lost)
@@ -397,7 +397,7 @@ func TestAcceptedSecretPausesAfterMoreLossesThanWereEverFollowedByAnAcceptance(t
 }
 
 func TestAcceptedSecretWaitsForThePause(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.doubt()
 		l.use("a", lockout.Lost)
 		l.wantWait("a", time.Second, lockout.Lost)
@@ -407,7 +407,7 @@ func TestAcceptedSecretWaitsForThePause(t *testing.T) {
 }
 
 func TestRefusedPasswordIsTriedOnceMoreAtAnotherTarget(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("a", lockout.Refused)
 		require.Equal(t, lockout.Barred, l.State())
 		require.Equal(t, lockout.Counts{Barred: 1}, counts(g))
@@ -423,14 +423,14 @@ func TestRefusedPasswordIsTriedOnceMoreAtAnotherTarget(t *testing.T) {
 }
 
 func TestSecondTryOfARefusedPassword(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("forbidden", lockout.Refused)
 		time.Sleep(time.Minute)
 		require.Equal(t, lockout.Tentative, l.State())
 		l.use("b", lockout.Accepted)
 		require.Equal(t, lockout.Trusted, l.State(), "the first target was a forbidden one")
 	})
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("a", lockout.NoVerdict, lockout.NoVerdict, lockout.Refused)
 		time.Sleep(time.Minute)
 		turns := l.underWay("b")
@@ -445,7 +445,7 @@ func TestSecondTryOfARefusedPassword(t *testing.T) {
 
 func TestRefusalByAllThatAreUnderWayIsFinal(t *testing.T) {
 	for _, targets := range [][]string{{"a", "b", "c", "d"}, {"a", "a", "a", "a"}} {
-		bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+		bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 			l.use("x", lockout.NoVerdict, lockout.NoVerdict)
 			var turns []*lockout.Turn
 			for _, target := range targets {
@@ -459,7 +459,7 @@ func TestRefusalByAllThatAreUnderWayIsFinal(t *testing.T) {
 }
 
 func TestAcceptanceThatWasUnderWayOutweighsARefusal(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("x", lockout.NoVerdict)
 		right, forbidden := l.take("a"), l.take("b")
 		forbidden.Done(lockout.Refused)
@@ -469,7 +469,7 @@ func TestAcceptanceThatWasUnderWayOutweighsARefusal(t *testing.T) {
 }
 
 func TestTrustedSecretIsDeniedForItsTarget(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("good", lockout.Accepted)
 		l.use("site", lockout.Refused)
 		require.Equal(t, lockout.Tentative, l.State(), "in doubt")
@@ -491,7 +491,7 @@ func TestTrustedSecretIsDeniedForItsTarget(t *testing.T) {
 }
 
 func TestRefusalsTogetherDenyATargetOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("good", lockout.Accepted)
 		var turns []*lockout.Turn
 		for range 10 {
@@ -503,7 +503,7 @@ func TestRefusalsTogetherDenyATargetOnce(t *testing.T) {
 }
 
 func TestRefusalEndsTheWaitForItsTarget(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("good", lockout.Accepted)
 		before := l.take("site")
 		l.use("forbidden", lockout.Refused)
@@ -541,7 +541,7 @@ func TestInDoubt(t *testing.T) {
 		}, lockout.Tentative},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
-			bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+			bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 				l.use("good", lockout.Accepted)
 				l.use("passed", lockout.AcceptedUnasked)
 				l.use("forbidden", lockout.Refused)
@@ -553,7 +553,7 @@ func TestInDoubt(t *testing.T) {
 }
 
 func TestInDoubtRefusedElsewhereIsALoss(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.doubt()
 		l.use("b", lockout.Refused)
 		l.wantError("b", 0, lockout.ReasonDenied, time.Minute)
@@ -563,7 +563,7 @@ func TestInDoubtRefusedElsewhereIsALoss(t *testing.T) {
 }
 
 func TestSameTargetCountsAfterItsMinute(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("api", lockout.Accepted, lockout.Refused)
 		l.wantError("api", 0, lockout.ReasonDenied, time.Minute)
 		time.Sleep(time.Minute)
@@ -573,7 +573,7 @@ func TestSameTargetCountsAfterItsMinute(t *testing.T) {
 }
 
 func TestRefusedAfterItWasTrustedIsTriedEveryThirtyMinutes(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.doubt()
 		l.use("good", lockout.Refused)
 		l.wantError("b", 0, lockout.ReasonRefused, 30*time.Minute)
@@ -593,7 +593,7 @@ func TestRefusedAfterItWasTrustedIsTriedEveryThirtyMinutes(t *testing.T) {
 }
 
 func TestUnaskedPassSettlesNothing(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("a", lockout.AcceptedUnasked)
 		require.Equal(t, lockout.Tentative, l.State())
 		require.Len(t, l.underWay("a"), 2)
@@ -603,14 +603,14 @@ func TestUnaskedPassSettlesNothing(t *testing.T) {
 func TestWhatWasSentBeforeADoubtOrResetSettlesNothing(t *testing.T) {
 	for _, tt := range []struct {
 		desc  string
-		begin func(g *lockout.Guard, l login) *lockout.Turn
+		begin func(g *lockout.Limiter, l login) *lockout.Turn
 	}{
-		{"Reset", func(g *lockout.Guard, l login) *lockout.Turn {
+		{"Reset", func(g *lockout.Limiter, l login) *lockout.Turn {
 			turn := l.take("a")
 			g.Reset()
 			return turn
 		}},
-		{"doubt", func(g *lockout.Guard, l login) *lockout.Turn {
+		{"doubt", func(g *lockout.Limiter, l login) *lockout.Turn {
 			l.use("good", lockout.Accepted)
 			turn := l.take("a")
 			l.use("forbidden", lockout.Refused)
@@ -619,7 +619,7 @@ func TestWhatWasSentBeforeADoubtOrResetSettlesNothing(t *testing.T) {
 	} {
 		for _, o := range []lockout.Outcome{lockout.Accepted, lockout.AcceptedUnasked, lockout.Refused, lockout.NoVerdict, lockout.Lost} {
 			t.Run(fmt.Sprint(tt.desc, o), func(t *testing.T) {
-				bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+				bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 					tt.begin(g, l).Done(o)
 					require.Equal(t, lockout.Tentative, l.State())
 					if o == lockout.Refused {
@@ -633,7 +633,7 @@ func TestWhatWasSentBeforeADoubtOrResetSettlesNothing(t *testing.T) {
 }
 
 func TestWhatWasSentBeforeAResetIsUnderWay(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		turn := l.take("a")
 		time.AfterFunc(12*time.Second, func() { turn.Done(lockout.Refused) })
 		g.Reset()
@@ -653,7 +653,7 @@ func TestResetForgetsEveryVerdict(t *testing.T) {
 	} {
 		for _, busy := range []bool{false, true} { // also a secret that is in use, and keeps its record
 			t.Run(fmt.Sprint(tt.desc, busy), func(t *testing.T) {
-				bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+				bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 					var old *lockout.Turn
 					if busy {
 						l.use("x", lockout.NoVerdict)
@@ -675,7 +675,7 @@ func TestResetForgetsEveryVerdict(t *testing.T) {
 
 func TestThreeSecretsOfAUserRefusedPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := new(lockout.Guard)
+		g := new(lockout.Limiter)
 		of := func(user, password string) login {
 			return login{g.Handle(lockout.Secret{Proxy: "p:1", User: user, Password: password}), t}
 		}
@@ -698,7 +698,7 @@ func TestThreeSecretsOfAUserRefusedPause(t *testing.T) {
 
 func TestRowOfRefusedSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := new(lockout.Guard)
+		g := new(lockout.Limiter)
 		of := func(password string) login {
 			return login{g.Handle(lockout.Secret{Proxy: "p:1", User: "ann", Password: password}), t}
 		}
@@ -721,7 +721,7 @@ func TestRowOfRefusedSecrets(t *testing.T) {
 
 func TestSecretsOfAUserAtOnceAreAsManyAsMayBeRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := new(lockout.Guard)
+		g := new(lockout.Limiter)
 		var sent atomic.Int32
 		for i := range 200 {
 			h := g.Handle(lockout.Secret{Proxy: "p:1", User: "ann", Password: fmt.Sprint(i)})
@@ -745,7 +745,7 @@ func TestSecretsOfAUserAtOnceAreAsManyAsMayBeRefused(t *testing.T) {
 
 func TestSecretRefusedByTwoProxiesIsNotSentToAThird(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := new(lockout.Guard)
+		g := new(lockout.Limiter)
 		at := func(proxy, password string) login {
 			return login{g.Handle(lockout.Secret{Proxy: proxy, User: "ann", Password: password}), t}
 		}
@@ -761,7 +761,7 @@ func TestSecretRefusedByTwoProxiesIsNotSentToAThird(t *testing.T) {
 }
 
 func TestHandlesOfOneSecretShareItsLimit(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("a", lockout.Refused)
 		require.Equal(t, lockout.Barred, g.Handle(ann).State())
 		other := ann
@@ -771,7 +771,7 @@ func TestHandlesOfOneSecretShareItsLimit(t *testing.T) {
 }
 
 func TestDoneCountsOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		turn := l.take("a")
 		turn.Done(lockout.Accepted)
 		turn.Done(lockout.Refused)
@@ -811,7 +811,7 @@ func TestReasonsHaveTexts(t *testing.T) {
 
 // A program may poll a dead host: the end of a pause is for other targets.
 func TestLostTargetLeavesTheEndOfThePauseToOthers(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("dead", lockout.Lost)
 		l.wantWait("dead", 2*time.Second, lockout.Lost) // a pause of 1 s
 		l.wantWait("dead", 8*time.Second, lockout.Lost) // of 4 s
@@ -823,7 +823,7 @@ func TestLostTargetLeavesTheEndOfThePauseToOthers(t *testing.T) {
 }
 
 func TestRefusalRevokesWhatIsUnderWay(t *testing.T) {
-	bubble(t, func(t *testing.T, g *lockout.Guard, l login) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("a", lockout.NoVerdict) // two may be under way
 		first, second := l.take("a"), l.take("b")
 		require.False(t, first.Revoked())

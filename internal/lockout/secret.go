@@ -23,14 +23,14 @@ const (
 	maxProxies    = 2 // that refuse a secret which none accepts
 )
 
-// A secret is what a Guard knows of one Secret. Its limit is counted in turns that
+// A secret is what a Limiter knows of one Secret. Its limit is counted in turns that
 // were given while it wasn't trusted.
 type secret struct {
-	g       *Guard
+	l       *Limiter
 	account *account
 	pair    *pair
-	used    uint64 // g.clock at the last use
-	evicted bool   // no longer in g.secrets
+	used    uint64 // l.clock at the last use
+	evicted bool   // no longer in l.secrets
 	targets map[string]*target
 
 	epoch    int // grows with each doubt and Reset; a turn of an older one settles nothing

@@ -19,12 +19,12 @@ const (
 // A key is a keyed hash of parts of a Secret.
 type key [sha256.Size]byte
 
-func (g *Guard) hash(parts ...string) (k key) {
-	if g.seed == nil {
-		g.seed = make([]byte, sha256.Size)
-		_, _ = rand.Read(g.seed) // never fails
+func (l *Limiter) hash(parts ...string) (k key) {
+	if l.seed == nil {
+		l.seed = make([]byte, sha256.Size)
+		_, _ = rand.Read(l.seed) // never fails
 	}
-	h := hmac.New(sha256.New, g.seed)
+	h := hmac.New(sha256.New, l.seed)
 	for _, p := range parts {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
 		h.Write([]byte(p))
@@ -93,49 +93,49 @@ func (p *pair) forbids(s *secret) bool {
 // record returns what is known of the handle's secret.
 func (h *Handle) record() *secret {
 	if h.s == nil || h.s.evicted {
-		h.s = h.g.secrets[h.secret]
+		h.s = h.l.secrets[h.secret]
 	}
 	if h.s == nil {
-		h.s = h.g.add(h)
+		h.s = h.l.add(h)
 	}
-	h.g.clock++
-	h.s.used = h.g.clock
+	h.l.clock++
+	h.s.used = h.l.clock
 	return h.s
 }
 
-func (g *Guard) add(h *Handle) *secret {
-	if g.secrets == nil {
-		g.secrets = make(map[key]*secret)
-		g.accounts = make(map[key]*account)
-		g.pairs = make(map[key]*pair)
+func (l *Limiter) add(h *Handle) *secret {
+	if l.secrets == nil {
+		l.secrets = make(map[key]*secret)
+		l.accounts = make(map[key]*account)
+		l.pairs = make(map[key]*pair)
 	}
-	evict(g.secrets, maxSecrets, secretValue, g.drop)
-	a, p := g.accounts[h.account], g.pairs[h.pair]
+	evict(l.secrets, maxSecrets, secretValue, l.drop)
+	a, p := l.accounts[h.account], l.pairs[h.pair]
 	if a == nil {
 		a = &account{key: h.account, proxy: h.proxy, row: 1}
-		g.accounts[h.account] = a
+		l.accounts[h.account] = a
 	}
 	if p == nil {
 		p = &pair{key: h.pair}
-		g.pairs[h.pair] = p
+		l.pairs[h.pair] = p
 	}
 	a.secrets++
 	p.secrets++
-	s := &secret{g: g, account: a, pair: p, epoch: 1, targets: make(map[string]*target)}
+	s := &secret{l: l, account: a, pair: p, epoch: 1, targets: make(map[string]*target)}
 	s.window = 1
-	g.secrets[h.secret] = s
+	l.secrets[h.secret] = s
 	return s
 }
 
 // drop forgets an idle secret.
-func (g *Guard) drop(k key, s *secret) {
+func (l *Limiter) drop(k key, s *secret) {
 	s.evicted = true
-	delete(g.secrets, k)
+	delete(l.secrets, k)
 	if s.account.secrets--; s.account.secrets == 0 {
-		delete(g.accounts, s.account.key)
+		delete(l.accounts, s.account.key)
 	}
 	if s.pair.secrets--; s.pair.secrets == 0 {
-		delete(g.pairs, s.pair.key)
+		delete(l.pairs, s.pair.key)
 	}
 }
 

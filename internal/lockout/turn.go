@@ -63,8 +63,8 @@ func (t *Turn) Revoked() bool {
 	if t == nil {
 		return false
 	}
-	t.s.g.mu.Lock()
-	defer t.s.g.mu.Unlock()
+	t.s.l.mu.Lock()
+	defer t.s.l.mu.Unlock()
 	return t.s.level == Barred && !t.again
 }
 
@@ -74,8 +74,8 @@ func (t *Turn) Sent() {
 	if !t.Tentative() {
 		return
 	}
-	t.s.g.mu.Lock()
-	defer t.s.g.mu.Unlock()
+	t.s.l.mu.Lock()
+	defer t.s.l.mu.Unlock()
 	t.s.tried = true
 	switch {
 	case t.done, t.widened:
@@ -87,8 +87,8 @@ func (t *Turn) Sent() {
 }
 
 func (t *Turn) unanswered() {
-	t.s.g.mu.Lock()
-	defer t.s.g.mu.Unlock()
+	t.s.l.mu.Lock()
+	defer t.s.l.mu.Unlock()
 	if !t.done {
 		t.s.widen(t)
 		t.s.grant(time.Now())
@@ -101,8 +101,8 @@ func (t *Turn) Done(o Outcome) {
 		return
 	}
 	s := t.s
-	s.g.mu.Lock()
-	defer s.g.mu.Unlock()
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
 	if t.done {
 		return
 	}
@@ -153,7 +153,7 @@ func (r Reason) String() string {
 // A HeldError says that there was no turn to send a secret.
 type HeldError struct {
 	Reason Reason
-	// Until is when another try makes sense. Zero: not before [Guard.Reset], or with
+	// Until is when another try makes sense. Zero: not before [Limiter.Reset], or with
 	// other credentials.
 	Until time.Time
 }

@@ -43,7 +43,7 @@ var (
 // A world is a program whose requests go through one proxy, and what is counted there.
 type world struct {
 	t          *testing.T
-	g          *lockout.Guard
+	g          *lockout.Limiter
 	start      time.Time
 	preemptive bool
 	// proxy answers the nth authorization.
@@ -77,7 +77,7 @@ func play(t *testing.T, desc string, f func(w *world)) {
 	t.Run(desc, func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			w := &world{t: t, g: new(lockout.Guard), start: time.Now(), handles: map[string]*lockout.Handle{}, unlucky: map[string]int{}}
+			w := &world{t: t, g: new(lockout.Limiter), start: time.Now(), handles: map[string]*lockout.Handle{}, unlucky: map[string]int{}}
 			f(w)
 			time.Sleep(2 * time.Hour)
 			synctest.Wait()
@@ -98,7 +98,7 @@ func (w *world) handle(password string) *lockout.Handle {
 	return w.handles[password]
 }
 
-// wrong is a request that can't succeed, healthy one that would without the Guard.
+// wrong is a request that can't succeed, healthy one that would without the Limiter.
 func (w *world) wrong(target string) error   { return w.do(context.Background(), "pw", target, false) }
 func (w *world) healthy(target string) error { return w.do(context.Background(), "pw", target, true) }
 
