@@ -267,8 +267,10 @@ func (l *lab) serve(addr string, f func(net.Conn)) {
 			if err != nil {
 				return
 			}
-			f(conn)
-			conn.Close()
+			go func() {
+				defer conn.Close()
+				f(conn)
+			}()
 		}
 	}()
 }

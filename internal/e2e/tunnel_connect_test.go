@@ -23,21 +23,7 @@ import (
 // echo answers every connection to addr with what comes on it.
 func (l *lab) echo(addr string) {
 	l.t.Helper()
-	ln, err := l.network.Listen(addr)
-	require.NoError(l.t, err)
-	l.t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				io.Copy(conn, conn)
-			}()
-		}
-	}()
+	l.serve(addr, func(conn net.Conn) { io.Copy(conn, conn) })
 }
 
 const echoAddr = "echo.example.com:7"

@@ -80,6 +80,23 @@ func (l login) doubt() {
 	l.use("forbidden", lockout.Refused)
 }
 
+// queue has each target wait for a turn, one after the other. It reports the order in which they
+// get one, and each ends with o after hold.
+func (l login) queue(hold time.Duration, o lockout.Outcome, targets ...string) (order <-chan string) {
+	served := make(chan string, len(targets))
+	for _, target := range targets {
+		go func() {
+			turn, err := l.Acquire(l.t.Context(), target)
+			require.NoError(l.t, err)
+			served <- target
+			time.Sleep(hold)
+			turn.Done(o)
+		}()
+		synctest.Wait()
+	}
+	return served
+}
+
 const never = -1
 
 func bubble(t *testing.T, f func(t *testing.T, g *lockout.Limiter, l login)) {
@@ -246,17 +263,7 @@ func TestIdleTargetsGoFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("x", lockout.NoVerdict)
 		hang, other := l.take("a"), l.take("b")
-		order := make(chan string, 3)
-		for _, target := range []string{"a", "a", "c"} {
-			go func() {
-				turn, err := l.Acquire(t.Context(), target)
-				require.NoError(t, err)
-				order <- target
-				time.Sleep(time.Second)
-				turn.Done(lockout.Unsent)
-			}()
-			synctest.Wait()
-		}
+		order := l.queue(time.Second, lockout.Unsent, "a", "a", "c")
 		other.Done(lockout.Unsent)
 		require.Equal(t, "c", <-order)
 		require.Equal(t, "a", <-order, "no other is left")
@@ -268,43 +275,20 @@ func TestIdleTargetsGoFirst(t *testing.T) {
 
 func TestInDoubtTargetsThatAcceptedTheSecretGoFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
-		l.take("known").Done(lockout.Accepted)
-		l.take("denied").Done(lockout.Refused)
+		l.use("known", lockout.Accepted)
+		l.use("denied", lockout.Refused)
 		first := l.take("new1")
-		order := make(chan string, 4)
-		for _, target := range []string{"new2", "new3", "known", "new4"} {
-			go func() {
-				turn, err := l.Acquire(t.Context(), target)
-				require.NoError(t, err)
-				order <- target
-				time.Sleep(time.Second)
-				turn.Done(lockout.Unsent)
-			}()
-			synctest.Wait()
-		}
+		order := l.queue(time.Second, lockout.Unsent, "new2", "new3", "known", "new4")
 		first.Done(lockout.Unsent)
 		require.Equal(t, "known", <-order)
-		for range 3 {
-			<-order
-		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Minute)
 	})
 }
 
 func TestAfterALossOtherTargetsGoFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
 		l.use("closes", lockout.Lost)
-		order := make(chan string, 2)
-		for _, target := range []string{"closes", "b"} {
-			go func() {
-				turn, err := l.Acquire(t.Context(), target)
-				require.NoError(t, err)
-				order <- target
-				turn.Done(lockout.Accepted)
-			}()
-			synctest.Wait()
-		}
-		require.Equal(t, "b", <-order)
+		require.Equal(t, "b", <-l.queue(0, lockout.Accepted, "closes", "b"))
 	})
 }
 
