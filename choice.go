@@ -70,7 +70,7 @@ func (s *state) invalidURL(req *http.Request, err error) error {
 // chosen traces the choice of a proxy, by its name, for a request, and the reason if there
 // is none or it is left to Base.
 func (s *state) chosen(req *http.Request, name, reason string) {
-	if s.trace.Trace != nil {
+	if s.trace.ProxyChosen != nil {
 		s.trace.call(req.Context(), s.trace.ProxyChosen, TraceInfo{Target: req.URL.Host, Proxy: name, Reason: reason})
 	}
 }

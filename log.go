@@ -8,12 +8,8 @@ import (
 // A logger writes what a Trace is told, and failures.
 type logger struct{ *slog.Logger }
 
-// trace returns hooks that log at Debug and then call those of next, which may be
-// nil.
+// trace returns hooks that log at Debug and then call those of next.
 func (l logger) trace(next *Trace) *Trace {
-	if next == nil {
-		next = new(Trace)
-	}
 	hook := func(message string, next func(context.Context, TraceInfo)) func(context.Context, TraceInfo) {
 		return func(ctx context.Context, info TraceInfo) {
 			if l.Enabled(ctx, slog.LevelDebug) {

@@ -238,7 +238,7 @@ func (p *proxy) askNow(ctx context.Context, rank int, realm string, doubted bool
 	p.notices.Wait(ctx)
 	start := time.Now()
 	creds, err := p.provider.Credentials(inCallback(ctx, p.state), req)
-	p.trace.credentialsAsked(ctx, TraceInfo{Proxy: p.name, Scheme: req.Scheme, Duration: time.Since(start), Err: err})
+	p.trace.call(ctx, p.trace.CredentialsAsked, TraceInfo{Proxy: p.name, Scheme: req.Scheme, Duration: time.Since(start), Err: err})
 	l := &login{scheme: scheme, rank: rank, props: properties(scheme), creds: creds, req: req, conduct: new(conduct)}
 	switch {
 	case err != nil && !(l.props.Ambient && errors.Is(err, ErrNoCredentials)):

@@ -97,10 +97,10 @@ type TraceInfo struct {
 	Err error
 }
 
-// tracer calls hooks, if there are any.
+// tracer calls hooks.
 type tracer struct {
-	*Trace
-	state *state
+	*Trace // not nil
+	state  *state
 }
 
 func (t tracer) call(ctx context.Context, hook func(context.Context, TraceInfo), info TraceInfo) {
@@ -140,30 +140,6 @@ func (t tracer) challenged(ctx context.Context, leg *TraceInfo, resp *http.Respo
 	t.call(ctx, t.Challenged, info)
 }
 
-func (t tracer) credentialsAsked(ctx context.Context, info TraceInfo) {
-	if t.Trace != nil {
-		t.call(ctx, t.CredentialsAsked, info)
-	}
-}
-
-func (t tracer) waiting(ctx context.Context, info TraceInfo) {
-	if t.Trace != nil {
-		t.call(ctx, t.Waiting, info)
-	}
-}
-
-func (t tracer) accepted(ctx context.Context, info TraceInfo) {
-	if t.Trace != nil {
-		t.call(ctx, t.Accepted, info)
-	}
-}
-
-func (t tracer) refused(ctx context.Context, info TraceInfo) {
-	if t.Trace != nil {
-		t.call(ctx, t.Refused, info)
-	}
-}
-
 func (t tracer) tunnelOpened(ctx context.Context, leg *TraceInfo, start time.Time, resp *http.Response) {
 	if leg == nil {
 		return
@@ -175,7 +151,7 @@ func (t tracer) tunnelOpened(ctx context.Context, leg *TraceInfo, start time.Tim
 
 // followsLegs reports whether there is a hook that is called for a leg.
 func (t tracer) followsLegs() bool {
-	return t.Trace != nil && (t.LegSent != nil || t.LegAnswered != nil || t.Challenged != nil || t.TunnelOpened != nil)
+	return t.LegSent != nil || t.LegAnswered != nil || t.Challenged != nil || t.TunnelOpened != nil
 }
 
 // legInfo returns what is known of the leg about to be sent, nil if no hook wants that.

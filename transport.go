@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -212,9 +213,9 @@ func (t *Transport) newState() (*state, error) {
 		proxyTLS: proxyconn.ClientTLS(t.ProxyTLSClientConfig, ht.Clone().TLSClientConfig), // net/http may be about to set it
 		timeout:  max(t.LegTimeout, 0),
 	}
-	s.trace = tracer{t.Trace, s}
+	s.trace = tracer{cmp.Or(t.Trace, new(Trace)), s}
 	if t.Logger != nil {
-		s.trace.Trace = s.log.trace(t.Trace)
+		s.trace.Trace = s.log.trace(s.trace.Trace)
 	}
 	if t.LegTimeout == 0 {
 		s.timeout = defaultLegTimeout

@@ -25,7 +25,7 @@ func (d *driver) takeTurn() (step, error) {
 func (d *driver) acquire() (step, error) {
 	turn, err, ok := d.login.secret.TryAcquire(d.about)
 	if !ok {
-		d.p.trace.waiting(d.reqCtx, TraceInfo{Op: d.op, Proxy: d.p.name, Target: d.host, Scheme: d.login.scheme.Name()})
+		d.p.trace.call(d.reqCtx, d.p.trace.Waiting, TraceInfo{Op: d.op, Proxy: d.p.name, Target: d.host, Scheme: d.login.scheme.Name()})
 		turn, err = d.login.secret.Acquire(d.reqCtx, d.about)
 	}
 	if held, ok := errors.AsType[*lockout.HeldError](err); ok {
@@ -138,7 +138,7 @@ func (d *driver) accepted() (news bool) {
 // tellAccepted tells everybody that the login is accepted.
 func (d *driver) tellAccepted() {
 	l := d.login
-	d.p.trace.accepted(d.reqCtx, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name()})
+	d.p.trace.call(d.reqCtx, d.p.trace.Accepted, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name()})
 	if o, ok := d.p.provider.(CredentialsObserver); ok && !l.tickets {
 		d.p.notices.Add(func() { o.Accepted(inCallback(context.WithoutCancel(d.reqCtx), d.p.state), l.req, l.creds) })
 	}
@@ -216,7 +216,7 @@ func (d *driver) reject(why error) step {
 // tellRefused tells everybody that the credentials of l are refused.
 func (d *driver) tellRefused(l *login, why error) {
 	d.p.count.rejections.Add(1)
-	d.p.trace.refused(d.reqCtx, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name(), Err: why})
+	d.p.trace.call(d.reqCtx, d.p.trace.Refused, TraceInfo{Proxy: d.p.name, Scheme: l.scheme.Name(), Err: why})
 	if o, ok := d.p.provider.(CredentialsObserver); ok {
 		d.p.notices.Add(func() { o.Rejected(inCallback(context.WithoutCancel(d.reqCtx), d.p.state), l.req, l.creds) })
 	}
