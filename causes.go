@@ -1,6 +1,10 @@
 package proxyauth
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/go-proxyauth/proxyauth/internal/printable"
+)
 
 // A Cause is one of the known reasons why a request does not get through a
 // proxy. Its text is stable: it is meant for JSON, metrics and comparisons. The
@@ -81,7 +85,7 @@ func (c Cause) words() string {
 	if c == "" {
 		return "unknown cause"
 	}
-	return printable(strings.ReplaceAll(string(c), "_", " "))
+	return printable.Text(strings.ReplaceAll(string(c), "_", " "))
 }
 
 // hints holds the hint for each cause, of one or two sentences. What Hint knows of the

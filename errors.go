@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
-	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
-	"unicode"
-	"weak"
+
+	"github.com/go-proxyauth/proxyauth/internal/printable"
+	"github.com/go-proxyauth/proxyauth/internal/weakmap"
 )
 
 // An Error says why a request did not get through a proxy. Use [errors.AsType] to
@@ -75,7 +72,7 @@ func (e *SchemeError) Error() string {
 	if e == nil || e.Err == nil {
 		return "<nil>"
 	}
-	return printable(e.Scheme) + ": " + without(strings.ToLower(e.Scheme)+": ", unprefixed(e.Err.Error()))
+	return printable.Text(e.Scheme) + ": " + printable.Unprefixed(strings.ToLower(e.Scheme)+": ", unprefixed(e.Err.Error()))
 }
 
 // Unwrap returns e.Err.
@@ -95,24 +92,24 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "proxyauth: %s", e.Op)
 	if e.Target != "" {
-		fmt.Fprintf(&b, " %s", printable(e.Target))
+		fmt.Fprintf(&b, " %s", printable.Text(e.Target))
 	}
 	if e.Proxy != "" {
-		fmt.Fprintf(&b, " via %s", printable(e.Proxy))
+		fmt.Fprintf(&b, " via %s", printable.Text(e.Proxy))
 	}
 	fmt.Fprintf(&b, ": %s", e.Cause.words())
 	if e.Status != 0 {
 		fmt.Fprintf(&b, " (status %d)", e.Status)
 	}
 	if e.Err != nil {
-		fmt.Fprintf(&b, ": %s", printable(unprefixed(e.Err.Error())))
+		fmt.Fprintf(&b, ": %s", printable.Text(unprefixed(e.Err.Error())))
 	}
 	for i, t := range e.Tried {
 		sep := "; "
 		if i == 0 {
 			sep = ": "
 		}
-		b.WriteString(sep + printable(t.Error()))
+		b.WriteString(sep + printable.Text(t.Error()))
 	}
 	return b.String()
 }
@@ -148,26 +145,9 @@ func schemeCause(tried []*SchemeError) Cause {
 	return ""
 }
 
-func joined(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return printable(strings.Join(slices.Compact(slices.Clone(names)), ", "))
-}
-
 // unprefixed returns the text of an error on one line, and without the "proxyauth: " with
 // which it, and each error within, begins.
-func unprefixed(text string) string {
-	return without("proxyauth: ", strings.ReplaceAll(text, "\n", "; "))
-}
-
-// without takes prefix from the beginning of text, and of each error within.
-func without(prefix, text string) string {
-	for _, before := range []string{": ", "; ", "("} {
-		text = strings.ReplaceAll(text, before+prefix, before)
-	}
-	return strings.TrimPrefix(text, prefix)
-}
+func unprefixed(text string) string { return printable.Unprefixed("proxyauth: ", text) }
 
 // Header returns the header of the proxy's last answer, nil if there was none. It
 // must not be changed, and does not belong in a log: a proxy may have put
@@ -193,28 +173,10 @@ func (e *Error) Body() []byte {
 	return bytes.Clone(body[:min(len(body), maxErrorBody)])
 }
 
-// printable returns s without control characters, cut after 1 KiB.
-func printable(s string) string {
-	const maxPrinted = 1 << 10
-	s = strings.ToValidUTF8(s, "?")
-	if len(s) > maxPrinted {
-		s = strings.ToValidUTF8(s[:maxPrinted], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
 // explained says why a 407 was not answered, or what a 401 may mean. The key is the request of the
 // response: a program, or http.Client with a Timeout, may copy the response or wrap
-// its body. An entry goes away with the request.
-var explained sync.Map // weak.Pointer[http.Request] -> *Error
-
-// explanations is how many entries there are.
-var explanations atomic.Int64
+// its body.
+var explained weakmap.Map[http.Request, *Error]
 
 // ResponseError returns the *Error that says why resp, a 407 that a [Transport]
 // has returned for a forwarded request, could not be answered. It has one as well for a
@@ -226,30 +188,8 @@ func ResponseError(resp *http.Response) (*Error, bool) {
 	if resp == nil || resp.Request == nil {
 		return nil, false
 	}
-	if e, ok := explained.Load(weak.Make(resp.Request)); ok && e.(*Error).Status == resp.StatusCode {
-		return e.(*Error), true
+	if e, ok := explained.Load(resp.Request); ok && e.Status == resp.StatusCode {
+		return e, true
 	}
 	return nil, false
-}
-
-// explain notes why req, whose last answer was a 407, could not be answered.
-func explain(req *http.Request, e *Error) {
-	key := weak.Make(req)
-	if _, found := explained.Swap(key, e); !found {
-		explanations.Add(1)
-		runtime.AddCleanup(req, forget, key)
-	}
-}
-
-// explainAnew forgets what is known of the last answer to req, which a program sends again.
-func explainAnew(req *http.Request) {
-	if explanations.Load() > 0 {
-		forget(weak.Make(req))
-	}
-}
-
-func forget(key weak.Pointer[http.Request]) {
-	if _, found := explained.LoadAndDelete(key); found {
-		explanations.Add(-1)
-	}
 }

@@ -38,7 +38,7 @@ func (f *forwarding) explain401(resp *http.Response) {
 	e := f.error(CauseCredentialsRejected, errIn401)
 	e.Tried = append(e.Tried, &SchemeError{f.login.scheme.Name(), refusalOf(f.login)})
 	f.p.ended(f.req.Context(), e)
-	explain(f.req, e)
+	explained.Store(f.req, e)
 }
 
 // forwardPreauthorized sends a request that its caller authenticates, over a connection that
@@ -427,7 +427,7 @@ func (f *forwarding) failedWith(err error) (*http.Response, error) {
 	}
 	resp := f.last
 	resp.Request = f.req
-	explain(f.req, e)
+	explained.Store(f.req, e)
 	return resp, nil
 }
 

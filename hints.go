@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/go-proxyauth/proxyauth/internal/printable"
 	"github.com/go-proxyauth/proxyauth/internal/proxyaddr"
 	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
 )
@@ -24,9 +25,9 @@ func (e *Error) Hint() string {
 		if e.Cause != CauseCredentialsRejected && errors.Is(e, ErrRejected) {
 			hint += " The user name and password that the proxy was sent in its place were refused, and may be wrong as well."
 		}
-		return printable(hint)
+		return printable.Text(hint)
 	}
-	return printable(e.hint())
+	return printable.Text(e.hint())
 }
 
 // schemeHint returns the hint of the first error with one that determines the cause.
@@ -55,9 +56,9 @@ func (e *Error) hint() string {
 		if len(e.Tried) > 0 {
 			return unknownForm
 		}
-		return fmt.Sprintf("The proxy offers %s; this program has enabled %s. ", joined(e.Offered), joined(e.Enabled)) + hint
+		return fmt.Sprintf("The proxy offers %s; this program has enabled %s. ", printable.List(e.Offered), printable.List(e.Enabled)) + hint
 	case CausePolicyForbids:
-		return fmt.Sprintf("A rule of this program forbids to answer the proxy's challenge: %s. ", joined(e.rules())) + hint
+		return fmt.Sprintf("A rule of this program forbids to answer the proxy's challenge: %s. ", printable.List(e.rules())) + hint
 	case CauseProxyURLInvalid:
 		return fmt.Sprintf(hint, e.setting())
 	case CauseProxyUnreachable:

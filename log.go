@@ -3,6 +3,8 @@ package proxyauth
 import (
 	"context"
 	"log/slog"
+
+	"github.com/go-proxyauth/proxyauth/internal/printable"
 )
 
 // A logger writes what a Trace is told, and failures.
@@ -43,15 +45,15 @@ func (info TraceInfo) attrs() []slog.Attr {
 	}
 	add(info.Reason != "", slog.String("reason", info.Reason))
 	add(info.Op != "", slog.String("op", info.Op))
-	add(info.Target != "", slog.String("target", printable(info.Target)))
+	add(info.Target != "", slog.String("target", printable.Text(info.Target)))
 	add(info.Scheme != "", slog.String("scheme", info.Scheme))
 	add(info.Leg != 0, slog.Int("leg", info.Leg))
 	add(info.Leg != 0, slog.Bool("reused", info.Reused))
 	add(info.Status != 0, slog.Int("status", info.Status))
-	add(len(info.Offered) > 0, slog.String("offered", joined(info.Offered)))
+	add(len(info.Offered) > 0, slog.String("offered", printable.List(info.Offered)))
 	add(info.Duration != 0, slog.Duration("duration", info.Duration))
 	if info.Err != nil {
-		attrs = append(attrs, slog.String("error", printable(info.Err.Error())))
+		attrs = append(attrs, slog.String("error", printable.Text(info.Err.Error())))
 	}
 	return attrs
 }
@@ -62,6 +64,6 @@ func (l logger) failed(ctx context.Context, e *Error) {
 		return
 	}
 	l.LogAttrs(ctx, slog.LevelWarn, "proxyauth: failed",
-		slog.String("proxy", e.Proxy), slog.String("target", printable(e.Target)),
+		slog.String("proxy", e.Proxy), slog.String("target", printable.Text(e.Target)),
 		slog.String("cause", string(e.Cause)), slog.String("error", e.Error()), slog.String("hint", e.Hint()))
 }

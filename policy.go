@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
+	"github.com/go-proxyauth/proxyauth/internal/printable"
 )
 
 // A policy holds the rules of a Transport for sending credentials.
@@ -36,7 +37,7 @@ func (e *Error) rules() (rules []string) {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			rule, ok := strings.CutPrefix(line, ErrForbidden.Error()+": ")
 			if ok && !slices.Contains(rules, rule) {
-				rules = append(rules, printable(rule))
+				rules = append(rules, printable.Text(rule))
 			}
 		}
 	}

@@ -274,7 +274,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, errTrailer
 	}
-	explainAnew(req)
+	explained.Delete(req) // a program may send it again
 	p, err := s.proxyFor(req)
 	switch {
 	case p == nil && (err == nil || errors.Is(err, errSOCKS)):
