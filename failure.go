@@ -8,18 +8,21 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-proxyauth/proxyauth/internal/hint"
 	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
 	"github.com/go-proxyauth/proxyauth/internal/proxyaddr"
 	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
 )
 
+// Errors that say which hint fits.
 var (
-	errItself   = errors.New("proxyauth: the proxy was asked to CONNECT to itself")
-	errIn401    = errors.New("proxyauth: a 401 with the realm of the proxy's own challenge")
-	errWantsTLS = errors.New("proxyauth: the proxy says that it speaks TLS")
+	errInside        = &hint.Error{Reason: hint.InCallback, Text: "proxyauth: a callback of the Transport makes this request through the proxy, which wants the credentials for it"}
+	errIn401         = &hint.Error{Reason: hint.In401, Text: "proxyauth: a 401 with the realm of the proxy's own challenge"}
+	errPreauthorized = &hint.Error{Reason: hint.Preauthorized, Text: "proxyauth: the Proxy-Authorization that the program itself put into the CONNECT was refused"}
+	errWantsTLS      = &hint.Error{Reason: hint.WantsTLS, Text: "proxyauth: the proxy says that it speaks TLS"}
 )
 
-var errInside = errors.New("proxyauth: a callback of the Transport makes this request through the proxy, which wants the credentials for it")
+var errItself = errors.New("proxyauth: the proxy was asked to CONNECT to itself")
 
 // failure returns the error of an exchange that has failed.
 func (d *driver) failure() error {
@@ -152,25 +155,22 @@ func (d *driver) tried() (tried []*SchemeError) {
 	return tried
 }
 
-// A refusal is ErrRejected with what may be wrong with the credentials.
-type refusal struct {
-	empty  bool // the password is
-	domain bool // the user name has one
-	binds  bool // the scheme binds connections
-}
-
-func refusalOf(l *login) *refusal {
-	return &refusal{l.creds.Password.Reveal() == "", strings.ContainsAny(l.creds.Username, `\@`), l.props.BindsConnection}
-}
-
-func (r *refusal) Error() string {
-	if r.empty {
-		return ErrRejected.Error() + ": the password is empty"
+// refusalOf returns ErrRejected with what may be wrong with the credentials of l.
+func refusalOf(l *login) error {
+	e := &hint.Error{Text: ErrRejected.Error(), Err: ErrRejected}
+	domain := strings.ContainsAny(l.creds.Username, `\@`)
+	switch {
+	case l.creds.Password.Reveal() == "":
+		e.Reason, e.Text = hint.EmptyPassword, e.Text+": the password is empty"
+	case domain && !l.props.BindsConnection:
+		e.Reason = hint.DomainUnwanted
+	case domain:
+		e.Reason = hint.DomainOther
+	default:
+		e.Reason = hint.DomainMissing
 	}
-	return ErrRejected.Error()
+	return e
 }
-
-func (*refusal) Unwrap() error { return ErrRejected }
 
 // A fallbackError is the failure of something stronger, and of what took its place.
 type fallbackError struct{ fallback, err error }

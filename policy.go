@@ -2,7 +2,6 @@ package proxyauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
-	"github.com/go-proxyauth/proxyauth/internal/printable"
 )
 
 // A policy holds the rules of a Transport for sending credentials.
@@ -27,22 +25,6 @@ var (
 	errCleartext = fmt.Errorf("%w: the scheme reveals the secret on an http:// proxy's connection (Transport.ForbidCleartext)", ErrForbidden)
 	errDowngrade = fmt.Errorf("%w: the proxy has offered a stronger scheme or algorithm before (Transport.InsecureAllowDowngrade)", ErrForbidden)
 )
-
-// rules returns what the errors say of the rules that have forbidden something.
-func (e *Error) rules() (rules []string) {
-	for _, err := range e.Unwrap() {
-		if s, ok := errors.AsType[*SchemeError](err); ok && s != nil && s.Err != nil {
-			err = s.Err
-		}
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			rule, ok := strings.CutPrefix(line, ErrForbidden.Error()+": ")
-			if ok && !slices.Contains(rules, rule) {
-				rules = append(rules, printable.Text(rule))
-			}
-		}
-	}
-	return rules
-}
 
 // permits returns nil if the scheme may be used at the proxy.
 func (p *proxy) permits(ctx context.Context, scheme Scheme) error {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/go-proxyauth/proxyauth/internal/hint"
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
 )
 
@@ -77,7 +78,7 @@ type counters struct {
 
 // fail counts a request that ended with e.
 func (c *counters) fail(e *Error) {
-	if hints[e.Cause] == "" { // a scheme may name a cause that is not known
+	if !hint.IsKnown(string(e.Cause)) { // a scheme may name a cause that is not known
 		return
 	}
 	c.mu.Lock()

@@ -113,10 +113,7 @@ type tunnel struct {
 	request *http.Request   // the last one
 }
 
-var (
-	errUserChanges   = errors.New("proxyauth: the user changes faster than a tunnel is opened")
-	errPreauthorized = errors.New("proxyauth: the Proxy-Authorization that the program itself put into the CONNECT was refused")
-)
+var errUserChanges = errors.New("proxyauth: the user changes faster than a tunnel is opened")
 
 // open returns the connection through the tunnel.
 func (t *tunnel) open(ctx context.Context) (net.Conn, error) {
