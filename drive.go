@@ -316,7 +316,7 @@ func (d *driver) renew(ctx context.Context) (step, error) {
 	case err != nil:
 		d.p.drop(d.login)
 		next := d.exclude(d.login.rank, err, true)
-		if !errors.Is(err, ErrNoCredentials) && !errors.Is(err, ErrForbidden) {
+		if !kindOf(err).is(noCredentials | forbidden) {
 			next = d.fail(CauseNoCredentials, nil)
 		}
 		return next, nil
@@ -368,25 +368,26 @@ func (d *driver) terms(l *login, own []Challenge) Exchange {
 
 // cannot takes an error of a scheme.
 func (d *driver) cannot(err error) (step, error) {
+	kind := kindOf(err)
 	switch {
 	case d.reqCtx.Err() != nil:
 		return stepFail, context.Cause(d.reqCtx)
-	case errors.Is(err, ErrChallengeRequired):
+	case kind.is(challengeRequired):
 		d.anew = true
 		if d.phase == asking && d.legs > 0 {
 			return d.exclude(d.login.rank, err, false), nil
 		}
 		return stepAsk, nil
-	case errors.Is(err, ErrBodyNotReplayable):
+	case kind.is(bodyNotReplayable):
 		return d.fail(CauseBodyNotReplayable, err), nil
-	case errors.Is(err, ErrHeldBack):
+	case kind.is(heldBack):
 		return d.failFor(CauseHeldBack, err, true), nil
-	case errors.Is(err, ErrRejected) && !d.login.tickets: // by a KDC
+	case kind.is(rejected) && !d.login.tickets: // by a KDC
 		d.returnTurn()
 		return d.reject(err), nil
 	}
 	d.p.drop(d.login)
-	return d.exclude(d.login.rank, err, !errors.Is(err, ErrUnsupportedChallenge)), nil
+	return d.exclude(d.login.rank, err, !kind.is(unsupported)), nil
 }
 
 func (d *driver) requestErr() error {

@@ -120,20 +120,21 @@ type exchange struct {
 type failure struct {
 	rank     int // of the scheme
 	err      error
+	kind     kind  // of err
 	local    bool  // nothing that the proxy did
 	fallback error // why something stronger within the scheme was not tried, nil if it was
 }
 
 // A loss is how a leg ended without an answer.
 type loss struct {
-	unsent bool // nothing was written
-	race   bool // the peer had closed the connection, which had served before
-	safe   bool // the request may be sent again though it may have been read
-	added  bool // the leg was one that the library adds
-	probe  bool // a probe can take the place of the request
-	late   bool // the leg's time has ended
-	alien  bool // what came is not HTTP
-	final  bool // there was no leg: err ends the exchange
+	unsent bool  // nothing was written
+	race   bool  // the peer had closed the connection, which had served before
+	safe   bool  // the request may be sent again though it may have been read
+	added  bool  // the leg was one that the library adds
+	probe  bool  // a probe can take the place of the request
+	late   bool  // the leg's time has ended
+	alien  Cause // if what came is not HTTP, what that is called
+	final  bool  // there was no leg: err ends the exchange
 	err    error
 }
 
@@ -316,7 +317,7 @@ func (x *exchange) exclude(rank int, err error, local bool) step {
 
 // note adds the failure of a scheme.
 func (x *exchange) note(rank int, err error, local bool) {
-	f := failure{rank: rank, err: err, local: local}
+	f := failure{rank: rank, err: err, kind: kindOf(err), local: local}
 	if rank == x.rank {
 		f.fallback = x.fallback
 	}
@@ -400,8 +401,8 @@ func (x *exchange) lost(l loss) step {
 		x.outcome = lockout.Lost
 	}
 	switch {
-	case l.alien && x.legs == 1:
-		return x.fail(CauseNotAProxy, l.err)
+	case l.alien != "" && x.legs == 1:
+		return x.fail(l.alien, l.err)
 	case mid:
 		return x.fail(CauseHandshakeBroken, l.err)
 	}

@@ -255,7 +255,7 @@ func TestExchange(t *testing.T) {
 		{desc: "the same, and nothing was written", events: []event{
 			ride(), lose(loss{unsent: true}, stepAuthorize), ride(), status(200, stepPass),
 		}, legs: 2},
-		{desc: "something that is no proxy", events: []event{ask(), lose(loss{alien: true}, stepFail)}, legs: 1, cause: CauseNotAProxy, err: errReset},
+		{desc: "something that is no proxy", events: []event{ask(), lose(loss{alien: CauseNotAProxy}, stepFail)}, legs: 1, cause: CauseNotAProxy, err: errReset},
 		{desc: "a body that was lost, and a challenge to the probe after it", events: []event{
 			ask(), lose(loss{probe: true}, stepAsk), ask(), challenge(stepChoose), begin(true, false), send(last), status(200, stepPass),
 		}, outcome: lockout.Accepted, legs: 3, err: errReset},

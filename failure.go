@@ -26,9 +26,6 @@ var errItself = errors.New("proxyauth: the proxy was asked to CONNECT to itself"
 
 // failure returns the error of an exchange that has failed.
 func (d *driver) failure() error {
-	if d.cause == CauseNotAProxy && errors.Is(d.err, proxyconn.ErrTLSAnswer) {
-		d.cause = CauseProxyUnreachable
-	}
 	if e, ok := errors.AsType[*Error](d.err); ok && d.cause == "" {
 		return e
 	}
@@ -200,27 +197,76 @@ func retryOf(err error) time.Time {
 	return time.Time{}
 }
 
+// A kind says what an error of a scheme or of the provider means. It may mean several things.
+type kind uint8
+
+const (
+	noCredentials kind = 1 << iota
+	challengeRequired
+	unsupported
+	forbidden
+	rejected
+	heldBack
+	bodyNotReplayable
+	broken
+)
+
+// kinds are the errors that mean something.
+var kinds = map[error]kind{
+	ErrNoCredentials:        noCredentials,
+	ErrChallengeRequired:    challengeRequired,
+	ErrUnsupportedChallenge: unsupported,
+	ErrForbidden:            forbidden,
+	ErrRejected:             rejected,
+	ErrHeldBack:             heldBack,
+	ErrBodyNotReplayable:    bodyNotReplayable,
+	errBroken:               broken,
+}
+
+func kindOf(err error) (k kind) {
+	for target, bit := range kinds {
+		if errors.Is(err, target) {
+			k |= bit
+		}
+	}
+	return k
+}
+
+// is reports whether k is one of those of other.
+func (k kind) is(other kind) bool { return k&other != 0 }
+
 // verdict returns the cause where no scheme is left.
 func (d *driver) verdict() Cause {
-	is := func(f failure, target error) bool { return errors.Is(f.err, target) }
-	all := func(target error) bool {
-		return !slices.ContainsFunc(d.failures, func(f failure) bool { return !is(f, target) })
+	some, all := kind(0), ^kind(0)
+	for _, f := range d.failures {
+		some, all = some|f.kind, all&f.kind
 	}
 	switch {
-	case slices.ContainsFunc(d.failures, func(f failure) bool { return is(f, ErrForbidden) }):
+	case some.is(forbidden):
 		return CausePolicyForbids
-	case all(ErrUnsupportedChallenge): // or nothing in common at all
+	case all.is(unsupported): // or nothing in common at all
 		return CauseNoCommonScheme
-	case all(ErrNoCredentials):
+	case all.is(noCredentials):
 		return CauseNoCredentials
 	case schemeCause(d.tried()) != "":
 		return schemeCause(d.tried())
-	case is(d.failures[len(d.failures)-1], errBroken):
+	case d.failures[len(d.failures)-1].kind.is(broken):
 		return CauseHandshakeBroken
-	case all(ErrRejected):
+	case all.is(rejected):
 		return CauseCredentialsRejected
 	}
 	return CauseSchemeFailed
+}
+
+// alienCause returns what the peer is that has sent what is not HTTP, "" for another error.
+func alienCause(err error) Cause {
+	switch {
+	case errors.Is(err, proxyconn.ErrTLSAnswer):
+		return CauseProxyUnreachable
+	case errors.Is(err, proxyconn.ErrNotHTTP), errors.Is(err, httpmsg.ErrGarbage):
+		return CauseNotAProxy
+	}
+	return ""
 }
 
 // hasControls reports whether text would not survive in a header field.

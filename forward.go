@@ -10,7 +10,6 @@ import (
 	"github.com/go-proxyauth/proxyauth/internal/connpool"
 	"github.com/go-proxyauth/proxyauth/internal/httpmsg"
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
-	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
 )
 
 // forwardRequest sends a request for an http:// URL, which the proxy forwards.
@@ -270,7 +269,7 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 	resp, err := c.RoundTrip(req)
 	if err != nil {
 		l := loss{unsent: c.Unsent() && c.Kept(), race: c.IdleRace(), safe: f.added || httpmsg.IsReplayable(f.req), added: f.added, late: ctx.Err() != nil, err: httpmsg.HideEcho(err)}
-		l.alien = l.err == httpmsg.ErrGarbage || l.err == proxyconn.ErrTLSAnswer
+		l.alien = alienCause(l.err)
 		if f.canProbe() { // tinyproxy answers and closes while the body is on its way
 			l.probe, f.careful = true, true
 		}

@@ -2,7 +2,6 @@ package proxyauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -173,7 +172,7 @@ func (d *driver) choose(ctx context.Context) (*login, error) {
 			return l, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case errors.Is(err, ErrNoCredentials):
+		case kindOf(err).is(noCredentials):
 			d.exclude(rank, err, true)
 		default:
 			d.exclude(rank, err, true)
@@ -241,7 +240,7 @@ func (p *proxy) askNow(ctx context.Context, rank int, realm string, doubted bool
 	p.trace.call(ctx, p.trace.CredentialsAsked, TraceInfo{Proxy: p.name, Scheme: req.Scheme, Duration: time.Since(start), Err: err})
 	l := &login{scheme: scheme, rank: rank, props: properties(scheme), creds: creds, req: req, conduct: new(conduct)}
 	switch {
-	case err != nil && !(l.props.Ambient && errors.Is(err, ErrNoCredentials)):
+	case err != nil && !(l.props.Ambient && kindOf(err).is(noCredentials)):
 		return nil, err
 	case err != nil:
 		l.tickets, l.creds = true, Credentials{}
@@ -291,7 +290,7 @@ func (d *driver) howFailed(rank int) floor.Failure {
 		return floor.None
 	case f.local:
 		return floor.Local
-	case errors.Is(f.err, ErrUnsupportedChallenge), errors.Is(f.err, ErrChallengeRequired):
+	case f.kind.is(unsupported | challengeRequired):
 		return floor.Beyond
 	}
 	return floor.Peer
@@ -323,7 +322,7 @@ func (d *driver) floorForbids(rank int) error {
 // peerFailure returns a failure that was the proxy's doing, nil if there is none.
 func (d *driver) peerFailure() *failure {
 	for i := range d.failures {
-		if f := &d.failures[i]; !f.local && errors.Is(f.err, errBroken) {
+		if f := &d.failures[i]; !f.local && f.kind.is(broken) {
 			return f
 		}
 	}

@@ -2,7 +2,6 @@ package proxyauth
 
 import (
 	"context"
-	"errors"
 	"net/http"
 )
 
@@ -29,7 +28,7 @@ func (d *driver) guess(ctx context.Context) (step, error) {
 			return stepAuthorize, nil
 		case d.reqCtx.Err() != nil:
 			return stepFail, context.Cause(d.reqCtx)
-		case errors.Is(err, ErrChallengeRequired):
+		case kindOf(err).is(challengeRequired):
 			d.guessed++
 			return stepAsk, nil
 		}

@@ -277,7 +277,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	explained.Delete(req) // a program may send it again
 	p, err := s.proxyFor(req)
 	switch {
-	case p == nil && (err == nil || errors.Is(err, errSOCKS)):
+	case p == nil && (err == nil || err == errSOCKS):
 		return roundTripWithout(s.base, req)
 	case err != nil:
 		closeBody(req)
@@ -316,7 +316,7 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: addr}, Host: addr}).WithContext(ctx)
 	p, err := s.proxyFor(req)
 	switch {
-	case errors.Is(err, errSOCKS):
+	case err == errSOCKS:
 		return nil, errors.New("proxyauth: DialContext through a SOCKS proxy; use golang.org/x/net/proxy")
 	case err != nil:
 		return nil, err

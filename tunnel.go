@@ -260,7 +260,7 @@ func (t *tunnel) send(ctx context.Context, authorization string) (*http.Response
 	progress := t.conn.Progress()
 	if err != nil {
 		t.hangUp()
-		return nil, loss{unsent: !progress.Written && progress.Reused, race: progress.Reused && !progress.Read && ctx.Err() == nil, safe: true, late: ctx.Err() != nil, alien: errors.Is(err, proxyconn.ErrNotHTTP), err: err}
+		return nil, loss{unsent: !progress.Written && progress.Reused, race: progress.Reused && !progress.Read && ctx.Err() == nil, safe: true, late: ctx.Err() != nil, alien: alienCause(err), err: err}
 	}
 	if resp.StatusCode/100 != 2 {
 		whole, err := io.ReadAll(resp.Body)
