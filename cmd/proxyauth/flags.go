@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -91,6 +92,15 @@ func parseDoctor(args []string, stdin io.Reader) (*doctorFlags, error) {
 	if set.NArg() != 1 {
 		return nil, fmt.Errorf("want one URL behind the flags, got %d arguments", set.NArg())
 	}
+	var empty error
+	set.Visit(func(given *flag.Flag) {
+		if given.Value.String() == "" {
+			empty = fmt.Errorf("-%s is empty", given.Name)
+		}
+	})
+	if empty != nil {
+		return nil, empty
+	}
 	if f.Timeout <= 0 {
 		return nil, errors.New("-timeout must be more than zero")
 	}
@@ -102,6 +112,9 @@ func (f *doctorFlags) target(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
 		return errors.New("the URL is not of the form https://host/path") // what it is may have a password in it
+	}
+	if port, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || port < 1 || port > 65535) {
+		return errors.New("the port of the URL is not a number from 1 to 65535")
 	}
 	f.URL = u
 	return nil

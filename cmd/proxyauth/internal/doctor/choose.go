@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,12 +14,6 @@ import (
 // flagSource is the source of a proxy that the command line names.
 const flagSource = "-proxy"
 
-const percentEncode = `Percent-encode the user name and password in the proxy's URL: \ is %5C, @ is %40, : is %3A, / is %2F, # is %23 and % is %25. ` +
-	"Its form is http://user:password@host:port."
-
-// errInvalid means that the proxy's URL can't be used. Its text has nothing of the URL.
-var errInvalid = errors.New("the proxy's URL is not of the form http://user:password@host:port")
-
 // choose finds out which proxy the target takes, and why. It returns nil for none.
 func (d *diagnosis) choose() (*url.URL, *Verdict) {
 	if d.config.Proxy != "" {
@@ -29,35 +22,30 @@ func (d *diagnosis) choose() (*url.URL, *Verdict) {
 	variable, value := proxyVariable(d.target.Scheme)
 	d.report.Proxy = &Proxy{Source: variable}
 	u, err := http.ProxyFromEnvironment(&http.Request{URL: d.target})
+	_, flaw := parseProxy(value)
 	switch {
 	case err != nil: // of a CGI program
 		return nil, d.none("HTTP_PROXY is not read in a CGI program (REQUEST_METHOD is set)")
-	case u != nil:
-		return d.chosen(u, nil)
 	case value == "":
 		d.report.Proxy.Source = ""
 		return nil, d.none(variable+" is not set", hintsOfEnvironment(d.target.Scheme)...)
-	}
-	if _, err := parseProxy(value); err != nil {
-		return d.chosen(nil, err)
+	case u != nil || flaw != nil: // net/http ignores what it can't parse
+		return d.chosen(u, flaw)
 	}
 	return nil, d.none(whyBypassed(d.target))
 }
 
 // chosen reports the proxy in use, or why it can't be.
-func (d *diagnosis) chosen(u *url.URL, err error) (*url.URL, *Verdict) {
+func (d *diagnosis) chosen(u *url.URL, flaw *flaw) (*url.URL, *Verdict) {
 	p := d.report.Proxy
 	if p == nil {
 		p = &Proxy{Source: flagSource}
 		d.report.Proxy = p
 	}
-	if err == nil && (proxyaddr.IsMisread(u) || u.Hostname() == "") {
-		err = errInvalid
-	}
-	if err != nil {
-		text := "the URL in " + p.Source + " can't be used: net/http does not take the characters in it"
+	if flaw != nil {
+		text := "the URL in " + p.Source + " can't be used: " + flaw.text
 		d.step("proxy", Failed, text)
-		return nil, finding(proxyauth.CauseProxyURLInvalid, text, percentEncode)
+		return nil, finding(proxyauth.CauseProxyURLInvalid, text, flaw.fix)
 	}
 	p.URL = u.Scheme + "://" + u.Host
 	var details []string
@@ -79,22 +67,6 @@ func (d *diagnosis) none(reason string, details ...string) *Verdict {
 	d.report.Proxy.Reason = reason
 	d.step("proxy", Warning, "none is used: "+reason, details...)
 	return nil
-}
-
-// parseProxy parses the URL of a proxy as net/http does: http:// may be missing.
-func parseProxy(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		u, err = url.Parse("http://" + text)
-	}
-	if err != nil || u.Host == "" {
-		return nil, errInvalid // the error of package url quotes the password
-	}
-	switch u.Scheme {
-	case "http", "https", "socks5", "socks5h":
-		return u, nil
-	}
-	return nil, errInvalid
 }
 
 // proxyVariable returns the environment variable that net/http reads for URLs with the
