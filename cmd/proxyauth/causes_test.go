@@ -41,6 +41,8 @@ func answer(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 	case "/403":
 		w.WriteHeader(http.StatusForbidden)
+	case "/502":
+		w.WriteHeader(http.StatusBadGateway)
 	case "/500":
 		w.WriteHeader(http.StatusInternalServerError)
 	}
@@ -204,7 +206,7 @@ var diagnoses = []diagnosis{
 	{desc: "malformed challenge", config: offering(`="lab`), with: password, cause: "malformed_challenge", text: "can't be read", fix: "RFC 9110"},
 
 	// Who asks.
-	{desc: "no credentials", config: basicProxy, cause: "no_credentials", text: "none were found", fix: "HTTPS_PROXY", legs: []string{""}},
+	{desc: "no credentials", config: basicProxy, cause: "no_credentials", text: "none were found", fix: "into the URL of -proxy", legs: []string{""}},
 	{desc: "wrong password", config: basicProxy, with: wrong, cause: "credentials_rejected", text: "the proxy refuses", fix: "expired", legs: []string{"", "Basic"}},
 	{desc: "wrong password of NTLM", config: ntlmProxy, with: wrong, cause: "credentials_rejected", text: "the proxy refuses", fix: "locked"},
 	{
@@ -215,7 +217,13 @@ var diagnoses = []diagnosis{
 	},
 	{
 		desc: "user name that can't be sent", config: basicProxy, with: password, change: func(_ *testing.T, _ *lab, c *command) { c.args[6] = "CORP:ann" },
-		cause: "scheme_failed", text: "no scheme", fix: "listed",
+		cause: "scheme_failed", text: "no scheme", fix: "colon",
+	},
+	{
+		desc: "password with a line break", config: basicProxy, change: func(_ *testing.T, l *lab, c *command) {
+			c.args[2] = "http://ann:" + password + "%0A@" + l.proxy.Addr()
+		},
+		cause: "scheme_failed", text: "no scheme", fix: "control character",
 	},
 	{
 		desc: "handshake broken off", config: with(ntlmProxy, testproxy.OnScheme("NTLM", testproxy.DropAt(testproxy.BeforeAnswer))), with: password,
@@ -298,6 +306,13 @@ func startClosing(t *testing.T) string {
 	return ln.Addr().String()
 }
 
+// requireNoLibraryWords requires that a fix names nothing that only the author of a program can
+// set.
+func requireNoLibraryWords(t *testing.T, fix string) {
+	t.Helper()
+	require.NotRegexp(t, `\b(Transport|Error|Base|Request|Scheme|proxyauth|negotiate|digest|credentials)\.[A-Z]|\b(Preemptive|Insecure|Canonicalize|RequireMutual)`, fix)
+}
+
 func TestDiagnoses(t *testing.T) {
 	t.Parallel()
 	for _, tt := range diagnoses {
@@ -337,6 +352,8 @@ func (tt diagnosis) check(t *testing.T, w way) {
 		}
 		require.Equal(t, tt.legs, legs)
 	}
+	requireNoLibraryWords(t, report.Verdict.Fix)
+	requireOneStory(t, report)
 	require.LessOrEqual(t, l.users.Failures(user), 1)
 	if w == tunnel && tt.only == "" {
 		return // the text differs in nothing else
@@ -373,9 +390,17 @@ func TestRefusedPasswordIsSentOnce(t *testing.T) {
 	require.Equal(t, []string{"Basic"}, report.Attempts[1].Schemes)
 	require.Equal(t, 3, users.Failures(user), "once with each")
 
+	// A handshake that breaks off says less than a refusal.
+	ntlm := &testproxy.NTLM{Server: &ntlmserver.Server{Users: users.Passwords}}
+	l.proxy.SetAuth(ntlm, &testproxy.Digest{Accounts: users, Realm: "lab"}, &testproxy.Basic{Accounts: users, Realm: "lab"})
+	l.proxy.SetFault(testproxy.OnScheme("NTLM", testproxy.DropAt(testproxy.BeforeAnswer)))
+	report = l.doctor(wrong, l.target(tunnel, "/"), "-try-all").json(t)
+	require.Equal(t, "handshake_broken", report.Attempts[0].Cause)
+	require.Equal(t, "credentials_rejected", report.Verdict.Cause, "%+v", report)
+
 	report = l.doctor(password, l.target(tunnel, "/"), "-try-all").json(t)
 	require.Equal(t, "works", report.Verdict.Cause)
-	require.Len(t, report.Attempts, 2)
+	require.Len(t, report.Attempts, 3)
 }
 
 // What a proxy sends back is looked through before it is shown.

@@ -150,3 +150,87 @@ func TestWhereCredentialsComeFrom(t *testing.T) {
 	require.Zero(t, users.Failures(user))
 	require.Zero(t, users.Failures("bob"))
 }
+
+// An empty password is not sent, wherever it comes from: it would count as a wrong one.
+func TestEmptyPasswordIsNotSent(t *testing.T) {
+	t.Parallel()
+	users := newAccounts()
+	l := newLab(t, basicProxy(users), users)
+	netrc := write(t, "netrc", []byte("machine 127.0.0.1 login ann password \"\"\n"))
+	proxy := "HTTP_PROXY=" + l.proxy.URL().String()
+	for _, tt := range []struct {
+		desc   string
+		env    []string
+		source string
+	}{
+		{"environment", []string{proxy, "PROXY_USER=ann", "PROXY_PASSWORD="}, "environment"},
+		{"netrc", []string{proxy, "NETRC=" + netrc}, "netrc"},
+	} {
+		t.Run(tt.desc, func(t *testing.T) {
+			t.Parallel()
+			report := command{args: []string{"doctor", outside}, env: tt.env}.json(t)
+			require.Equal(t, "no_credentials", report.Verdict.Cause, "%+v", report)
+			require.Contains(t, report.Verdict.Fix, "The password from "+tt.source+" is empty")
+		})
+	}
+	t.Cleanup(func() { require.Zero(t, users.Failures(user)) })
+}
+
+// What to do about missing credentials names the variable or flag that is in use.
+func TestMissingCredentialsNameTheVariable(t *testing.T) {
+	t.Parallel()
+	users := newAccounts()
+	l := newLab(t, basicProxy(users), users)
+	proxy := l.proxy.URL().String()
+	for _, tt := range []struct {
+		desc   string
+		env    []string
+		flags  []string
+		target string
+		want   string
+		not    string
+	}{
+		{"HTTP_PROXY", []string{"HTTP_PROXY=" + proxy}, nil, outside, "(HTTP_PROXY=http://user:password@host:port)", "HTTPS_PROXY"},
+		{"http_proxy", []string{"http_proxy=" + proxy}, nil, outside, "(http_proxy=http", "HTTPS_PROXY"},
+		{"HTTPS_PROXY", []string{"HTTPS_PROXY=" + proxy}, nil, "https://origin.invalid/", "(HTTPS_PROXY=http", "HTTP_PROXY"},
+		{"-proxy", nil, []string{"-proxy", proxy}, outside, "URL of -proxy", "HTTP"},
+		{"-user", nil, []string{"-proxy", proxy, "-user", "ann"}, outside, "For user ann, give the password with -password-stdin", "-user or"},
+		{"PROXY_USER", []string{"HTTP_PROXY=" + proxy, "PROXY_USER=ann"}, nil, outside, "For user ann, give the password with -password-stdin", "-user or"},
+	} {
+		t.Run(tt.desc, func(t *testing.T) {
+			t.Parallel()
+			report := command{args: append(append([]string{"doctor"}, tt.flags...), tt.target), env: tt.env}.json(t)
+			require.Equal(t, "no_credentials", report.Verdict.Cause, "%+v", report)
+			require.Contains(t, report.Verdict.Fix, tt.want)
+			require.NotContains(t, report.Verdict.Fix, tt.not)
+		})
+	}
+}
+
+// Each kind of mistake in the URL of a proxy is named, and nothing of the URL is shown.
+func TestInvalidProxyURLs(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`"http://ann:` + password + `@127.0.0.1:1"`:   "quotation marks",
+		"http://ann:" + password + " x@127.0.0.1:1":   "blanks",
+		"http:/127.0.0.1:1":                           "two slashes",
+		"http:ann:" + password + "@127.0.0.1:1":       "two slashes",
+		"ftp://ann:" + password + "@127.0.0.1:1":      "ftp://",
+		"http://ann:" + password + "@127.0.0.1:99999": "65535",
+		"http://ann:" + password + "@:1":              "no host",
+		"http://127.0.0.1:" + password:                "65535",
+		"http://http://127.0.0.1:1":                   "twice",
+		"http://2001:db8::1:3128":                     "colon",
+		`http://CORP\ann:` + password + "@127.0.0.1":  "user name or password",
+	} {
+		for _, c := range []command{
+			{args: []string{"doctor", "-proxy", text, outside}},
+			{args: []string{"doctor", outside}, env: []string{"HTTP_PROXY=" + text}},
+		} {
+			report := c.json(t)
+			require.Equal(t, "proxy_url_invalid", report.Verdict.Cause, "%+v", report)
+			require.Contains(t, report.Verdict.Text, want)
+			require.NotEmpty(t, report.Verdict.Fix)
+		}
+	}
+}

@@ -16,8 +16,8 @@ not, and has a certificate that is trusted; what it asks for; which schemes both
 sides know; where credentials are; what there is for Kerberos; whether the proxy
 accepts them; whether the target answers.
 
-No password is shown. One wrong answer of the proxy, or of a KDC, to a password
-ends it, since directories lock accounts after a few.
+No password is shown, and no empty one is sent. One wrong answer of the proxy, or
+of a KDC, to a password ends it, since directories lock accounts after a few.
 
 The proxy is the one of HTTPS_PROXY, HTTP_PROXY and NO_PROXY, or that of -proxy.
 Credentials come from -password-stdin or else, in this order, from the user info
@@ -31,7 +31,8 @@ Flags:
   -scheme NAMES     use these schemes alone: Negotiate, NTLM, Digest, Basic
   -spn NAME         ask the KDC for this service, in place of HTTP/host
   -ca FILE          trust the certificates in this PEM file, too
-  -timeout D        wait for each step as long as this (default 10s)
+  -timeout D        wait for an answer as long as this, in each step and each leg of
+                    the sign-in (default 10s)
   -direct           ask the target without the proxy, too
   -try-all          try each scheme once, even if the password was refused: a
                     wrong one then counts as often as there are schemes
@@ -78,5 +79,15 @@ target_unreachable, proxy_failed, body_not_replayable) and
   target_forbidden     the target refuses (403)
   target_certificate   the target's certificate is not trusted
   target_failed        any other answer of the target, or none
+  captive_portal       a web page wants a sign-in first (511, or a redirect of a
+                       CONNECT)
   cancelled            ended by the user
+Some causes of the library are those of programs, which have settings and bodies:
+doctor sends no body (body_not_replayable), sets no rule, so that it sees
+policy_forbids only at a proxy that takes back a stronger scheme, and begins
+with passwords of which nothing is known, so that held_back is rare. An answer
+to an http:// URL may be the proxy's or the target's: the text of the verdict says
+so where neither X-Squid-Error, Proxy-Status, Server nor Via tells, and -direct
+may. A page that a network puts in the place of an http:// target, with 200,
+can't be told from the target's.
 `

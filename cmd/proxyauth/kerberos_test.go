@@ -108,13 +108,13 @@ var kerberosDiagnoses = []struct {
 	},
 	{
 		desc: "no KDC", with: password, flags: []string{spnFlag}, change: func(t *testing.T, k *kerberosLab, _ *command) { require.NoError(t, k.Down()) },
-		cause: "kerberos_failed", text: "Kerberos fails", fix: "88", step: "no KDC answers",
+		cause: "kerberos_failed", text: "Kerberos fails", fix: "asked over TCP", step: "no KDC answers",
 	},
 	{
 		desc: "no KDC, and NTLM is refused", with: wrong, flags: []string{spnFlag},
 		server: takeNTLM,
 		change: func(t *testing.T, k *kerberosLab, _ *command) { require.NoError(t, k.Down()) },
-		cause:  "kerberos_failed", text: "no KDC answers", fix: "88", step: "no KDC answers",
+		cause:  "kerberos_failed", text: "no KDC answers", fix: "asked over TCP", step: "no KDC answers",
 	},
 	{
 		desc: "no KDC, and NTLM is accepted", with: password, flags: []string{spnFlag},
@@ -160,6 +160,21 @@ var kerberosDiagnoses = []struct {
 		},
 		cause: "kerberos_failed|ticket_missing", fix: "krb5.conf", step: "malformed",
 	},
+	{
+		desc: "no krb5.conf", with: password, flags: []string{spnFlag, "-scheme=negotiate"},
+		change: func(_ *testing.T, _ *kerberosLab, c *command) { c.env[0] = "KRB5_CONFIG=/nowhere/krb5.conf" },
+		cause:  "kerberos_failed", fix: "krb5.conf", step: "can't be used",
+	},
+	{
+		desc: "empty krb5.conf", with: password, flags: []string{spnFlag, "-scheme=negotiate"},
+		change: func(_ *testing.T, _ *kerberosLab, c *command) { c.env[0] = "KRB5_CONFIG=" + os.DevNull },
+		cause:  "kerberos_failed", fix: "default_realm", step: "realm",
+	},
+	{
+		desc: "empty krb5.conf, and NTLM is refused", with: wrong, flags: []string{spnFlag, "-scheme=negotiate"}, server: takeNTLM,
+		change: func(_ *testing.T, _ *kerberosLab, c *command) { c.env[0] = "KRB5_CONFIG=" + os.DevNull },
+		cause:  "kerberos_failed", text: "realm", fix: "default_realm", step: "realm",
+	},
 }
 
 // takeNTLM lets a server take NTLM inside Negotiate.
@@ -191,10 +206,22 @@ func TestKerberosDiagnoses(t *testing.T) {
 			require.Contains(t, strings.Split(tt.cause, "|"), report.Verdict.Cause, "%+v", report)
 			require.Contains(t, report.Verdict.Text, tt.text)
 			require.Contains(t, report.Verdict.Fix, tt.fix)
+			requireNoLibraryWords(t, report.Verdict.Fix)
+			requireOneStory(t, report)
 			step := stepOf(t, report, "kerberos")
 			require.Contains(t, step.Text+"\n"+strings.Join(step.Details, "\n"), tt.step)
 			require.LessOrEqual(t, k.Counts(user).PreauthFailed, 1)
 		})
+	}
+}
+
+// requireOneStory requires that the step of a sign-in that failed has the cause of the verdict.
+func requireOneStory(t *testing.T, r doctor.Report) {
+	t.Helper()
+	for _, s := range r.Steps {
+		if s.Name == "sign-in" && s.Result == doctor.Failed {
+			require.Contains(t, s.Text, strings.ReplaceAll(r.Verdict.Cause, "_", " "))
+		}
 	}
 }
 

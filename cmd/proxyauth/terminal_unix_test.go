@@ -3,15 +3,20 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth/cmd/proxyauth/internal/doctor"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
 // onTerminal runs the command with a terminal, on which the lines given are typed once the text
@@ -63,6 +68,81 @@ func TestPrompt(t *testing.T) {
 	require.Contains(t, shown, "(works)")
 }
 
+// Ctrl-C at the prompt ends it, and asks nothing again.
+func TestInterruptAtThePrompt(t *testing.T) {
+	t.Parallel()
+	users := newAccounts()
+	l := newLab(t, basicProxy(users), users)
+	c := l.doctor("", l.target(forward, "/"))
+	shown := onTerminal(t, c, nil, [2]string{"User name: ", user}, [2]string{"Password for ann: ", "\x03"})
+	require.Contains(t, shown, "(cancelled)")
+	require.Equal(t, 1, strings.Count(shown, "Password for ann: "), "%s", shown)
+	require.Equal(t, 1, strings.Count(shown, "User name: "), "%s", shown)
+	shown = onTerminal(t, c, nil, [2]string{"User name: ", "\x03"})
+	require.Contains(t, shown, "(cancelled)")
+	require.Equal(t, 1, strings.Count(shown, "User name: "), "%s", shown)
+	require.Empty(t, users.Failures(user))
+}
+
+// Ctrl-C during a leg says nothing of what would have come of it.
+func TestInterruptOfALeg(t *testing.T) {
+	t.Parallel()
+	for _, w := range []way{forward, tunnel} {
+		for _, with := range []string{"", password} {
+			t.Run(string(w)+" "+map[bool]string{true: "with a password", false: "without"}[with != ""], func(t *testing.T) {
+				t.Parallel()
+				users := newAccounts()
+				asked := make(chan struct{}, 8)
+				var legs atomic.Int64
+				config := openProxy(users)
+				if with != "" {
+					config = basicProxy(users)
+				}
+				config.Fault = func(leg *testproxy.Leg) *testproxy.Action {
+					if with != "" && leg.Scheme == "" || with == "" && legs.Add(1) <= 2 {
+						return nil // of the questions before
+					}
+					asked <- struct{}{}
+					return &testproxy.Action{Stall: testproxy.OnRequest}
+				}
+				l := newLab(t, config, users)
+				c := l.doctor(with, l.target(w, "/"), "-timeout", "1m")
+				shown, exit := interrupted(t, c, asked)
+				require.Equal(t, exitFinding, exit)
+				require.Contains(t, shown, "(cancelled)")
+				require.NotContains(t, shown, "sign-in")
+				require.NotContains(t, shown, "FAIL")
+
+				c.args = append([]string{"doctor", "-json"}, c.args[1:]...)
+				legs.Store(0)
+				shown, _ = interrupted(t, c, asked)
+				var report doctor.Report
+				require.NoError(t, json.Unmarshal([]byte(shown), &report))
+				require.Equal(t, "cancelled", report.Verdict.Cause)
+				require.False(t, report.Attempts[0].OK)
+			})
+		}
+	}
+}
+
+// interrupted runs a command, interrupts it when asked says so, and returns what it has shown.
+func interrupted(t *testing.T, c command, asked <-chan struct{}) (shown string, exit int) {
+	t.Helper()
+	program, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), program, c.args...)
+	cmd.Env = []string{asCommand + "=1", "HOME=" + t.TempDir()}
+	cmd.Stdin = strings.NewReader(c.stdin)
+	var out strings.Builder
+	cmd.Stdout = &out
+	require.NoError(t, cmd.Start())
+	<-asked
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	require.Error(t, cmd.Wait())
+	scanned.Text(t.Name(), out.String())
+	return out.String(), cmd.ProcessState.ExitCode()
+}
+
 // Ctrl-C ends it with what was found out by then.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
@@ -85,17 +165,9 @@ func TestInterrupt(t *testing.T) {
 			}()
 		}
 	}()
-	program, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), program, "doctor", "-timeout", "1m", "-proxy", ln.Addr().String(), outside)
-	cmd.Env = []string{asCommand + "=1", "HOME=" + t.TempDir()}
-	var shown strings.Builder
-	cmd.Stdout = &shown
-	require.NoError(t, cmd.Start())
-	<-asked
-	require.NoError(t, cmd.Process.Signal(os.Interrupt))
-	require.Error(t, cmd.Wait())
-	require.Equal(t, exitFinding, cmd.ProcessState.ExitCode())
-	require.Contains(t, shown.String(), "accepts connections")
-	require.Contains(t, shown.String(), "(cancelled)")
+	shown, exit := interrupted(t, command{args: []string{"doctor", "-timeout", "1m", "-proxy", ln.Addr().String(), outside}}, asked)
+	require.Equal(t, exitFinding, exit)
+	require.Contains(t, shown, "accepts connections")
+	require.Contains(t, shown, "(cancelled)")
+	require.NotContains(t, shown, "FAIL")
 }

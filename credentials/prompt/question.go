@@ -40,8 +40,9 @@ func (q *question) askOn(ctx context.Context, device string) (proxyauth.Credenti
 	c, err := q.ask(t)
 	if err != nil {
 		// The cursor is still behind the prompt, and half a password would be
-		// the next one's, or the shell's, and visible.
-		fmt.Fprintln(t)
+		// the next one's, or the shell's, and visible. A Terminal would print its
+		// prompt again.
+		io.WriteString(t.out, "\r\n")
 		discard(t.in)
 	}
 	if errors.Is(err, io.EOF) {

@@ -74,21 +74,28 @@ func ask(conn net.Conn, b bare) (*http.Response, error) {
 		return nil, err
 	}
 	r := bufio.NewReader(io.LimitReader(conn, maxHead))
-	first, err := r.Peek(1)
-	if err != nil {
+	const version = "HTTP/"
+	first, err := r.Peek(len(version))
+	if len(first) == 0 {
 		return nil, err
 	}
 	for range maxInterim {
 		resp, err := http.ReadResponse(r, &http.Request{Method: b.method})
+		_, broken := errors.AsType[net.Error](err)
 		switch {
-		case err != nil && first[0] != 'H':
+		case err != nil && string(first) != version:
 			return nil, notHTTP(first[0])
+		case err != nil && !broken && !errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, errMalformed // err quotes the line
 		case err != nil || resp.StatusCode >= 200:
 			return resp, err
 		}
 	}
 	return nil, errors.New("too many 1xx answers")
 }
+
+// errMalformed is the error for an answer of HTTP that breaks its syntax.
+var errMalformed = errors.New("a line of its status or header breaks the syntax of HTTP, or the header is too long")
 
 // notHTTP is the error for an answer that is not HTTP. It is the first octet.
 type notHTTP byte
@@ -122,8 +129,12 @@ func (d *diagnosis) offer(ctx context.Context) *Verdict {
 	if v := d.speaks(ctx, both, decides); v != nil {
 		return v
 	}
+	d.decides = decides
+	d.clock(both)
+	d.servers = serversOf(both)
+	made, v := d.foreign(ctx, both)
 	var details, headers []string
-	for _, a := range both {
+	for _, a := range made {
 		o := d.offerOf(a)
 		d.report.Offers = append(d.report.Offers, o)
 		details = append(details, o.line())
@@ -132,10 +143,12 @@ func (d *diagnosis) offer(ctx context.Context) *Verdict {
 		}
 		headers = append(headers, d.exchangeLines(a)...)
 	}
-	d.decides = decides
-	d.clock(both)
-	d.stepWith(Step{Name: "offer", Result: resultOf(decides), Text: decides.summary(), Details: details, Headers: headers})
-	return nil
+	step := Step{Name: "offer", Result: resultOf(decides), Text: decides.summary(), Details: details, Headers: headers}
+	if v != nil {
+		step.Result, step.Text = Failed, v.Text
+	}
+	d.stepWith(step)
+	return v
 }
 
 func (d *diagnosis) ask(ctx context.Context, a *probe) {
@@ -169,6 +182,11 @@ func (d *diagnosis) speaks(ctx context.Context, both []*probe, decides *probe) *
 		}
 		d.step("tls", OK, "none, as the proxy's URL says")
 	}
+	if errors.Is(decides.err, errMalformed) {
+		text := "the answer to " + decides.method + " is malformed: " + errMalformed.Error()
+		d.step("offer", Failed, text)
+		return finding(proxyauth.CauseProxyFailed, text, "Ask whoever runs the proxy on "+addressOf(d.proxy)+", or what is before it, to mend the answer; net/http and this library take none like it.")
+	}
 	if slices.ContainsFunc(both, func(a *probe) bool { return a.resp != nil }) {
 		return nil
 	}
@@ -184,10 +202,13 @@ func (d *diagnosis) speaks(ctx context.Context, both []*probe, decides *probe) *
 }
 
 // mayWantTLS reports whether an answer in the clear may come from a server that wants TLS.
-// Some say so in the clear, some send an alert, some close the connection.
+// Some say so in the clear, some send an alert, some close the connection; none is silent.
 func mayWantTLS(a *probe) bool {
 	if a.resp != nil {
 		return a.resp.StatusCode == http.StatusBadRequest
+	}
+	if isTimeout(a.err) {
+		return false
 	}
 	other, ok := errors.AsType[notHTTP](a.err)
 	return !ok || other.isAlert()
@@ -195,7 +216,7 @@ func mayWantTLS(a *probe) bool {
 
 // noAnswer puts the error of a request in few words.
 func (d *diagnosis) noAnswer(err error) string {
-	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+	if isTimeout(err) {
 		return fmt.Sprintf("nothing within %v", d.config.Timeout)
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-proxyauth/proxyauth"
@@ -70,14 +71,18 @@ type outcome struct {
 	status int
 	header http.Header
 	scheme string // accepted
+	opened bool   // the tunnel was
 	took   time.Duration
 }
 
-// passed reports whether the proxy has let the request through.
-func (o *outcome) passed() bool {
-	_, refused := errors.AsType[*proxyauth.Error](o.err)
-	return !refused
+// failure returns the error of the library, nil if there is none.
+func (o *outcome) failure() *proxyauth.Error {
+	e, _ := errors.AsType[*proxyauth.Error](o.err)
+	return e
 }
+
+// passed reports whether the proxy has let the request through.
+func (o *outcome) passed() bool { return o.failure() == nil && (o.status != 0 || o.opened) }
 
 // attempt makes the request through the library: once with all schemes, as a program does,
 // which ends with the first refusal, or once with each.
@@ -97,14 +102,22 @@ func (d *diagnosis) attempt(ctx context.Context) *outcome {
 	return best
 }
 
-// better reports whether a says more than b, of a stronger scheme: a success does, and then
-// anything but that there are no credentials.
-func better(a, b *outcome) bool {
-	if a.passed() || b.passed() {
-		return a.passed() && !b.passed()
+// better reports whether a says more than b, of a stronger scheme.
+func better(a, b *outcome) bool { return a.weight() > b.weight() }
+
+// weight is how much an outcome says: a success most, then that the proxy, or Kerberos on this
+// machine, has said what is wrong, and least that there are no credentials for the scheme.
+func (o *outcome) weight() int {
+	e := o.failure()
+	switch {
+	case e == nil:
+		return 3
+	case e.Cause == proxyauth.CauseNoCredentials:
+		return 0
+	case e.Cause == proxyauth.CauseHandshakeBroken, e.Cause == proxyauth.CauseSchemeFailed, e.Cause == proxyauth.CauseProxyFailed:
+		return 1
 	}
-	e, _ := errors.AsType[*proxyauth.Error](b.err)
-	return e.Cause == proxyauth.CauseNoCredentials
+	return 2
 }
 
 // try makes the request once.
@@ -122,7 +135,10 @@ func (d *diagnosis) try(ctx context.Context, list []proxyauth.Scheme) *outcome {
 		Trace:       d.trace(&attempt),
 	}
 	defer rt.CloseIdleConnections()
+	var opened atomic.Bool
+	rt.Trace.TunnelOpened = func(context.Context, proxyauth.TraceInfo) { opened.Store(true) }
 	o := d.fetch(ctx, rt)
+	o.opened = opened.Load()
 	attempt.OK, attempt.Status = o.passed(), o.status
 	for _, leg := range attempt.Legs {
 		if attempt.OK && leg.Scheme != "" {
@@ -130,7 +146,7 @@ func (d *diagnosis) try(ctx context.Context, list []proxyauth.Scheme) *outcome {
 		}
 	}
 	o.scheme = attempt.Scheme
-	if e, ok := errors.AsType[*proxyauth.Error](o.err); ok {
+	if e := o.failure(); e != nil {
 		attempt.Cause, attempt.Error, attempt.Status = string(e.Cause), d.secrets.clean(e.Error()), e.Status
 		o.status, o.header = e.Status, e.Header()
 	}
@@ -176,6 +192,10 @@ func (d *diagnosis) fetch(ctx context.Context, rt http.RoundTripper) *outcome {
 	}
 	defer resp.Body.Close()
 	o.status, o.header = resp.StatusCode, resp.Header
+	if e, ok := proxyauth.ResponseError(resp); ok { // a 401 in the realm of the proxy's challenge
+		o.err = e
+		return o
+	}
 	_, o.err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
 	return o
 }
@@ -194,30 +214,43 @@ func (d *diagnosis) trace(a *Attempt) *proxyauth.Trace {
 }
 
 func (d *diagnosis) reportAttempt(a *Attempt, o *outcome) {
+	step := d.signIn(a, o)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	step := Step{Name: "sign-in", Result: Failed}
-	switch {
-	case a.OK && a.Scheme == "":
-		step.Result, step.Text = OK, "not needed: the proxy lets the request through"
-	case a.OK:
-		step.Result, step.Text = OK, "the proxy accepts "+a.Scheme
-	default:
-		step.Text = strings.ReplaceAll(a.Cause, "_", " ")
-	}
-	if len(a.Schemes) == 1 && !a.OK {
-		step.Text = a.Schemes[0] + ": " + step.Text
-	}
 	for i, leg := range a.Legs {
 		step.Details = append(step.Details, fmt.Sprintf("leg %d  %s", i+1, leg.line()))
 	}
-	if e, ok := errors.AsType[*proxyauth.Error](o.err); ok {
+	if e := o.failure(); e != nil {
 		step.Details = append(step.Details, d.whatFailed(e)...)
 	}
 	if d.config.Headers {
 		step.Headers = d.attemptLines(a, o)
 	}
 	d.stepWith(step)
+}
+
+// signIn says in a few words what came of an attempt.
+func (d *diagnosis) signIn(a *Attempt, o *outcome) Step {
+	step := Step{Name: "sign-in", Result: Failed}
+	e := o.failure()
+	switch {
+	case a.OK && a.Scheme != "":
+		step.Result, step.Text = OK, "the proxy accepts "+a.Scheme
+	case a.OK && (o.opened || o.status < 400):
+		step.Result, step.Text = OK, "not needed: the proxy lets the request through"
+	case a.OK:
+		step.Result, step.Text = Skipped, "not asked for: the answer is "+statusText(o.status)
+	case e == nil:
+		step.Text = "no answer"
+	case d.blocked != nil && d.tookItsPlace(e):
+		step.Text = "kerberos failed"
+	default:
+		step.Text = strings.ReplaceAll(a.Cause, "_", " ")
+	}
+	if len(a.Schemes) == 1 && step.Result == Failed {
+		step.Text = a.Schemes[0] + ": " + step.Text
+	}
+	return step
 }
 
 func (l Leg) line() string {

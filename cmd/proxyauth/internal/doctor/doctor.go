@@ -75,11 +75,16 @@ type diagnosis struct {
 	secrets secrecy
 
 	decides     *probe                 // the answer that decides
+	servers     []string               // what the proxy calls itself in Server
+	sender      sender                 // of the answer to a forwarded request
 	skew        *time.Duration         // of the proxy's clock, nil if it is not known
 	setup       *negotiate.Setup       // nil if Negotiate is not in common
 	blocked     *obstacle              // to Kerberos, nil if none is known
 	credentials *proxyauth.Credentials // nil for none
 	looked      []string               // where there are none
+	emptyIn     string                 // where there is an empty password, "" for nowhere
+
+	ended func() bool // whether the user has ended it
 
 	mu sync.Mutex // guards the legs of an attempt: some may outlast it
 }
@@ -89,6 +94,7 @@ type diagnosis struct {
 func Run(ctx context.Context, config Config) *Report {
 	config.Timeout = cmp.Or(config.Timeout, DefaultTimeout)
 	d := &diagnosis{config: config, target: config.URL, report: &Report{Version: Version, URL: shownURL(config.URL), Target: new(TargetState)}}
+	d.ended = func() bool { return ctx.Err() != nil }
 	v := d.run(ctx)
 	if ctx.Err() != nil {
 		v = cancelled()
@@ -139,7 +145,11 @@ func (d *diagnosis) step(name string, result Result, text string, details ...str
 	d.stepWith(Step{Name: name, Result: result, Text: text, Details: details})
 }
 
+// stepWith reports a step, unless the user has ended it: what it says then is how it ended.
 func (d *diagnosis) stepWith(s Step) {
+	if d.ended() {
+		return
+	}
 	d.report.Steps = append(d.report.Steps, s)
 	if d.config.Progress != nil {
 		d.config.Progress(s)

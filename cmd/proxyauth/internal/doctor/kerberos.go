@@ -181,16 +181,16 @@ func (d *diagnosis) obstacle() *obstacle {
 		return &obstacle{"krb5.conf can't be used: " + short(d.setup.ConfigErr), "Correct krb5.conf, or name another one in KRB5_CONFIG."}
 	case k.SPN == "":
 		return &obstacle{"the proxy's URL has an IP address, for which there is no service principal",
-			"Put the proxy's host name into its URL, or name its service principal with -spn (in a program, negotiate.Scheme.SPN)."}
+			"Put the proxy's host name into its URL, or name its service principal with -spn."}
 	case len(k.KDCs) > 0 && len(answering) == 0:
-		return &obstacle{"no KDC answers", fmt.Sprintf("Check the network (VPN) to the KDCs of %s: %s. They listen on port 88, and are asked over TCP.", k.Realm, kdcNames(k.KDCs))}
+		return &obstacle{"no KDC answers", fmt.Sprintf("Check the network (VPN) to the KDCs of %s: %s. They are asked over TCP, which a firewall has to let through.", k.Realm, kdcNames(k.KDCs))}
 	case wrong >= 0:
 		kdc := answering[wrong]
 		return &obstacle{fmt.Sprintf("the clock of the KDC %s is %s", kdc.Address, skewWords(kdc.skew())),
 			"Kerberos wants clocks that are the same: set this machine's with NTP, and check the KDC's."}
 	case k.SPNKnown != nil && !*k.SPNKnown:
 		return &obstacle{"the KDC does not know the service " + printable(k.SPN), fmt.Sprintf("Check the proxy's name in its URL. If it is right, its service principal is to be registered, "+
-			"on Active Directory with setspn -S %s ACCOUNT; if the proxy uses another one, name it with -spn (in a program, negotiate.Scheme.SPN).", printable(k.SPN))}
+			"on Active Directory with setspn -S %s ACCOUNT; if the proxy uses another one, name it with -spn, and ask whoever wrote the program to do the same.", printable(k.SPN))}
 	}
 	return nil
 }

@@ -115,12 +115,18 @@ func (d *diagnosis) dial(ctx context.Context, address string) (net.Conn, error) 
 	return (&net.Dialer{Timeout: d.config.Timeout}).DialContext(ctx, "tcp", address)
 }
 
+// isTimeout reports whether err is that of something that took too long.
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout() || errors.Is(err, context.DeadlineExceeded)
+}
+
 // dialError puts the error of a dial in few words.
 func (d *diagnosis) dialError(err error) string {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return "connection refused"
 	}
-	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+	if isTimeout(err) {
 		return fmt.Sprintf("no answer within %v", d.config.Timeout)
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok {
@@ -168,6 +174,12 @@ func (d *diagnosis) handshake(ctx context.Context) *Verdict {
 		return finding(proxyauth.CauseProxyUnreachable, text,
 			fmt.Sprintf("Use http:// in place of https:// in the proxy's URL (%s): http://%s.", d.report.Proxy.Source, d.proxy.Host))
 	}
+	if isTimeout(err) {
+		text := fmt.Sprintf("the proxy does not answer the TLS handshake: nothing within %v", d.config.Timeout)
+		d.step("tls", Failed, text)
+		return finding(proxyauth.CauseProxyUnreachable, text, fmt.Sprintf("Check host and port in %s. If the proxy speaks no TLS, use http:// in place of https:// there; "+
+			"if it does, ask whoever runs it: it accepts connections and does not answer.", d.report.Proxy.Source))
+	}
 	text := "the proxy breaks off the TLS handshake: " + printable(err.Error())
 	d.step("tls", Failed, text)
 	return finding(proxyauth.CauseProxyUnreachable, text, "Check the port. If it is right, ask whoever runs the proxy which TLS versions and client certificates it wants.")
@@ -183,31 +195,38 @@ const clearDelay = time.Second
 // openTLS opens a connection with TLS. If that does not work at once, and HTTP in the clear
 // does, the error is errInTheClear.
 func (d *diagnosis) openTLS(ctx context.Context) (tls.ConnectionState, error) {
-	tried := make(chan struct{})
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	wg.Go(func() {
-		select {
-		case <-tried:
-		case <-time.After(clearDelay):
-			if d.speaksHTTP(ctx) {
-				cancel(errInTheClear)
-			}
-		}
-	})
-	defer close(tried)
-	conn, err := d.open(ctx, true)
-	if err != nil {
-		_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-		if errors.Is(context.Cause(ctx), errInTheClear) || !untrusted && ctx.Err() == nil && d.speaksHTTP(ctx) {
-			err = errInTheClear
-		}
-		return tls.ConnectionState{}, err
+	ctx, cancel := context.WithTimeout(ctx, d.config.Timeout)
+	defer cancel()
+	type result struct {
+		state tls.ConnectionState
+		err   error
 	}
-	defer conn.Close()
-	return conn.(*tls.Conn).ConnectionState(), nil
+	results := make(chan result, 1)
+	go func() {
+		var r result
+		var conn net.Conn
+		if conn, r.err = d.open(ctx, true); r.err == nil {
+			r.state = conn.(*tls.Conn).ConnectionState()
+			conn.Close()
+		}
+		results <- r
+	}()
+	select {
+	case r := <-results:
+		_, untrusted := errors.AsType[*tls.CertificateVerificationError](r.err)
+		if r.err != nil && !untrusted && d.speaksHTTP(ctx) {
+			r.err = errInTheClear
+		}
+		return r.state, r.err
+	case <-time.After(min(clearDelay, d.config.Timeout/2)):
+	}
+	if d.speaksHTTP(ctx) {
+		cancel()
+		<-results
+		return tls.ConnectionState{}, errInTheClear
+	}
+	r := <-results
+	return r.state, r.err
 }
 
 // untrusted reports a certificate that is not trusted.

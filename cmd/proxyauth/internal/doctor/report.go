@@ -40,6 +40,7 @@ const (
 	causeForbidden    = "target_forbidden"    // 403 of the target
 	causeTarget       = "target_failed"       // any other error of the target
 	causeCertificate  = "target_certificate"  // the target's certificate is not trusted
+	causePortal       = "captive_portal"      // a web page wants a sign-in first
 	causeCancelled    = "cancelled"
 )
 

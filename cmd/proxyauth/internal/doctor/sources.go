@@ -61,11 +61,17 @@ func (d *diagnosis) request() *proxyauth.CredentialsRequest {
 func (d *diagnosis) look(ctx context.Context) *Verdict {
 	req := d.request()
 	var details []string
-	result, text := Warning, "none found"
+	result, text := Warning, "no user name and password found"
+	if d.user() != "" {
+		text = "no password found for user " + printable(d.user())
+	}
 	for _, provider := range d.sources() {
 		source := Source{Name: fmt.Sprint(provider)}
 		c, err := d.askProvider(ctx, provider, req)
 		switch {
+		case err == nil && c.Password.Reveal() == "":
+			source.Text, d.emptyIn = "the password is empty", source.Name
+			details = append(details, source.Name+": "+source.Text+", and is not sent")
 		case err == nil:
 			source.Found, source.User = true, printable(c.Username)
 			d.credentials = &c

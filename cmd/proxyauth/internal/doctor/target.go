@@ -16,12 +16,16 @@ import (
 
 // judge returns the verdict on an attempt.
 func (d *diagnosis) judge(o *outcome) *Verdict {
-	if e, ok := errors.AsType[*proxyauth.Error](o.err); ok {
+	if e := o.failure(); e != nil {
 		return d.judgeError(e)
 	}
+	if !o.passed() {
+		text := fmt.Sprintf("no answer comes back within %v", maxSteps*d.config.Timeout)
+		return finding(proxyauth.CauseProxyFailed, text, d.silenceFix())
+	}
 	d.report.Target.ThroughProxy = d.answerOf(o)
-	if d.ownAnswer(o) {
-		return d.judgeOwn(o)
+	if d.target.Scheme == "http" && o.status >= 400 {
+		return d.judgeForwarded(o)
 	}
 	v := d.judgeTarget(o, "through the proxy")
 	if v.OK && o.scheme != "" {
@@ -47,64 +51,127 @@ func (d *diagnosis) targetError(err error) string {
 	return d.secrets.clean(err.Error())
 }
 
-// ownAnswer reports whether an answer to a forwarded request looks as if it were the proxy's
-// own.
-func (d *diagnosis) ownAnswer(o *outcome) bool {
-	if d.target.Scheme != "http" || o.status < 400 {
-		return false
+// A sender is who has made an answer to a forwarded request, as far as can be told.
+type sender int
+
+const (
+	theTarget sender = iota
+	theProxy
+	either
+)
+
+// senderOf tells who has made an answer to a forwarded request.
+func (d *diagnosis) senderOf(h http.Header) sender {
+	server := h.Get("Server")
+	switch {
+	case h.Get("X-Squid-Error") != "", strings.Contains(h.Get("Proxy-Status"), "error="): // RFC 9209, Section 2.1.1
+		return theProxy
+	case slices.Contains(d.servers, server) && !isWebServer(server):
+		return theProxy
+	case slices.Contains(d.servers, server):
+		return either // Apache, for example, is both
+	case h.Get("Via") != "", server != "" && len(d.servers) > 0:
+		return theTarget // the proxy has passed it on, or calls itself otherwise
 	}
-	if o.header.Get("X-Squid-Error") != "" {
-		return true
-	}
-	if d.decides == nil || d.decides.resp == nil || d.decides.resp.StatusCode != http.StatusProxyAuthRequired {
-		return false
-	}
-	server := d.decides.resp.Header.Get("Server")
-	return server != "" && server == o.header.Get("Server")
+	return either
 }
 
-// judgeOwn returns the verdict on an answer of the proxy to a forwarded request.
-func (d *diagnosis) judgeOwn(o *outcome) *Verdict {
-	text := fmt.Sprintf("the proxy answers %d %s itself", o.status, http.StatusText(o.status))
-	d.step("target", Failed, text)
-	switch o.status {
-	case http.StatusUnauthorized:
-		return finding(proxyauth.CauseCredentialsRejected, text, "This proxy refuses a wrong user name or password with 401. Check both; they are not sent again.")
-	case http.StatusForbidden:
-		if o.scheme == "" {
-			return finding(proxyauth.CauseDenied, text, "The proxy does not allow this target, whoever asks, or to users that it does not know. Ask whoever runs it.")
+// serversOf returns what the proxy calls itself in its own answers: a 407, and any answer to a
+// CONNECT that is no tunnel.
+func serversOf(made []*probe) (servers []string) {
+	for _, a := range made {
+		own := a.status() == http.StatusProxyAuthRequired || a.status() != 0 && a.method == http.MethodConnect && a.status()/100 != 2
+		if own && a.resp.Header.Get("Server") != "" {
+			servers = append(servers, a.resp.Header.Get("Server"))
 		}
-		return finding(proxyauth.CauseDenied, text, "The proxy knows the user, and does not allow this target. Ask whoever runs it.")
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return d.unreachable(text)
 	}
-	return finding(proxyauth.CauseProxyFailed, text, "The status is the proxy's own; ask whoever runs it.")
+	return servers
 }
 
-func (d *diagnosis) unreachable(text string) *Verdict {
-	return finding(proxyauth.CauseTargetUnreachable, text, "The proxy can't reach the target. Check the target's name and port.")
+// isWebServer reports whether a Server field is that of software that is often a target, too.
+func isWebServer(server string) bool {
+	name := strings.ToLower(before(before(server, "/"), " "))
+	return slices.Contains([]string{"apache", "nginx", "openresty", "microsoft-iis", "lighttpd", "litespeed", "caddy", "envoy"}, name)
 }
+
+// judgeForwarded returns the verdict on an error in answer to a forwarded request, which may be
+// the proxy's own.
+func (d *diagnosis) judgeForwarded(o *outcome) *Verdict {
+	d.sender = d.senderOf(o.header)
+	text := statusText(o.status) + " comes back, from the target or from the proxy"
+	switch d.sender {
+	case theProxy:
+		text = "the proxy answers " + statusText(o.status) + " itself"
+	case theTarget:
+		text = "the target answers " + statusText(o.status) + " through the proxy"
+	}
+	d.step("target", Failed, fmt.Sprintf("%s (%v)", text, millis(o.took)))
+	switch {
+	case o.status == http.StatusUnauthorized && d.sender == theProxy:
+		return finding(proxyauth.CauseCredentialsRejected, text, "This proxy refuses a wrong user name or password with 401. Check both; they are not sent again.")
+	case o.status == http.StatusUnauthorized:
+		return finding(causeUnauthorized, text, unauthorizedFix)
+	case o.status == http.StatusForbidden && d.sender == theProxy:
+		return finding(proxyauth.CauseDenied, text, d.deniedFix(o.scheme != ""))
+	case o.status == http.StatusForbidden && d.sender == theTarget:
+		return finding(causeForbidden, text, "The target refuses the request: this is not a question of the proxy's login. Ask whoever runs the target.")
+	case o.status == http.StatusForbidden:
+		return finding(causeForbidden, text, "The 403 is not a question of the proxy's login. The target refuses the request, or the proxy does not allow it"+d.directTells())
+	case d.sender != theTarget && isUnreachable(o.status, d.sender):
+		fix := "The proxy can't reach the target. Check the target's name and port; if they are right, ask whoever runs the proxy."
+		if d.sender == either {
+			fix = "Either the proxy can't reach the target, or the target, or what is before it, is out of order: check the target's name and port" + d.directTells()
+		}
+		return finding(proxyauth.CauseTargetUnreachable, text, fix)
+	case d.sender == theProxy:
+		return finding(proxyauth.CauseProxyFailed, text, "The status is the proxy's own; ask whoever runs it.")
+	case d.sender == either:
+		return finding(causeTarget, text, "The status is the target's own, if the request has come through, or else the proxy's"+d.directTells())
+	}
+	return finding(causeTarget, text, "The request has come through. The status is the target's own.")
+}
+
+// isUnreachable reports whether a status says that the target can't be reached. The 500 is
+// tinyproxy's.
+func isUnreachable(status int, by sender) bool {
+	return status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout || status == http.StatusInternalServerError && by == theProxy
+}
+
+// directTells returns the end of a sentence on what -direct tells, where it is not set.
+func (d *diagnosis) directTells() string {
+	if d.config.Direct {
+		return "."
+	}
+	return ": -direct tells them apart."
+}
+
+const unauthorizedFix = "The 401 is the target's: it wants a login of its own, in Authorization. The proxy, which would ask with 407, is content."
 
 // judgeTarget returns the verdict on an answer that is the target's, reached in some way.
 func (d *diagnosis) judgeTarget(o *outcome, how string) *Verdict {
 	if o.err != nil && o.status == 0 {
 		return d.judgeTargetError(o.err, how)
 	}
-	text := fmt.Sprintf("the target answers %d %s %s", o.status, http.StatusText(o.status), how)
-	result := Failed
+	text := "the target answers " + statusText(o.status) + " " + how
+	result, details := Failed, []string(nil)
 	if o.status < 400 {
 		result = OK
 	}
-	d.step("target", result, fmt.Sprintf("%s (%v)", text, millis(o.took)))
+	if to := d.redirectOf(o.header); isRedirect(o.status) && to != "" {
+		details = append(details, "it redirects to "+to+"; if the target does not, a page of the network's wants a sign-in there")
+	}
+	d.step("target", result, fmt.Sprintf("%s (%v)", text, millis(o.took)), details...)
 	switch {
 	case o.status < 400:
 		return &Verdict{OK: true, Cause: causeWorks, Text: text}
 	case o.status == http.StatusUnauthorized:
-		return finding(causeUnauthorized, text, "The 401 is the target's: it wants a login of its own, in Authorization. The proxy, which would ask with 407, is content.")
+		return finding(causeUnauthorized, text, unauthorizedFix)
+	case o.status == http.StatusForbidden && d.proxy != nil:
+		return finding(causeForbidden, text, "The 403 is not a question of the proxy's login. The target refuses the request, or a proxy that looks into TLS does not allow it"+d.directTells())
 	case o.status == http.StatusForbidden:
-		return finding(causeForbidden, text, "The 403 is not a question of the proxy's login. The target refuses the request, or the proxy does not allow it: -direct tells them apart.")
-	case d.target.Scheme == "http" && d.proxy != nil && (o.status == http.StatusBadGateway || o.status == http.StatusServiceUnavailable || o.status == http.StatusGatewayTimeout):
-		return d.unreachable(text)
+		return finding(causeForbidden, text, "The target refuses the request. Ask whoever runs it.")
+	case o.status == http.StatusNetworkAuthenticationRequired:
+		return finding(causePortal, text, portalFix)
 	}
 	return finding(causeTarget, text, "The request has come through. The status is the target's own.")
 }
@@ -121,8 +188,13 @@ func (d *diagnosis) judgeTargetError(err error, how string) *Verdict {
 			"check with -ca FILE. If it doesn't, the target needs another certificate.")
 	}
 	text := "the target gives no answer " + how + ": " + d.targetError(err)
+	fix := "The way to the target is open, and then the connection fails. Check the target's port, and whether it speaks " + d.target.Scheme + "."
+	if isTimeout(err) {
+		text = fmt.Sprintf("the target gives no answer %s: nothing within %v", how, d.config.Timeout)
+		fix = "The way to the target is open, and then nothing comes: the target is slow, or something on the way keeps its answer. Try again with a longer -timeout."
+	}
 	d.step("target", Failed, text)
-	return finding(causeTarget, text, "The way to the target is open, and then the connection fails. Check the target's port, and whether it speaks "+d.target.Scheme+".")
+	return finding(causeTarget, text, fix)
 }
 
 // direct asks the target without the proxy, and adds to the verdict what that says.
@@ -131,20 +203,45 @@ func (d *diagnosis) direct(ctx context.Context, v *Verdict) {
 	defer base.CloseIdleConnections()
 	o := d.fetch(ctx, base)
 	d.report.Target.Direct = d.answerOf(o)
-	if o.err != nil && o.status == 0 {
+	if o.status == 0 {
 		d.step("direct", Warning, "without the proxy the target gives no answer: "+d.targetError(o.err))
 		if slices.Contains([]string{string(proxyauth.CauseTargetUnreachable), string(proxyauth.CauseProxyFailed), causeTarget}, v.Cause) {
 			v.Fix += " It does not answer without the proxy either."
 		}
 		return
 	}
-	d.step("direct", OK, fmt.Sprintf("without the proxy the target answers %d %s (%v)", o.status, http.StatusText(o.status), millis(o.took)))
+	d.step("direct", OK, fmt.Sprintf("without the proxy the target answers %s (%v)", statusText(o.status), millis(o.took)))
+	if !v.OK {
+		d.weigh(v, o.status)
+	}
+}
+
+// weigh adds to a verdict what the target's status without the proxy says.
+func (d *diagnosis) weigh(v *Verdict, status int) {
+	through := 0
+	if a := d.report.Target.ThroughProxy; a != nil {
+		through = a.Status
+	}
 	switch {
-	case v.OK:
-	case o.status < 400:
+	case status < 400 && (v.Cause == string(proxyauth.CauseDenied) || through == http.StatusForbidden && d.sender == either):
+		v.Cause = string(proxyauth.CauseDenied)
+		v.Fix += " Without the proxy the target answers, so that it is the proxy's rules: ask whoever runs the proxy for the permission."
+	case status < 400 && v.Cause == string(proxyauth.CauseTargetUnreachable):
+		v.Fix += " Without the proxy the target answers, so that it is the proxy that does not get there: its DNS, its routes, or a firewall behind it."
+	case status < 400 && d.sender == either && through != 0:
+		v.Cause = string(proxyauth.CauseProxyFailed)
+		v.Fix += " Without the proxy the target answers, so that it is the proxy."
+	case status < 400:
 		v.Fix += " Without the proxy the target answers, so that it is the proxy, or its rules."
+	case through == status && d.sender != theProxy:
+		if v.Cause == string(proxyauth.CauseTargetUnreachable) {
+			v.Cause = causeTarget
+		}
+		v.Fix += fmt.Sprintf(" Without the proxy it answers %d, so that it is the target.", status)
 	case v.Cause == causeForbidden || v.Cause == causeUnauthorized || v.Cause == causeTarget:
-		v.Fix += fmt.Sprintf(" Without the proxy it answers %d, so that it is the target.", o.status)
+		v.Fix += fmt.Sprintf(" Without the proxy it answers %d: it fails there as well.", status)
+	case v.Cause == string(proxyauth.CauseDenied):
+		v.Fix += fmt.Sprintf(" Without the proxy it answers %d, so that a permission at the proxy alone does not help.", status)
 	}
 }
 

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -74,6 +73,10 @@ func (d *diagnosis) verdictText(e *proxyauth.Error) string {
 	switch {
 	case isUnanswered(e):
 		return "no answer comes back, from the proxy or from the target behind it"
+	case isOrigins407(e):
+		return "the proxy accepts the credentials, and the target itself answers 407"
+	case isIn401(e):
+		return "the user name or password may be wrong: 401 comes back in the realm of the proxy's own challenge"
 	case e.Cause == proxyauth.CauseCredentialsRejected:
 		text = d.whoRefuses(e) + " refuses the user name or password"
 	case e.Cause == proxyauth.CauseKerberosFailed || e.Cause == proxyauth.CauseHeldBack:
@@ -84,7 +87,7 @@ func (d *diagnosis) verdictText(e *proxyauth.Error) string {
 		text = strings.ReplaceAll(string(e.Cause), "_", " ")
 	}
 	if e.Status != 0 && e.Status != http.StatusProxyAuthRequired {
-		text += fmt.Sprintf(": it answers %d %s", e.Status, http.StatusText(e.Status))
+		text += ": it answers " + statusText(e.Status)
 	}
 	return text
 }
@@ -97,27 +100,21 @@ func (d *diagnosis) whoRefuses(e *proxyauth.Error) string {
 	return "the proxy"
 }
 
-// fix returns what to do about the library's error. Its hint on missing credentials is for the
-// author of a program.
-func (d *diagnosis) fix(e *proxyauth.Error) string {
-	if e.Cause == proxyauth.CauseNoCredentials {
-		return "Name the user with -user or in PROXY_USER, and give the password with -password-stdin or in PROXY_PASSWORD, netrc or the keyring; " +
-			"or put both into the proxy's URL (HTTPS_PROXY=http://user:password@host:port)."
-	}
-	fix := printable(e.Hint()) // the library's own words, but for the schemes that a proxy offers
-	if slices.ContainsFunc(e.Offered, func(scheme string) bool { return d.secrets.clean(scheme) == removed }) {
-		fix = d.secrets.clean(fix)
-	}
-	if isUnanswered(e) && !d.config.Direct {
-		fix += " Whether it is the target, -direct tells."
-	}
-	return fix
-}
-
 // isUnanswered reports whether a request has got no answer, of which nobody can say whose it
 // would have been.
 func isUnanswered(e *proxyauth.Error) bool {
 	return e.Cause == proxyauth.CauseProxyFailed && e.Status == 0
+}
+
+// isOrigins407 reports whether the proxy has accepted the credentials that it then, it seems,
+// asks for again.
+func isOrigins407(e *proxyauth.Error) bool {
+	return e.Cause == proxyauth.CauseNoChallenge && e.Err != nil
+}
+
+// isIn401 reports whether a 401 to a forwarded request may be the proxy's refusal.
+func isIn401(e *proxyauth.Error) bool {
+	return e.Cause == proxyauth.CauseCredentialsRejected && e.Status == http.StatusUnauthorized && e.Op != http.MethodConnect
 }
 
 // whatFailed returns the errors that the library's error is made of, a line for each. That there
