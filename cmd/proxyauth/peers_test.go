@@ -154,6 +154,8 @@ func TestWhoseAnswerItIs(t *testing.T) {
 		{"502 with Proxy-Status", 502, http.Header{"Proxy-Status": {"proxy.example.com; error=dns_error"}}, 200, "", 0, "target_unreachable", "the proxy answers 502", "can't reach the target"},
 		{"500 that was passed on", 500, http.Header{"Via": {"1.1 tinyproxy"}}, 500, "tinyproxy/1.11.1", 0, "target_failed", "the target answers 500", "come through"},
 		{"503 of other software", 503, http.Header{"Server": {"gunicorn"}}, 403, "tinyproxy/1.11.1", 0, "target_failed", "the target answers 503", "come through"},
+		{"403 for a tunnel as well", 403, http.Header{"Server": {"Apache"}}, 403, "Apache", 0, "denied", "the proxy answers 403", "whoever asks"},
+		{"403 of other software, at a proxy without tunnels", 403, http.Header{"Server": {"gunicorn"}}, 403, "Apache", 0, "target_forbidden", "the target answers 403", "whoever runs the target"},
 		{"403 of other software", 403, http.Header{"Server": {"gunicorn"}}, 500, "tinyproxy/1.11.1", 0, "target_forbidden", "the target answers 403", "whoever runs the target"},
 		{"503 of Apache, as proxy or target", 503, http.Header{"Server": {"Apache"}}, 403, "Apache", 0, "target_unreachable", "from the target or from the proxy", "-direct tells"},
 		{"503 of nobody knows who", 503, nil, 200, "", 0, "target_unreachable", "from the target or from the proxy", "-direct tells"},

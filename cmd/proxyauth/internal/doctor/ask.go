@@ -131,7 +131,7 @@ func (d *diagnosis) offer(ctx context.Context) *Verdict {
 	}
 	d.decides = decides
 	d.clock(both)
-	d.servers = serversOf(both)
+	d.servers, d.refusesHost = serversOf(both), both[1].status() == http.StatusForbidden
 	made, v := d.foreign(ctx, both)
 	var details, headers []string
 	for _, a := range made {

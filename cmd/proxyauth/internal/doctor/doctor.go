@@ -76,6 +76,7 @@ type diagnosis struct {
 
 	decides     *probe                 // the answer that decides
 	servers     []string               // what the proxy calls itself in Server
+	refusesHost bool                   // the proxy answers a CONNECT to the host with 403
 	sender      sender                 // of the answer to a forwarded request
 	skew        *time.Duration         // of the proxy's clock, nil if it is not known
 	setup       *negotiate.Setup       // nil if Negotiate is not in common

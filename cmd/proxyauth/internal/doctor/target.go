@@ -61,19 +61,20 @@ const (
 )
 
 // senderOf tells who has made an answer to a forwarded request.
-func (d *diagnosis) senderOf(h http.Header) sender {
+func (d *diagnosis) senderOf(status int, h http.Header) sender {
 	server := h.Get("Server")
+	known := slices.Contains(d.servers, server)
 	switch {
 	case h.Get("X-Squid-Error") != "", strings.Contains(h.Get("Proxy-Status"), "error="): // RFC 9209, Section 2.1.1
 		return theProxy
-	case slices.Contains(d.servers, server) && !isWebServer(server):
+	case known && !isWebServer(server):
 		return theProxy
-	case slices.Contains(d.servers, server):
-		return either // Apache, for example, is both
-	case h.Get("Via") != "", server != "" && len(d.servers) > 0:
+	case h.Get("Via") != "", server != "" && len(d.servers) > 0 && !known:
 		return theTarget // the proxy has passed it on, or calls itself otherwise
+	case status == http.StatusForbidden && d.refusesHost:
+		return theProxy // it refuses a tunnel to the host as well
 	}
-	return either
+	return either // Apache, for example, may be both
 }
 
 // serversOf returns what the proxy calls itself in its own answers: a 407, and any answer to a
@@ -97,7 +98,7 @@ func isWebServer(server string) bool {
 // judgeForwarded returns the verdict on an error in answer to a forwarded request, which may be
 // the proxy's own.
 func (d *diagnosis) judgeForwarded(o *outcome) *Verdict {
-	d.sender = d.senderOf(o.header)
+	d.sender = d.senderOf(o.status, o.header)
 	text := statusText(o.status) + " comes back, from the target or from the proxy"
 	switch d.sender {
 	case theProxy:
