@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -164,11 +165,11 @@ func TestWhoseAnswerItIs(t *testing.T) {
 
 		{"502, and 200 without", 502, nil, 200, "", 200, "target_unreachable", "502", "the proxy that does not get there"},
 		{"502, and 502 without", 502, nil, 200, "", 502, "target_failed", "502", "so that it is the target"},
-		{"403, and 200 without", 403, nil, 200, "", 200, "denied", "403", "for the permission"},
+		{"403, and 200 without", 403, nil, 200, "", 200, "denied", "403", "a matter of permission"},
 		{"403, and 403 without", 403, nil, 200, "", 403, "target_forbidden", "403", "so that it is the target"},
 		{"500, and 200 without", 500, nil, 200, "", 200, "proxy_failed", "500", "so that it is the proxy"},
 		{"the proxy's 403, and 500 without", 403, http.Header{"X-Squid-Error": {"ERR_ACCESS_DENIED 0"}}, 403, "squid", 500, "denied", "403", "alone does not help"},
-		{"the proxy's 403, and 200 without", 403, http.Header{"X-Squid-Error": {"ERR_ACCESS_DENIED 0"}}, 403, "squid", 200, "denied", "403", "for the permission"},
+		{"the proxy's 403, and 200 without", 403, http.Header{"X-Squid-Error": {"ERR_ACCESS_DENIED 0"}}, 403, "squid", 200, "denied", "403", "a matter of permission"},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
 			t.Parallel()
@@ -186,7 +187,8 @@ func TestWhoseAnswerItIs(t *testing.T) {
 			}
 			report := c.json(t)
 			require.Equal(t, tt.cause, report.Verdict.Cause, "%+v", report)
-			require.Contains(t, report.Verdict.Text, tt.text)
+			require.Contains(t, stepOf(t, report, "target").Text, tt.text)
+			require.Contains(t, report.Verdict.Text, strconv.Itoa(tt.status))
 			require.Contains(t, report.Verdict.Fix, tt.fix)
 			requireNoLibraryWords(t, report.Verdict.Fix)
 			require.Equal(t, "skipped", string(stepOf(t, report, "sign-in").Result), "nobody has asked")

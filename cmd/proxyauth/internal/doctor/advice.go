@@ -49,7 +49,11 @@ func (d *diagnosis) fix(e *proxyauth.Error) string {
 	case proxyauth.CauseNotAProxy:
 		return "Something other than an HTTP proxy, or a proxy that does not allow CONNECT, answers on " + addressOf(d.proxy) + ". Check host and port in " + d.report.Proxy.Source + "."
 	case proxyauth.CauseTargetUnreachable:
-		return "The proxy can't reach the target, " + printable(e.Target) + ". Check its name and port; if they are right, ask whoever runs the proxy whether it may connect to it."
+		fix := "The proxy can't reach the target, " + printable(e.Target) + ". Check its name and port; if they are right, ask whoever runs the proxy whether it may connect to it."
+		if e.Status == http.StatusInternalServerError {
+			fix += " A proxy that opens no tunnels at all may answer with 500, too, as Apache does without mod_proxy_connect."
+		}
+		return fix
 	case proxyauth.CauseProxyFailed:
 		return d.proxyFailedFix(e)
 	}
@@ -110,7 +114,7 @@ func (d *diagnosis) deniedFix(asked bool) string {
 	if asked {
 		return "The proxy does not allow " + target + " to this user. Ask whoever runs the proxy whether the user may reach this host and port."
 	}
-	return "The proxy does not allow " + target + ", whoever asks, or to users that it does not know. Ask whoever runs the proxy. " + unaskedFix
+	return "The proxy does not allow " + target + ", whoever asks, or not from this machine, or to users that it knows alone. Ask whoever runs the proxy. " + unaskedFix
 }
 
 func (d *diagnosis) noCommonSchemeFix(e *proxyauth.Error) string {

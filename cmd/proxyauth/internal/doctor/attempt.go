@@ -221,7 +221,7 @@ func (d *diagnosis) reportAttempt(a *Attempt, o *outcome) {
 		step.Details = append(step.Details, fmt.Sprintf("leg %d  %s", i+1, leg.line()))
 	}
 	if e := o.failure(); e != nil {
-		step.Details = append(step.Details, d.whatFailed(e)...)
+		step.Details = append(append(step.Details, d.whatFailed(e)...), d.reasons(e.Header())...)
 	}
 	if d.config.Headers {
 		step.Headers = d.attemptLines(a, o)

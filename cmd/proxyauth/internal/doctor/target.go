@@ -106,14 +106,14 @@ func (d *diagnosis) judgeForwarded(o *outcome) *Verdict {
 	case theTarget:
 		text = "the target answers " + statusText(o.status) + " through the proxy"
 	}
-	d.step("target", Failed, fmt.Sprintf("%s (%v)", text, millis(o.took)))
+	d.step("target", Failed, fmt.Sprintf("%s (%v)", text, millis(o.took)), d.reasons(o.header)...)
 	switch {
 	case o.status == http.StatusUnauthorized && d.sender == theProxy:
 		return finding(proxyauth.CauseCredentialsRejected, text, "This proxy refuses a wrong user name or password with 401. Check both; they are not sent again.")
 	case o.status == http.StatusUnauthorized:
 		return finding(causeUnauthorized, text, unauthorizedFix)
 	case o.status == http.StatusForbidden && d.sender == theProxy:
-		return finding(proxyauth.CauseDenied, text, d.deniedFix(o.scheme != ""))
+		return finding(proxyauth.CauseDenied, answering(proxyauth.CauseDenied, o.status), d.deniedFix(o.scheme != ""))
 	case o.status == http.StatusForbidden && d.sender == theTarget:
 		return finding(causeForbidden, text, "The target refuses the request: this is not a question of the proxy's login. Ask whoever runs the target.")
 	case o.status == http.StatusForbidden:
@@ -122,14 +122,31 @@ func (d *diagnosis) judgeForwarded(o *outcome) *Verdict {
 		fix := "The proxy can't reach the target. Check the target's name and port; if they are right, ask whoever runs the proxy."
 		if d.sender == either {
 			fix = "Either the proxy can't reach the target, or the target, or what is before it, is out of order: check the target's name and port" + d.directTells()
+		} else {
+			text = answering(proxyauth.CauseTargetUnreachable, o.status)
 		}
 		return finding(proxyauth.CauseTargetUnreachable, text, fix)
 	case d.sender == theProxy:
-		return finding(proxyauth.CauseProxyFailed, text, "The status is the proxy's own; ask whoever runs it.")
+		return finding(proxyauth.CauseProxyFailed, answering(proxyauth.CauseProxyFailed, o.status), "The status is the proxy's own; ask whoever runs it.")
 	case d.sender == either:
 		return finding(causeTarget, text, "The status is the target's own, if the request has come through, or else the proxy's"+d.directTells())
 	}
 	return finding(causeTarget, text, "The request has come through. The status is the target's own.")
+}
+
+// answering returns what a cause means where the proxy has answered with status.
+func answering(cause proxyauth.Cause, status int) string {
+	return sentences[cause] + ": it answers " + statusText(status)
+}
+
+// reasons returns what the proxy's header says of an error.
+func (d *diagnosis) reasons(h http.Header) (lines []string) {
+	for _, name := range []string{"X-Squid-Error", "Proxy-Status"} {
+		if value := h.Get(name); value != "" {
+			lines = append(lines, "the proxy says "+name+": "+d.secrets.clean(value))
+		}
+	}
+	return lines
 }
 
 // isUnreachable reports whether a status says that the target can't be reached. The 500 is
@@ -226,7 +243,7 @@ func (d *diagnosis) weigh(v *Verdict, status int) {
 	switch {
 	case status < 400 && (v.Cause == string(proxyauth.CauseDenied) || through == http.StatusForbidden && d.sender == either):
 		v.Cause = string(proxyauth.CauseDenied)
-		v.Fix += " Without the proxy the target answers, so that it is the proxy's rules: ask whoever runs the proxy for the permission."
+		v.Fix += " Without the proxy the target answers, so that it is the proxy's rules, and a matter of permission."
 	case status < 400 && v.Cause == string(proxyauth.CauseTargetUnreachable):
 		v.Fix += " Without the proxy the target answers, so that it is the proxy that does not get there: its DNS, its routes, or a firewall behind it."
 	case status < 400 && d.sender == either && through != 0:
