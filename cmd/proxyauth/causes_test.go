@@ -239,7 +239,7 @@ var diagnoses = []diagnosis{
 	// What is behind it.
 	{
 		desc: "target denied", only: tunnel, config: with(basicProxy, testproxy.OnScheme("Basic", testproxy.Refuse(403, ""))), with: password,
-		cause: "denied", text: "403", fix: "The proxy does not allow 127.0.0.1",
+		cause: "denied", text: "403", fix: "to port 443 alone",
 	},
 	{
 		desc: "target denied, nobody asked", only: tunnel, config: with(openProxy, testproxy.Always(testproxy.Refuse(403, ""))),

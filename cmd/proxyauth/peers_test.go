@@ -214,7 +214,7 @@ func TestSilence(t *testing.T) {
 	t.Parallel()
 	silent := func(string) string { return "" }
 	for _, tt := range []struct{ desc, proxy, target, cause, text, fix string }{
-		{"proxy", "http://", outside, "proxy_failed", "nothing within 300ms", "accepts connections and does not answer"},
+		{"proxy", "http://", outside, "proxy_failed", "nothing within 300ms", "or wait for the target"},
 		{"proxy with TLS", "https://", outside, "proxy_unreachable", "does not answer the TLS handshake: nothing within 300ms", "use http:// in place of https://"},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {

@@ -110,11 +110,14 @@ func (d *diagnosis) rejectedFix(e *proxyauth.Error) string {
 // deniedFix says whom to ask for a target that the proxy does not allow. asked says that the
 // proxy has asked for a sign-in.
 func (d *diagnosis) deniedFix(asked bool) string {
-	target := addressOf(d.target)
-	if asked {
-		return "The proxy does not allow " + target + " to this user. Ask whoever runs the proxy whether the user may reach this host and port."
+	target, port := addressOf(d.target), ""
+	if d.target.Scheme == "https" && portOf(d.target) != "443" {
+		port = " Many proxies open tunnels to port 443 alone."
 	}
-	return "The proxy does not allow " + target + ", whoever asks, or not from this machine, or to users that it knows alone. Ask whoever runs the proxy. " + unaskedFix
+	if asked {
+		return "The proxy does not allow " + target + " to this user. Ask whoever runs the proxy whether the user may reach this host and port." + port
+	}
+	return "The proxy does not allow " + target + ", whoever asks, or not from this machine, or to users that it knows alone. Ask whoever runs the proxy." + port + " " + unaskedFix
 }
 
 func (d *diagnosis) noCommonSchemeFix(e *proxyauth.Error) string {

@@ -197,8 +197,11 @@ func (d *diagnosis) speaks(ctx context.Context, both []*probe, decides *probe) *
 	}
 	text := "the proxy gives no answer: " + d.noAnswer(decides.err)
 	d.step("offer", Failed, text)
-	return finding(proxyauth.CauseProxyFailed, text, "The proxy accepts connections and does not answer: it may be overloaded, "+
-		"or closed to this machine. Check host and port in "+d.report.Proxy.Source+", and ask whoever runs the proxy.")
+	fix := "The proxy accepts connections and does not answer: it may be overloaded, or closed to this machine"
+	if isTimeout(decides.err) {
+		fix += ", or wait for the target, or for the target's name; try a longer -timeout"
+	}
+	return finding(proxyauth.CauseProxyFailed, text, fix+". Check host and port in "+d.report.Proxy.Source+", and ask whoever runs the proxy.")
 }
 
 // mayWantTLS reports whether an answer in the clear may come from a server that wants TLS.
