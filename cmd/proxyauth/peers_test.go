@@ -86,6 +86,7 @@ func TestPeerThatIsNoProxy(t *testing.T) {
 
 		{"malformed header", byMethod("HTTP/1.1 200 OK\r\nthis is no field\r\n\r\n", "HTTP/1.1 407 Who\r\nProxy-Authenticate Basic\r\n\r\n"), both, "proxy_failed", "is malformed", "mend the answer"},
 		{"malformed status", byMethod("HTTP/1.1 abc OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n"), both, "proxy_failed", "is malformed", "mend the answer"},
+		{"endless header", byMethod("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20), "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)), both, "proxy_failed", "is malformed", "mend the answer"},
 		{"other protocol with an H", byMethod("HELO mail.example.com\r\n", "HELO mail.example.com\r\n"), both, "not_a_proxy", "does not speak HTTP", "something other"},
 	} {
 		for _, target := range tt.targets {
@@ -133,6 +134,15 @@ func TestChallengeFromBehindTheProxy(t *testing.T) {
 	require.Equal(t, "target_failed", report.Verdict.Cause)
 	require.Contains(t, report.Verdict.Text, "behind the proxy")
 	require.Empty(t, report.Attempts)
+}
+
+// A proxy that puts no Via into what it passes on leaves open whose 407 it is.
+func TestChallengeThatMayBeTheTargets(t *testing.T) {
+	t.Parallel()
+	peer := startPeer(t, byMethod(answering("407 Who", "Proxy-Authenticate: Basic realm=\"x\""), answering("200 Connection established", "X: y")))
+	report := command{args: []string{"doctor", "-proxy", peer, outside}}.json(t)
+	require.Equal(t, "no_credentials", report.Verdict.Cause)
+	require.Contains(t, report.Verdict.Fix, "may be the target's own")
 }
 
 // An error in answer to a forwarded request is the proxy's or the target's, as far as can be told.

@@ -73,19 +73,21 @@ func ask(conn net.Conn, b bare) (*http.Response, error) {
 	if _, err := io.WriteString(conn, strings.Join(b.lines(), "\r\n")+"\r\n\r\n"); err != nil {
 		return nil, err
 	}
-	r := bufio.NewReader(io.LimitReader(conn, maxHead))
+	limited := &io.LimitedReader{R: conn, N: maxHead}
+	r := bufio.NewReader(limited)
 	const version = "HTTP/"
-	first, err := r.Peek(len(version))
-	if len(first) == 0 {
+	begin, err := r.Peek(len(version))
+	if len(begin) == 0 {
 		return nil, err
 	}
+	first := string(begin)
 	for range maxInterim {
 		resp, err := http.ReadResponse(r, &http.Request{Method: b.method})
 		_, broken := errors.AsType[net.Error](err)
 		switch {
-		case err != nil && string(first) != version:
+		case err != nil && first != version:
 			return nil, notHTTP(first[0])
-		case err != nil && !broken && !errors.Is(err, io.ErrUnexpectedEOF):
+		case limited.N <= 0, err != nil && !broken && !errors.Is(err, io.ErrUnexpectedEOF):
 			return nil, errMalformed // err quotes the line
 		case err != nil || resp.StatusCode >= 200:
 			return resp, err
@@ -132,6 +134,7 @@ func (d *diagnosis) offer(ctx context.Context) *Verdict {
 	d.decides = decides
 	d.clock(both)
 	d.servers, d.refusesHost = serversOf(both), both[1].status() == http.StatusForbidden
+	d.opensUnasked = both[1].status()/100 == 2 && decides.status() == http.StatusProxyAuthRequired
 	made, v := d.foreign(ctx, both)
 	var details, headers []string
 	for _, a := range made {

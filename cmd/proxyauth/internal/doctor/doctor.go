@@ -1,8 +1,8 @@
 // Package doctor finds out why a URL does not load through a proxy.
 //
 // What comes before authentication, it asks itself: names, TCP, TLS, and two requests without
-// authorization. Authentication is done by a [proxyauth.Transport], so that what is reported
-// is what a program would see.
+// authorization, or a third one where the answers may not be those of a proxy. Authentication
+// is done by a [proxyauth.Transport], so that what is reported is what a program would see.
 package doctor
 
 import (
@@ -74,16 +74,17 @@ type diagnosis struct {
 	address string   // of the proxy, that accepts connections
 	secrets secrecy
 
-	decides     *probe                 // the answer that decides
-	servers     []string               // what the proxy calls itself in Server
-	refusesHost bool                   // the proxy answers a CONNECT to the host with 403
-	sender      sender                 // of the answer to a forwarded request
-	skew        *time.Duration         // of the proxy's clock, nil if it is not known
-	setup       *negotiate.Setup       // nil if Negotiate is not in common
-	blocked     *obstacle              // to Kerberos, nil if none is known
-	credentials *proxyauth.Credentials // nil for none
-	looked      []string               // where there are none
-	emptyIn     string                 // where there is an empty password, "" for nowhere
+	decides      *probe                 // the answer that decides
+	servers      []string               // what the proxy calls itself in Server
+	refusesHost  bool                   // the proxy answers a CONNECT to the host with 403
+	opensUnasked bool                   // the proxy opens a tunnel without a question, though a request is answered with 407
+	sender       sender                 // of the answer to a forwarded request
+	skew         *time.Duration         // of the proxy's clock, nil if it is not known
+	setup        *negotiate.Setup       // nil if Negotiate is not in common
+	blocked      *obstacle              // to Kerberos, nil if none is known
+	credentials  *proxyauth.Credentials // nil for none
+	looked       []string               // where there are none
+	emptyIn      string                 // where there is an empty password, "" for nowhere
 
 	ended func() bool // whether the user has ended it
 

@@ -34,7 +34,11 @@ var sentences = map[proxyauth.Cause]string{
 // outranks what became of NTLM, which may have taken its place.
 func (d *diagnosis) judgeError(e *proxyauth.Error) *Verdict {
 	if d.blocked == nil || !d.tookItsPlace(e) {
-		return finding(e.Cause, d.verdictText(e), d.fix(e))
+		v := finding(e.Cause, d.verdictText(e), d.fix(e))
+		if d.opensUnasked && e.Status == http.StatusProxyAuthRequired {
+			v.Fix += " The proxy opens tunnels without a question, so that the 407 may be the target's own, or of another proxy behind this one."
+		}
+		return v
 	}
 	v := finding(proxyauth.CauseKerberosFailed, "Kerberos fails: "+d.blocked.text, d.blocked.fix)
 	if e.Cause == proxyauth.CauseCredentialsRejected {
