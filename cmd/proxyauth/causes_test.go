@@ -39,6 +39,8 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	case "/401":
 		w.Header().Set("WWW-Authenticate", "Basic realm=origin")
 		w.WriteHeader(http.StatusUnauthorized)
+	case "/407":
+		w.WriteHeader(http.StatusProxyAuthRequired)
 	case "/403":
 		w.WriteHeader(http.StatusForbidden)
 	case "/502":

@@ -225,6 +225,20 @@ func requireOneStory(t *testing.T, r doctor.Report) {
 	}
 }
 
+// A target that answers 407 to a ticket that the proxy has accepted does so itself.
+func TestChallengeOfATargetAfterTheSignIn(t *testing.T) {
+	t.Parallel()
+	k := newKerberosLab(t, nil)
+	k.kinit(t, kdc.CCache{})
+	c := k.doctor("", spnFlag)
+	c.args[len(c.args)-1] = k.target(forward, "/407")
+	report := c.json(t)
+	require.Equal(t, "no_challenge", report.Verdict.Cause, "%+v", report)
+	require.Contains(t, report.Verdict.Text, "the target itself answers 407")
+	require.Contains(t, report.Verdict.Fix, "whoever runs the target")
+	requireNoLibraryWords(t, report.Verdict.Fix)
+}
+
 func stepOf(t *testing.T, r doctor.Report, name string) doctor.Step {
 	t.Helper()
 	for _, s := range r.Steps {
