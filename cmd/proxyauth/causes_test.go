@@ -405,6 +405,24 @@ func TestRefusedPasswordIsSentOnce(t *testing.T) {
 	require.Len(t, report.Attempts, 3)
 }
 
+// What a proxy puts into the fields that doctor quotes is looked through as well.
+func TestEchoedPasswordIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	for _, echo := range []*testproxy.Action{
+		{Status: 502, Header: http.Header{"X-Squid-Error": {password}, "Server": {password}}},
+		{Status: 503, Header: http.Header{"Proxy-Status": {"proxy; error=\"" + password + "\""}}},
+		{Status: 302, Header: http.Header{"Location": {"http://" + password + ".example.com/" + password}}},
+		{Status: 200, Header: http.Header{"Server": {password}}},
+	} {
+		users := newAccounts()
+		l := newLab(t, with(basicProxy, testproxy.OnScheme("Basic", echo))(users), users)
+		for _, w := range []way{forward, tunnel} {
+			got := l.doctor(password, l.target(w, "/"), "-v").run(t)
+			require.NotContains(t, got.stdout, password)
+		}
+	}
+}
+
 // What a proxy sends back is looked through before it is shown.
 func TestEchoedPasswordIsNotShown(t *testing.T) {
 	t.Parallel()

@@ -58,7 +58,8 @@ thing.
   addresses    list: address; ok; ms; error
   tls          wanted; spoken; version; subject; issuer; expires; error
   offers       list: op ("GET", "CONNECT"); target; status; schemes; challenges
-               (the lines of Proxy-Authenticate); malformed; server; ms; error
+               (the lines of Proxy-Authenticate); malformed; server; ms; error;
+               a third one is for a host that does not exist
   schemes      enabled; offered; common (the strongest first)
   credentials  list, in the order of looking: name; found; user; text
   kerberos     config_files; realm; caches (list, the one that is read first:

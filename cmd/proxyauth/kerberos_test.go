@@ -225,6 +225,18 @@ func requireOneStory(t *testing.T, r doctor.Report) {
 	}
 }
 
+// With -try-all, what is in the way of Kerberos outranks the refusals of what took its place and
+// of a weaker scheme.
+func TestTryAllWithoutAKDC(t *testing.T) {
+	t.Parallel()
+	k := newKerberosLab(t, takeNTLM, &testproxy.Basic{Accounts: newAccounts(), Realm: "lab"})
+	require.NoError(t, k.Down())
+	report := k.doctor(wrong, spnFlag, "-try-all").json(t)
+	require.Len(t, report.Attempts, 2)
+	require.Equal(t, "kerberos_failed", report.Verdict.Cause, "%+v", report)
+	require.Contains(t, report.Verdict.Text, "in NTLM, which took its place")
+}
+
 // A target that answers 407 to a ticket that the proxy has accepted does so itself.
 func TestChallengeOfATargetAfterTheSignIn(t *testing.T) {
 	t.Parallel()

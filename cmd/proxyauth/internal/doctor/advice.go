@@ -95,7 +95,7 @@ func (d *diagnosis) rejectedFix(e *proxyauth.Error) string {
 	what := `the domain is missing from the user name (DOMAIN\user)`
 	if d.credentials != nil && strings.ContainsAny(d.credentials.Username, `\@`) {
 		what = `the domain in the user name (DOMAIN\user) is another`
-		if last := d.lastScheme(); last == "Basic" || last == "Digest" {
+		if d.last == "Basic" || d.last == "Digest" {
 			what = `the domain in the user name (DOMAIN\user) is not wanted, since Basic and Digest often know the bare name`
 		}
 	}

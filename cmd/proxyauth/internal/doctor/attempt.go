@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/go-proxyauth/proxyauth"
@@ -71,6 +71,7 @@ type outcome struct {
 	status int
 	header http.Header
 	scheme string // accepted
+	last   string // scheme of the last leg, "" if it had none
 	opened bool   // the tunnel was
 	took   time.Duration
 }
@@ -99,6 +100,9 @@ func (d *diagnosis) attempt(ctx context.Context) *outcome {
 			best = o
 		}
 	}
+	if best != nil {
+		d.last = best.last
+	}
 	return best
 }
 
@@ -110,8 +114,10 @@ func better(a, b *outcome) bool { return a.weight() > b.weight() }
 func (o *outcome) weight() int {
 	e := o.failure()
 	switch {
-	case e == nil:
+	case o.passed():
 		return 3
+	case e == nil:
+		return 1
 	case e.Cause == proxyauth.CauseNoCredentials:
 		return 0
 	case e.Cause == proxyauth.CauseHandshakeBroken, e.Cause == proxyauth.CauseSchemeFailed, e.Cause == proxyauth.CauseProxyFailed:
@@ -132,20 +138,19 @@ func (d *diagnosis) try(ctx context.Context, list []proxyauth.Scheme) *outcome {
 		Credentials: d.provider(),
 		ErrorOn407:  true,
 		LegTimeout:  d.config.Timeout,
-		Trace:       d.trace(&attempt),
 	}
 	defer rt.CloseIdleConnections()
-	var opened atomic.Bool
-	rt.Trace.TunnelOpened = func(context.Context, proxyauth.TraceInfo) { opened.Store(true) }
+	seen := new(observed)
+	rt.Trace = d.trace(seen)
 	o := d.fetch(ctx, rt)
-	o.opened = opened.Load()
+	attempt.Legs, o.opened = seen.now()
 	attempt.OK, attempt.Status = o.passed(), o.status
 	for _, leg := range attempt.Legs {
-		if attempt.OK && leg.Scheme != "" {
+		if o.last = leg.Scheme; attempt.OK && leg.Scheme != "" {
 			attempt.Scheme = leg.Scheme
 		}
 	}
-	o.scheme = attempt.Scheme
+	o.scheme, d.last = attempt.Scheme, o.last
 	if e := o.failure(); e != nil {
 		attempt.Cause, attempt.Error, attempt.Status = string(e.Cause), d.secrets.clean(e.Error()), e.Status
 		o.status, o.header = e.Status, e.Header()
@@ -200,23 +205,42 @@ func (d *diagnosis) fetch(ctx context.Context, rt http.RoundTripper) *outcome {
 	return o
 }
 
-// trace records the legs of an attempt.
-func (d *diagnosis) trace(a *Attempt) *proxyauth.Trace {
-	return &proxyauth.Trace{LegAnswered: func(_ context.Context, info proxyauth.TraceInfo) {
-		leg := Leg{Op: info.Op, Scheme: info.Scheme, Reused: info.Reused, Status: info.Status, Millis: millis(info.Duration)}
-		if info.Err != nil {
-			leg.Error = d.secrets.clean(info.Err.Error())
-		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		a.Legs = append(a.Legs, leg)
-	}}
+// observed is what a Trace has seen of an attempt. Some legs may outlast it.
+type observed struct {
+	mu     sync.Mutex
+	legs   []Leg
+	opened bool // the tunnel was
+}
+
+// now returns what was seen so far.
+func (o *observed) now() (legs []Leg, opened bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.legs), o.opened
+}
+
+// trace records an attempt.
+func (d *diagnosis) trace(o *observed) *proxyauth.Trace {
+	return &proxyauth.Trace{
+		LegAnswered: func(_ context.Context, info proxyauth.TraceInfo) {
+			leg := Leg{Op: info.Op, Scheme: info.Scheme, Reused: info.Reused, Status: info.Status, Millis: millis(info.Duration)}
+			if info.Err != nil {
+				leg.Error = d.secrets.clean(info.Err.Error())
+			}
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.legs = append(o.legs, leg)
+		},
+		TunnelOpened: func(context.Context, proxyauth.TraceInfo) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.opened = true
+		},
+	}
 }
 
 func (d *diagnosis) reportAttempt(a *Attempt, o *outcome) {
 	step := d.signIn(a, o)
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	for i, leg := range a.Legs {
 		step.Details = append(step.Details, fmt.Sprintf("leg %d  %s", i+1, leg.line()))
 	}

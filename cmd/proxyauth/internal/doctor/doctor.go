@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-proxyauth/proxyauth"
@@ -84,11 +83,10 @@ type diagnosis struct {
 	blocked      *obstacle              // to Kerberos, nil if none is known
 	credentials  *proxyauth.Credentials // nil for none
 	looked       []string               // where there are none
+	last         string                 // scheme of the last leg of the attempt that counts
 	emptyIn      string                 // where there is an empty password, "" for nowhere
 
 	ended func() bool // whether the user has ended it
-
-	mu sync.Mutex // guards the legs of an attempt: some may outlast it
 }
 
 // Run finds out why the URL does not load. It ends early, with what was found out by then, if
@@ -139,7 +137,11 @@ func (d *diagnosis) run(ctx context.Context) *Verdict {
 	if ctx.Err() != nil {
 		return cancelled()
 	}
-	return d.judge(d.attempt(ctx))
+	o := d.attempt(ctx)
+	if ctx.Err() != nil {
+		return cancelled()
+	}
+	return d.judge(o)
 }
 
 // step reports a step.

@@ -41,7 +41,7 @@ func (d *diagnosis) judgeError(e *proxyauth.Error) *Verdict {
 		return v
 	}
 	v := finding(proxyauth.CauseKerberosFailed, "Kerberos fails: "+d.blocked.text, d.blocked.fix)
-	if e.Cause == proxyauth.CauseCredentialsRejected {
+	if d.credentials != nil && errors.Is(e, proxyauth.ErrRejected) {
 		v.Text += "; the proxy refuses the password in NTLM, which took its place"
 		v.Fix += " The password may be wrong as well."
 	}
@@ -55,20 +55,9 @@ func (d *diagnosis) tookItsPlace(e *proxyauth.Error) bool {
 		return true
 	case proxyauth.CauseCredentialsRejected:
 		_, byKDC := kerberosError(e)
-		return !byKDC && d.lastScheme() == "Negotiate"
+		return !byKDC && d.last == "Negotiate"
 	}
 	return false
-}
-
-// lastScheme returns the scheme of the last leg, "" if it had none.
-func (d *diagnosis) lastScheme() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	attempt := d.report.Attempts[len(d.report.Attempts)-1]
-	if len(attempt.Legs) == 0 {
-		return ""
-	}
-	return attempt.Legs[len(attempt.Legs)-1].Scheme
 }
 
 // verdictText returns what the library's error means, in one line.
