@@ -123,6 +123,32 @@ func TestPeerThatIsAProxy(t *testing.T) {
 	}
 }
 
+// The name of a target is sent in ASCII, from the first question on.
+func TestTargetWithAnUmlaut(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{"http://bücher.example/", "https://bücher.example:8443/"} {
+		l := newLab(t, testproxy.Config{}, newAccounts())
+		report := l.doctor("", target).json(t)
+		require.Equal(t, target, strings.Replace(report.URL, "b%C3%BCcher", "bücher", 1))
+		for _, o := range report.Offers {
+			require.Contains(t, o.Target, "xn--bcher-kva.example")
+		}
+		for _, leg := range l.proxy.Legs() {
+			require.Contains(t, leg.Target, "xn--bcher-kva.example")
+		}
+	}
+}
+
+// A target in the clear is named as one.
+func TestTargetWithoutTLS(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, openProxy(nil), newAccounts())
+	report := l.doctor("", "https://"+l.plain.Addr()+"/").json(t)
+	require.Equal(t, "target_failed", report.Verdict.Cause)
+	require.Contains(t, report.Verdict.Text, "does not speak TLS")
+	require.Contains(t, report.Verdict.Fix, "http:// in place of https://")
+}
+
 // A 407 that a proxy passes on is not answered: the credentials are not for its sender.
 func TestChallengeFromBehindTheProxy(t *testing.T) {
 	t.Parallel()

@@ -50,7 +50,7 @@ func (d *diagnosis) fix(e *proxyauth.Error) string {
 		return "Something other than an HTTP proxy, or a proxy that does not allow CONNECT, answers on " + addressOf(d.proxy) + ". Check host and port in " + d.report.Proxy.Source + "."
 	case proxyauth.CauseTargetUnreachable:
 		fix := "The proxy can't reach the target, " + printable(e.Target) + ". Check its name and port; if they are right, ask whoever runs the proxy whether it may connect to it."
-		if e.Status == http.StatusInternalServerError {
+		if e.Status == http.StatusInternalServerError && !strings.HasPrefix(e.Header().Get("Server"), "tinyproxy") {
 			fix += " A proxy that opens no tunnels at all may answer with 500, too, as Apache does without mod_proxy_connect."
 		}
 		return fix

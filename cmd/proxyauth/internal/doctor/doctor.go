@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/proxyconn"
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
 )
 
@@ -93,7 +94,7 @@ type diagnosis struct {
 // ctx ends.
 func Run(ctx context.Context, config Config) *Report {
 	config.Timeout = cmp.Or(config.Timeout, DefaultTimeout)
-	d := &diagnosis{config: config, target: config.URL, report: &Report{Version: Version, URL: shownURL(config.URL), Target: new(TargetState)}}
+	d := &diagnosis{config: config, target: inASCII(config.URL), report: &Report{Version: Version, URL: shownURL(config.URL), Target: new(TargetState)}}
 	d.ended = func() bool { return ctx.Err() != nil }
 	v := d.run(ctx)
 	if ctx.Err() != nil {
@@ -166,6 +167,25 @@ func finding[C ~string](cause C, text, fix string) *Verdict {
 }
 
 func cancelled() *Verdict { return finding(causeCancelled, "cancelled", "") }
+
+// inASCII returns a URL with its host as it is sent to a proxy: bücher.example is
+// xn--bcher-kva.example.
+func inASCII(u *url.URL) *url.URL {
+	address, err := proxyconn.ConnectTarget(addressOf(u))
+	if err != nil {
+		return u
+	}
+	host, _, _ := strings.Cut(address, ":")
+	if strings.HasPrefix(address, "[") {
+		return u // an IPv6 address
+	}
+	sent := *u
+	sent.Host = host
+	if u.Port() != "" {
+		sent.Host += ":" + u.Port()
+	}
+	return &sent
+}
 
 // shownURL returns a URL without user info, query and fragment.
 func shownURL(u *url.URL) string {

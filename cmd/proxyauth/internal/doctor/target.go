@@ -207,6 +207,10 @@ func (d *diagnosis) judgeTargetError(err error, how string) *Verdict {
 	}
 	text := "the target gives no answer " + how + ": " + d.targetError(err)
 	fix := "The way to the target is open, and then the connection fails. Check the target's port, and whether it speaks " + d.target.Scheme + "."
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
+		text = "the target does not speak TLS " + how
+		fix = "Use http:// in place of https:// in the target's URL, or the port on which it speaks TLS."
+	}
 	if isTimeout(err) {
 		text = fmt.Sprintf("the target gives no answer %s: nothing within %v", how, d.config.Timeout)
 		fix = "The way to the target is open, and then nothing comes: the target is slow, or something on the way keeps its answer. Try again with a longer -timeout."
