@@ -188,6 +188,7 @@ func TestWhoseAnswerItIs(t *testing.T) {
 		{"squid's 503", 503, http.Header{"X-Squid-Error": {"ERR_DNS_FAIL 0"}}, 503, "squid", 0, "target_unreachable", "the proxy answers 503", "can't reach the target"},
 		{"tinyproxy's 500", 500, http.Header{"Server": {"tinyproxy/1.11.1"}}, 500, "tinyproxy/1.11.1", 0, "target_unreachable", "the proxy answers 500", "can't reach the target"},
 		{"tinyproxy's 403", 403, http.Header{"Server": {"tinyproxy/1.11.1"}}, 403, "tinyproxy/1.11.1", 0, "denied", "the proxy answers 403", "does not allow 127.0.0.1"},
+		{"the proxy's 401, without a question", 401, http.Header{"Server": {"tinyproxy/1.11.1"}}, 401, "tinyproxy/1.11.1", 0, "proxy_failed", "the proxy answers 401", "does not say so as a proxy does"},
 		{"502 with Proxy-Status", 502, http.Header{"Proxy-Status": {"proxy.example.com; error=dns_error"}}, 200, "", 0, "target_unreachable", "the proxy answers 502", "can't reach the target"},
 		{"500 that was passed on", 500, http.Header{"Via": {"1.1 tinyproxy"}}, 500, "tinyproxy/1.11.1", 0, "target_failed", "the target answers 500", "come through"},
 		{"503 of other software", 503, http.Header{"Server": {"gunicorn"}}, 403, "tinyproxy/1.11.1", 0, "target_failed", "the target answers 503", "come through"},

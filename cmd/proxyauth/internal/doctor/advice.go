@@ -63,6 +63,8 @@ func (d *diagnosis) fix(e *proxyauth.Error) string {
 // unaskedFix is what may help where a proxy turns a request down without a challenge.
 const unaskedFix = "If the proxy expects Basic without asking for it, ask whoever wrote the program whether it can send that unasked."
 
+const unaskedUnauthorizedFix = "The proxy wants authentication, and does not say so as a proxy does: ask whoever runs it. " + unaskedFix
+
 // own returns the library's words, but for what a proxy that sends back a secret has put there.
 func (d *diagnosis) own(hint string, e *proxyauth.Error) string {
 	if slices.ContainsFunc(e.Offered, func(scheme string) bool { return d.secrets.clean(scheme) == removed }) {
@@ -153,7 +155,7 @@ func (d *diagnosis) proxyFailedFix(e *proxyauth.Error) string {
 	case e.Status == 0:
 		return d.silenceFix()
 	case unasked && e.Status == http.StatusUnauthorized:
-		return "The proxy wants authentication, and does not say so as a proxy does: ask whoever runs it. " + unaskedFix
+		return unaskedUnauthorizedFix
 	case unasked && e.Status == http.StatusBadRequest:
 		return "The proxy does not understand the CONNECT, as a web server would not. Check that a proxy listens on " + addressOf(d.proxy) + ", as set in " + d.report.Proxy.Source + "."
 	}

@@ -108,6 +108,8 @@ func (d *diagnosis) judgeForwarded(o *outcome) *Verdict {
 	}
 	d.step("target", Failed, fmt.Sprintf("%s (%v)", text, millis(o.took)), d.reasons(o.header)...)
 	switch {
+	case o.status == http.StatusUnauthorized && d.sender == theProxy && o.scheme == "":
+		return finding(proxyauth.CauseProxyFailed, answering(proxyauth.CauseProxyFailed, o.status), unaskedUnauthorizedFix)
 	case o.status == http.StatusUnauthorized && d.sender == theProxy:
 		return finding(proxyauth.CauseCredentialsRejected, text, "This proxy refuses a wrong user name or password with 401. Check both; they are not sent again.")
 	case o.status == http.StatusUnauthorized:
