@@ -291,8 +291,8 @@ func (d *driver) authorize(ctx context.Context) (step, error) {
 			return next, err
 		}
 	}
-	if d.turn.Revoked() {
-		d.fresh = true // another request has had them refused meanwhile
+	if d.turn.Revoked() { // another request was answered while this one waited for its connection
+		d.fresh = d.handshaking()
 		d.left(stepChoose)
 		return stepChoose, nil
 	}

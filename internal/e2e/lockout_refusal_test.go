@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -298,6 +300,44 @@ func TestPasswordChangesUnderLoad(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A password that is changed at the proxy is not sent by the requests that wait for a
+// connection while it is refused.
+func TestChangedPasswordIsNotSentByThoseThatWaitForAConnection(t *testing.T) {
+	t.Parallel()
+	const waiting, most = 50, 4 // one is refused, and where Digest's nonce may be out of date answered once more
+	change := func(t testing.TB, m testproxy.Mechanism, w way, prepare func(*lab)) {
+		l, _ := newCaseLab(t, password, m)
+		l.base.MaxConnsPerHost = 1
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		l.hangUp()
+		l.users.SetPassword(user, "changed")
+		l.proxy.SetFault(slowly(100 * time.Millisecond))
+		prepare(l)
+		for _, err := range together(waiting, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
+			requireCauseNamed(t, "", err)
+		}
+		require.LessOrEqual(t, l.users.Failures(user), most)
+	}
+	for _, scheme := range []string{"Basic", "Digest"} { // NTLM's secret waits for no connection
+		holds(t, scheme+", for one that others use", func(t testing.TB) {
+			change(t, mechanismOf(scheme), forwarded, func(*lab) {})
+		})
+		eachHolds(t, scheme+", for the dial", func(t testing.TB, w way) {
+			change(t, mechanismOf(scheme), w, func(l *lab) {
+				var dials atomic.Int64
+				dial := l.base.DialContext
+				l.base.MaxConnsPerHost = 0
+				l.base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if dials.Add(1) > 1 {
+						time.Sleep(5 * time.Second)
+					}
+					return dial(ctx, network, addr)
+				}
+			})
+		})
 	}
 }
 

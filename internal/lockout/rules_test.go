@@ -817,3 +817,21 @@ func TestRefusalRevokesWhatIsUnderWay(t *testing.T) {
 		require.False(t, (*lockout.Turn)(nil).Revoked())
 	})
 }
+
+func TestDoubtRevokesTurnsWithoutALimit(t *testing.T) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
+		l.use("good", lockout.Accepted)
+		known, denied := l.take("good"), l.take("denied")
+		require.False(t, known.Revoked())
+		l.use("denied", lockout.Refused)
+		require.True(t, known.Revoked(), "in doubt")
+		require.True(t, denied.Revoked())
+		l.use("good", lockout.Accepted)
+		require.False(t, known.Revoked(), "trusted again")
+		require.True(t, denied.Revoked(), "refused for its target")
+		time.Sleep(time.Minute)
+		require.False(t, denied.Revoked(), "it may be tried again")
+		known.Done(lockout.Unsent)
+		denied.Done(lockout.Unsent)
+	})
+}

@@ -57,15 +57,21 @@ func (t *Turn) Tentative() bool { return t != nil && t.at != nil }
 // it became known or Reset: one that may be sent unasked, where the program wants it.
 func (t *Turn) First() bool { return t != nil && t.first }
 
-// Revoked reports whether the secret has been refused since the turn was given: it is
-// better not sent any more.
+// Revoked reports whether the turn no longer holds: since it was given, the secret has been
+// refused or, for a turn without a limit, is in doubt or was refused for the target. Give
+// it back then, and send nothing.
 func (t *Turn) Revoked() bool {
 	if t == nil {
 		return false
 	}
-	t.s.l.mu.Lock()
-	defer t.s.l.mu.Unlock()
-	return t.s.level == Barred && !t.again
+	s := t.s
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
+	if t.at != nil {
+		return s.level == Barred && !t.again
+	}
+	at := s.targets[t.name]
+	return s.level != Trusted || at != nil && at.deniedUntil.After(time.Now())
 }
 
 // Sent says that an authorization that could complete the exchange goes out now. 10 s
