@@ -62,6 +62,7 @@ type proxy struct {
 
 	// Guarded by the table.
 	entry     *lru.Entry[proxyKey, *proxy]
+	at        *lru.Entry[string, *site]
 	inUse     int
 	forgotten bool
 
@@ -82,8 +83,8 @@ type proxy struct {
 	denials   int       // 401s in a row in the proxy's own realm
 }
 
-func newProxy(s *state, key proxyKey, at *site) *proxy {
-	p := &proxy{state: s, site: at, key: key, url: proxyaddr.Canonical(key.scheme, key.host)}
+func newProxy(s *state, key proxyKey, at *lru.Entry[string, *site]) *proxy {
+	p := &proxy{state: s, site: at.Value, at: at, key: key, url: proxyaddr.Canonical(key.scheme, key.host)}
 	p.name, p.address = p.url.String(), proxyaddr.Site(p.url)
 	if key.hasUser {
 		p.user = &Credentials{Username: key.username, Password: NewSecret(key.password)}

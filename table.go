@@ -21,7 +21,7 @@ const (
 type table struct {
 	mu      sync.Mutex
 	proxies lru.Table[proxyKey, *proxy]
-	sites   lru.Table[string, *site] // by canonical host and port
+	sites   lru.Table[string, *site] // by canonical host and port; pinned by each of their proxies
 }
 
 // A proxyKey tells proxies and identities apart: another host, port, scheme or
@@ -48,10 +48,11 @@ func (t *table) take(s *state, u *url.URL) (*proxy, error) {
 	t.mu.Lock()
 	t.proxies.Max = maxProxies
 	key := keyOf(u)
-	entry, evicted := t.proxies.Pin(key, func() *proxy { return newProxy(s, key, t.site(s, u)) })
+	entry, evicted := t.proxies.Pin(key, func() *proxy { return newProxy(s, key, t.pinSite(s, u)) })
 	p := entry.Value
 	p.entry = entry
 	p.inUse++
+	t.unpinSites(evicted)
 	t.mu.Unlock()
 	closeAll(evicted)
 	return p, nil
@@ -62,6 +63,7 @@ func (t *table) put(p *proxy) {
 	t.mu.Lock()
 	p.inUse--
 	evicted := t.proxies.Unpin(p.entry)
+	t.unpinSites(evicted)
 	if p.forgotten && p.inUse == 0 {
 		evicted = append(evicted, p) // nobody else will close its connections
 	}
@@ -98,14 +100,18 @@ func (t *table) all() (ps []*proxy) {
 	return ps
 }
 
-// site returns the site of a proxy. The caller holds t.mu.
-func (t *table) site(s *state, u *url.URL) *site {
+// pinSite returns the site of a proxy, which is kept as long as the proxy. The caller holds t.mu.
+func (t *table) pinSite(s *state, u *url.URL) *lru.Entry[string, *site] {
 	t.sites.Max = maxSites
 	name := proxyaddr.Site(proxyaddr.Canonical(u.Scheme, u.Host))
-	at, ok := t.sites.Get(name)
-	if !ok {
-		at = &site{floor: floor.New(len(s.schemes))}
-		t.sites.Put(name, at)
-	}
+	at, _ := t.sites.Pin(name, func() *site { return &site{floor: floor.New(len(s.schemes))} })
 	return at
+}
+
+// unpinSites ends the use of their sites by proxies that have left the table. The caller
+// holds t.mu.
+func (t *table) unpinSites(ps []*proxy) {
+	for _, p := range ps {
+		t.sites.Unpin(p.at)
+	}
 }

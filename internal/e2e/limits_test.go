@@ -17,4 +17,5 @@ const (
 	drainPatience = 5 * time.Second
 	maxKept       = 256 << 10
 	maxStats      = 4 * maxProxies
+	maxSites      = 4 * maxProxies
 )

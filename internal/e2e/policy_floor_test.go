@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -298,5 +299,32 @@ func TestStallOpensNoWeakerScheme(t *testing.T) {
 		err := w.reach(t.Context(), l.rt, originHost)
 		require.Error(t, err)
 		require.NotContains(t, l.schemesSent(), "Basic")
+	})
+}
+
+// What a proxy in use has offered is remembered under all its spellings, however many others
+// come and go.
+func TestFloorOfAProxyInUseIsKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, testproxy.Config{})
+		_, strong, weak := l.strength()
+		l.proxy.SetAuth(strong)
+		target := l.proxy.URL()
+		l.base.Proxy = func(*http.Request) (*url.URL, error) { return target, nil }
+		for i := range maxSites + 10 {
+			if i%(maxProxies/2) == 0 {
+				target = l.proxy.URL()
+				require.NoError(t, fetch(t.Context(), l.rt, originHost))
+			}
+			target = &url.URL{Scheme: "http", Host: fmt.Sprintf("proxy%d.example.com:3128", i)}
+			requireCause(t, proxyauth.CauseProxyUnreachable, fetch(t.Context(), l.rt, originHost))
+		}
+		l.proxy.SetAuth(weak)
+		for _, spelling := range []*url.URL{withUser(l.proxy.URL(), user, password), {Scheme: "http", Host: strings.ToUpper(l.proxy.Addr())}} {
+			target = spelling
+			requireForbidden(t, "Transport.InsecureAllowDowngrade", fetch(t.Context(), l.rt, originHost))
+		}
+		require.NotContains(t, l.schemesSent(), weak.Scheme())
 	})
 }

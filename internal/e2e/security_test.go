@@ -114,11 +114,13 @@ var invariantPromises = []promise{
 	{"8. Three secrets of a user that were refused are followed by pauses", keptBy("TestThreeSecretsOfAUserRefusedPause")},
 	{"8. One that two proxies have refused is not sent to a third", keptBy("TestThirdProxyIsNotSentWhatTwoHaveRefused")},
 	{"8. One that was accepted and is refused where it had worked is tried every 30 minutes", keptBy("TestRefusedAfterItWasTrustedIsTriedEveryThirtyMinutes")},
+	{"8. and not sent by those that wait for a connection", keptBy("TestChangedPasswordIsNotSentByThoseThatWaitForAConnection")},
 	{"8. One that was accepted denies a target that refuses it, and no other", keptBy("TestDeniedTargetFailsAlone")},
 	{"8. A weaker scheme is refused", everyWay(noDowngrade)},
 	{"8. and a weaker algorithm", weakerAlgorithm},
 	{"8. also after broken handshakes", keptBy("TestFloorHoldsAgainstBrokenHandshakes")},
 	{"8. and with other credentials", keptBy("TestFloorOutlivesTheCredentials")},
+	{"8. and after any number of other proxies", keptBy("TestFloorOfAProxyInUseIsKept")},
 	{"8. Basic in cleartext can be forbidden", basicInCleartext},
 
 	{"9. No secret is in an error", keptBy("TestErrorsHaveNoSecrets")},
