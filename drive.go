@@ -522,7 +522,8 @@ func (d *driver) answer(ctx context.Context, resp *http.Response) (step, error) 
 	if next, err, ok := d.turnedDown(ctx, resp.StatusCode); ok {
 		return next, err
 	}
-	next := d.answered(resp.StatusCode, d.inRealm(resp))
+	inRealm := d.inRealm(resp)
+	next := d.answered(resp.StatusCode, inRealm)
 	switch {
 	case d.inside:
 	case d.phase == asking:
@@ -533,7 +534,7 @@ func (d *driver) answer(ctx context.Context, resp *http.Response) (step, error) 
 	case d.phase == completing:
 		d.path.bind(d.login)
 	}
-	if d.outcome == lockout.NoVerdict && resp.StatusCode == http.StatusUnauthorized && d.p.deniedTwice() {
+	if inRealm && d.p.deniedTwice() {
 		d.turn.Done(lockout.Refused)
 		if !d.login.secret.WasAccepted() && d.p.showRefusal(d.login.creds) {
 			d.tellRefused(d.login, ErrRejected)
@@ -578,17 +579,21 @@ func (d *driver) handshaking() bool {
 	return d.session != nil && d.turns > 0 && !d.anew && d.login.props.BindsConnection
 }
 
-// inRealm reports whether resp is a 401 in the realm of the proxy's own challenge.
+// inRealm reports whether resp is a 401 in the realm of the proxy's own challenge, or of the
+// one for which the credentials were asked.
 func (d *driver) inRealm(resp *http.Response) bool {
 	if d.connect || resp.StatusCode != http.StatusUnauthorized || d.phase != completing {
 		return false
 	}
-	own := d.own(d.login.scheme)
-	theirs, _ := httpfield.Challenges(resp.Header["Www-Authenticate"])
-	if len(own) == 0 || own[0].Params["realm"] == "" { // NTLM and Negotiate have none, here and at origins
+	realm := d.login.req.Realm
+	if own := d.own(d.login.scheme); len(own) > 0 {
+		realm = own[0].Params["realm"]
+	}
+	if realm == "" { // NTLM and Negotiate have none, here and at origins
 		return false
 	}
-	return slices.ContainsFunc(theirs, func(c httpfield.Challenge) bool { return c.Params["realm"] == own[0].Params["realm"] })
+	theirs, _ := httpfield.Challenges(resp.Header["Www-Authenticate"])
+	return slices.ContainsFunc(theirs, func(c httpfield.Challenge) bool { return c.Params["realm"] == realm })
 }
 
 func (d *driver) closeSession() {

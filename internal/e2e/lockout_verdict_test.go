@@ -138,3 +138,30 @@ func TestUnauthorizedTunnel(t *testing.T) {
 		}
 	})
 }
+
+// TestUnauthorizedByTheOrigin has an origin server refuse request after request of a user
+// whose password is right: that is between the two of them.
+func TestUnauthorizedByTheOrigin(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
+		holds(t, scheme, func(t testing.TB) {
+			l, w := newCaseLab(t, password, mechanismOf(scheme))
+			l.proxy.SetFault(func(leg *testproxy.Leg) *testproxy.Action {
+				if leg.Status != http.StatusOK || !isFor(leg, otherHost(1)) {
+					return nil
+				}
+				return &testproxy.Action{Status: http.StatusUnauthorized, Challenges: []string{}, Header: http.Header{"Www-Authenticate": {`Basic realm="origin"`}}}
+			})
+			for range 6 {
+				resp, _, err := l.do(l.request(http.MethodGet, "http://"+otherHost(1)+"/", nil))
+				require.NoError(t, err)
+				require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+				require.Nil(t, explained(resp))
+			}
+			synctest.Wait()
+			require.Equal(t, []string{password}, w.accepted)
+			require.Empty(t, w.rejected)
+			require.Zero(t, l.counted().Doubted)
+		})
+	}
+}
