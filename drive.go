@@ -534,7 +534,7 @@ func (d *driver) answer(ctx context.Context, resp *http.Response) (step, error) 
 	case d.phase == completing:
 		d.path.bind(d.login)
 	}
-	if inRealm && d.p.deniedTwice() {
+	if inRealm && d.turn.MaybeRefused() {
 		d.turn.Done(lockout.Refused)
 		if !d.login.secret.WasAccepted() && d.p.showRefusal(d.login.creds) {
 			d.tellRefused(d.login, ErrRejected)

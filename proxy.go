@@ -80,7 +80,6 @@ type proxy struct {
 	probes    map[string][]Challenge // to requests, by the host for which probes are not challenged
 	lastTLS   *tls.ConnectionState
 	stronger  time.Time // when a stronger scheme than the login's is tried again
-	denials   int       // 401s in a row in the proxy's own realm
 }
 
 func newProxy(s *state, key proxyKey, at *lru.Entry[string, *site]) *proxy {
@@ -172,7 +171,6 @@ func (p *proxy) drop(l *login) {
 func (p *proxy) accept(l *login, s Session, a Authorization) (news bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.denials = 0
 	p.floor.Accept(l.rank, a.Strength)
 	news, l.accepted, l.byTicket = !l.accepted, true, a.Ticket
 	if news { // unlocked, or changed back
@@ -307,15 +305,6 @@ func (p *proxy) wasAccepted(l *login) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return l.accepted
-}
-
-// deniedTwice notes a 401 in the proxy's own realm, and reports whether it is the
-// second in a row.
-func (p *proxy) deniedTwice() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.denials++
-	return p.denials > 1
 }
 
 // mayChallenge reports whether the proxy has asked for authentication, or has not answered

@@ -165,3 +165,32 @@ func TestUnauthorizedByTheOrigin(t *testing.T) {
 		})
 	}
 }
+
+// TestUnauthorizedByTheProxy has a proxy refuse with 401, as tinyproxy does, which could be
+// the origin server's answer where the request is forwarded: the second in a row counts, under
+// whatever spelling of the proxy.
+func TestUnauthorizedByTheProxy(t *testing.T) {
+	t.Parallel()
+	for desc, urls := range spellings() {
+		eachHolds(t, desc, func(t testing.TB, w way) {
+			l, provider := newCaseLab(t, wrongPassword, &testproxy.Basic{Realm: "lab", Refuse401: true})
+			l.spell(urls)
+			for range len(urls) + 2 {
+				require.Error(t, w.reach(t.Context(), l.rt, originHost))
+			}
+			synctest.Wait()
+			require.Equal(t, map[string]int{http.MethodGet: 2, http.MethodConnect: 1}[w.method], l.users.Failures(user))
+			require.Equal(t, []string{wrongPassword}, provider.rejected)
+		})
+	}
+	eachHolds(t, "a password that is changed", func(t testing.TB, w way) {
+		l, _ := newCaseLab(t, password, &testproxy.Basic{Realm: "lab", Refuse401: true})
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		l.hangUp()
+		l.users.SetPassword(user, "changed")
+		for range 20 {
+			require.Error(t, w.reach(t.Context(), l.rt, originHost))
+		}
+		require.LessOrEqual(t, l.users.Failures(user), 2)
+	})
+}

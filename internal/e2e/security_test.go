@@ -103,6 +103,7 @@ var invariantPromises = []promise{
 	{"8. also where what opened has proved nothing", keptBy("TestFirstMessageProvesNothing")},
 	{"8. or somebody other than the proxy has answered", keptBy("TestForeignAnswerProvesNothing")},
 	{"8. or the refusal is a 401", keptBy("TestUnauthorizedTunnel")},
+	{"8. also to a forwarded request", keptBy("TestUnauthorizedByTheProxy")},
 	{"8. and in 4 turns in a minute and 10 in an hour where the refusal is a closed connection", keptBy("TestWrongPasswordKeepsTheBudget")},
 	{"8. or the exchange goes in circles", keptBy("TestCirclesKeepTheBudget")},
 	{"8. or the answers are any mixture", keptBy("TestBudgetHoldsWhateverAPeerDoes")},

@@ -124,6 +124,7 @@ func (s *secret) pass(t *Turn) {
 	s.target(t.name).passed = s.epoch
 	if s.level == Trusted {
 		s.endLosses()
+		s.account.maybes = 0
 		return
 	}
 	s.noVerdict(t)

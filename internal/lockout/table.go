@@ -41,6 +41,7 @@ type account struct {
 	busy    int       // of them, with a tentative turn under way
 	waiting list.List // of secrets with waiters
 
+	maybes  int // answers in a row that may be refusals
 	refused int // different secrets in a row
 	row     int // number of the row
 	pause   time.Duration
@@ -48,6 +49,7 @@ type account struct {
 }
 
 func (a *account) accept() {
+	a.maybes = 0
 	if a.refused > 0 {
 		a.refused, a.pause, a.until = 0, 0, time.Time{}
 		a.row++

@@ -128,6 +128,20 @@ func (t *Turn) Done(o Outcome) {
 	}
 }
 
+// MaybeRefused notes an answer with which either the proxy or the origin server has refused,
+// and reports whether it is the second in a row for the user, which is to be taken for a
+// refusal by the proxy. It does not end the turn.
+func (t *Turn) MaybeRefused() bool {
+	if t == nil {
+		return false
+	}
+	t.s.l.mu.Lock()
+	defer t.s.l.mu.Unlock()
+	a := t.s.account
+	a.maybes++
+	return a.maybes > 1
+}
+
 // A Reason says why there is no turn.
 type Reason int
 
