@@ -35,7 +35,8 @@
 // is locked or expired without having seen the password, it is not asked again
 // for a while: ten seconds the first time, and twice as long each further time, up
 // to half an hour. Meanwhile it is not sent to the proxy in NTLM inside Negotiate,
-// either. [Scheme.Reset] ends all of this.
+// either. After an error that leaves open whether the password is right, the KDC is
+// not asked for the same while. [Scheme.Reset] ends all of this.
 //
 // [Scheme.Inspect] says what of all this there is, for programs that explain failures.
 //

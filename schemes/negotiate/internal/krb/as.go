@@ -159,9 +159,11 @@ func (x *asExchange) refusal(e *messages.KRBError, proved bool) error {
 			return x.secret.refused(fmt.Errorf("%w (KDC: error %d)", x.secret.wrong(), e.ErrorCode))
 		}
 	case errorcode.KRB_AP_ERR_SKEW:
+		// The KDC has read the time, so that the secret is right.
 		if d := time.Since(e.STime).Round(time.Second).Abs(); d > x.conf.skew {
 			return because(ErrClockSkew, "by %v from the KDC's", d)
 		}
+		return kdcError(e)
 	case errorcode.KDC_ERR_CLIENT_REVOKED, errorcode.KDC_ERR_KEY_EXPIRED, errorcode.KDC_ERR_NAME_EXP:
 		if !proved {
 			// The secret was not looked at, and the next hour may see the
@@ -169,6 +171,10 @@ func (x *asExchange) refusal(e *messages.KRBError, proved bool) error {
 			return x.secret.held(kdcError(e))
 		}
 		return x.secret.refused(kdcError(e))
+	}
+	if proved {
+		// Perhaps the secret is wrong, and the KDC has counted a failure.
+		return fmt.Errorf("%w%w", kdcError(e), silent{errPaused})
 	}
 	return kdcError(e)
 }

@@ -1,8 +1,10 @@
 package krb_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -78,6 +80,42 @@ func TestPasswordWithoutAVerdictIsHeldBack(t *testing.T) {
 				}
 				c.Forget()
 				requireHeld(failures + 1)
+			})
+		})
+	}
+}
+
+// An error that does not say whether the password is right may have been counted. It
+// holds back the proof, and no other use of the password.
+func TestOtherErrorsOfAProofPause(t *testing.T) {
+	for _, tc := range []struct {
+		code   byte
+		want   error
+		proofs int // in 25 s
+	}{
+		{12, krb.ErrKDC, 2},       // policy
+		{14, krb.ErrEncType, 2},   // encryption type
+		{25, krb.ErrKDC, 2},       // more pre-authentication
+		{60, krb.ErrKDC, 2},       // anything
+		{37, krb.ErrClockSkew, 5}, // what was encrypted with the key could be read
+	} {
+		t.Run(fmt.Sprint("error ", tc.code), func(t *testing.T) {
+			k := startKDC(t, kdc.Config{})
+			proofs := 0
+			coded := toProof(func(conn net.Conn, _, reply []byte) {
+				proofs++
+				send(conn, bytes.Replace(reply, []byte{0xa6, 3, 2, 1, 24}, []byte{0xa6, 3, 2, 1, tc.code}, 1))
+			})
+			bubble(t, k, coded, func(t *testing.T, c *krb.Client) {
+				for range 5 {
+					err := ask(t, c, user("ann", "wrong"))
+					require.ErrorIs(t, err, tc.want)
+					require.ErrorContains(t, err, fmt.Sprintf("error %d", tc.code))
+					require.False(t, krb.SecretHeld(err))
+					require.False(t, krb.SecretRefused(err))
+					time.Sleep(5 * time.Second)
+				}
+				require.Equal(t, tc.proofs, proofs)
 			})
 		})
 	}
