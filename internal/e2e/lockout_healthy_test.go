@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -276,4 +277,44 @@ func TestRotatedPasswordFailsNothing(t *testing.T) {
 		c.work(t, w, 2*time.Minute, func() bool { return true })
 		c.requireHealthy(t, 2*time.Second)
 	})
+}
+
+// A request that has its turn, and waits for a connection that long downloads from exempt
+// hosts occupy, is waited for no longer than one without an answer.
+func TestTurnThatWaitsForAConnectionHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
+		holds(t, scheme, func(t testing.TB) {
+			l, provider := newCaseLab(t, password, mechanismOf(scheme))
+			provider.answer = func(*proxyauth.CredentialsRequest) (string, error) {
+				time.Sleep(time.Second) // the others take the connection meanwhile
+				return password, nil
+			}
+			l.base.MaxConnsPerHost = 1
+			l.proxy.SetFault(testproxy.OnLeg(func(leg *testproxy.Leg) bool { return isFor(leg, freeHost) }, testproxy.Refuse(http.StatusOK, "short")))
+			require.NoError(t, forwarded.reach(t.Context(), l.rt, freeHost))
+			l.proxy.SetFault(func(leg *testproxy.Leg) *testproxy.Action {
+				if !isFor(leg, freeHost) {
+					return nil
+				}
+				time.Sleep(time.Minute)
+				return testproxy.Refuse(http.StatusOK, "long")
+			})
+			var all sync.WaitGroup
+			all.Go(func() { require.NoError(t, forwarded.reach(t.Context(), l.rt, originHost)) })
+			time.Sleep(time.Second / 2)
+			for range 2 {
+				all.Go(func() { require.NoError(t, forwarded.reach(t.Context(), l.rt, freeHost)) })
+			}
+			time.Sleep(time.Second)
+			for i := range 3 {
+				all.Go(func() {
+					start := time.Now()
+					require.NoError(t, tunnelled.reach(t.Context(), l.rt, otherHost(i)))
+					require.Less(t, time.Since(start), mostWait)
+				})
+			}
+			all.Wait()
+		})
+	}
 }

@@ -48,6 +48,7 @@ func (s *secret) admit(w *waiter, now time.Time) bool {
 	w.turn.first, w.turn.again = !s.tried, s.level == Barred
 	w.turn.at = s.target(w.name)
 	w.turn.at.underWay++
+	w.turn.slow = time.AfterFunc(slow, w.turn.unanswered)
 	s.setUnderWay(s.underWay + 1)
 	return true
 }

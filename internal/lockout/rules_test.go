@@ -238,10 +238,24 @@ func TestSentAgainStartsTheTenSecondsAnew(t *testing.T) {
 
 func TestWaitIsAtMostFifteenSeconds(t *testing.T) {
 	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
-		turn, err := l.Acquire(t.Context(), "a") // nothing sent: no answer is awaited
-		require.NoError(t, err)
+		l.use("a", lockout.NoVerdict, lockout.NoVerdict)
+		turns := l.underWay("a")
+		require.Len(t, turns, 4)
 		l.wantError("b", 15*time.Second, lockout.ReasonBusy, 0)
-		turn.Done(lockout.Unsent)
+		end(turns, lockout.Unsent)
+	})
+}
+
+func TestTurnThatSendsNothingForTenSecondsWidens(t *testing.T) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
+		first, err := l.Acquire(t.Context(), "a") // it may wait for a connection
+		require.NoError(t, err)
+		l.wantWait("b", 10*time.Second, lockout.Unsent)
+		first.Sent()
+		time.Sleep(time.Hour)
+		second := l.underWay("c")
+		require.Len(t, second, 1, "a turn widens once")
+		end(append(second, first), lockout.Unsent)
 	})
 }
 

@@ -75,7 +75,8 @@ func (t *Turn) Revoked() bool {
 }
 
 // Sent says that an authorization that could complete the exchange goes out now. 10 s
-// later others need not wait for its answer. It may be called again.
+// later others need not wait for its answer, as 10 s after the turn was given: the request may
+// wait for a connection. It may be called again.
 func (t *Turn) Sent() {
 	if !t.Tentative() {
 		return
@@ -83,12 +84,8 @@ func (t *Turn) Sent() {
 	t.s.l.mu.Lock()
 	defer t.s.l.mu.Unlock()
 	t.s.tried = true
-	switch {
-	case t.done, t.widened:
-	case t.slow != nil:
+	if !t.done && !t.widened {
 		t.slow.Reset(slow)
-	default:
-		t.slow = time.AfterFunc(slow, t.unanswered)
 	}
 }
 
