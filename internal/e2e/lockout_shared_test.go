@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -129,6 +130,46 @@ func TestThirdProxyIsNotSentWhatTwoHaveRefused(t *testing.T) {
 				}
 				require.Len(t, l.completing(), want, "proxy %d", i)
 			}
+		})
+	}
+}
+
+// Nor are more than two sent it at once before their answers are known. A right one passes as
+// soon as one has accepted it.
+func TestManyProxiesAtOnce(t *testing.T) {
+	t.Parallel()
+	const proxies = 30
+	for _, secret := range []string{password, wrongPassword} {
+		eachScheme(t, fmt.Sprintf("right %v", secret == password), func(t testing.TB, m testproxy.Mechanism, w way) {
+			l, _ := newCaseLab(t, secret, m)
+			urls := make([]*url.URL, proxies)
+			var sent atomic.Int64
+			for i := range urls {
+				other := mechanismOf(m.Scheme())
+				l.adopt(other)
+				slow := slowly(100 * time.Millisecond)
+				urls[i] = testproxy.Start(t, testproxy.Config{
+					Network: l.network, Addr: fmt.Sprintf("proxy%d.example.com:3128", i), Auth: []testproxy.Mechanism{other}, Hosts: otherHosts,
+					Fault: func(leg *testproxy.Leg) *testproxy.Action {
+						if isCompleting(leg) {
+							sent.Add(1)
+						}
+						return slow(leg)
+					},
+				}).URL()
+			}
+			var n atomic.Int64
+			l.base.Proxy = func(*http.Request) (*url.URL, error) { return urls[n.Add(1)%proxies], nil }
+			start := time.Now()
+			for _, err := range together(proxies, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
+				if secret == password {
+					require.NoError(t, err)
+				} else {
+					requireCause(t, proxyauth.CauseCredentialsRejected, err)
+				}
+			}
+			require.LessOrEqual(t, time.Since(start), time.Second)
+			require.EqualValues(t, map[string]int{password: proxies, wrongPassword: 2}[secret], sent.Load())
 		})
 	}
 }

@@ -114,6 +114,7 @@ var invariantPromises = []promise{
 	{"8. What was sent unasked and passed is not accepted by that", keptBy("TestPassOfExemptHostSettlesNothing")},
 	{"8. Three secrets of a user that were refused are followed by pauses", keptBy("TestThreeSecretsOfAUserRefusedPause")},
 	{"8. One that two proxies have refused is not sent to a third", keptBy("TestThirdProxyIsNotSentWhatTwoHaveRefused")},
+	{"8. nor to more than two at once", keptBy("TestManyProxiesAtOnce")},
 	{"8. One that was accepted and is refused where it had worked is tried every 30 minutes", keptBy("TestRefusedAfterItWasTrustedIsTriedEveryThirtyMinutes")},
 	{"8. and not sent by those that wait for a connection", keptBy("TestChangedPasswordIsNotSentByThoseThatWaitForAConnection")},
 	{"8. One that was accepted denies a target that refuses it, and no other", keptBy("TestDeniedTargetFailsAlone")},

@@ -41,7 +41,7 @@ func (s *secret) admit(w *waiter, now time.Time) bool {
 	if w.err = s.certain(w); w.err != nil {
 		return true
 	}
-	if s.notBeforeAt(s.targets[w.name]).After(now) || s.underWay >= s.window || !s.account.admits(s) {
+	if s.notBeforeAt(s.targets[w.name]).After(now) || s.underWay >= s.window || !s.account.admits(s) || !s.pair.admits(s) {
 		return false
 	}
 	w.turn = new(s.newTurn(w.name))
@@ -86,7 +86,7 @@ func (s *secret) enqueue(w *waiter) {
 		w.at.queued = s.queue.PushBack(w.at)
 	}
 	if s.waiting++; s.waiting == 1 {
-		s.queued = s.account.waiting.PushBack(s)
+		s.queued, s.queuedInPair = s.account.waiting.PushBack(s), s.pair.waiting.PushBack(s)
 	}
 }
 
@@ -100,6 +100,7 @@ func (s *secret) dequeue(w *waiter) {
 	}
 	if s.waiting--; s.waiting == 0 {
 		s.account.waiting.Remove(s.queued)
+		s.pair.waiting.Remove(s.queuedInPair)
 	}
 }
 
@@ -176,14 +177,17 @@ func (s *secret) grant(now time.Time) {
 	s.arm(now)
 }
 
-// grantAll is grant, also for the other secrets of the same user.
+// grantAll is grant, also for the other secrets of the same user, and for the same secret at
+// other proxies.
 func (s *secret) grantAll(now time.Time) {
 	s.grant(now)
-	for e := s.account.waiting.Front(); e != nil; {
-		other := e.Value.(*secret)
-		e = e.Next()
-		if other != s {
-			other.grant(now)
+	for _, waiting := range []*list.List{&s.account.waiting, &s.pair.waiting} {
+		for e := waiting.Front(); e != nil; {
+			other := e.Value.(*secret)
+			e = e.Next()
+			if other != s {
+				other.grant(now)
+			}
 		}
 	}
 }

@@ -741,6 +741,46 @@ func TestSecretsOfAUserAtOnceAreAsManyAsMayBeRefused(t *testing.T) {
 	})
 }
 
+func TestSecretIsUnderWayToTwoProxiesAtOnce(t *testing.T) {
+	other := func(g *lockout.Limiter, l login, i int) login {
+		return login{g.Handle(lockout.Secret{Proxy: fmt.Sprint("proxy", i), User: ann.User, Password: ann.Password}), l.t}
+	}
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
+		first, second := l.take("a"), other(g, l, 2).take("a")
+		for i := range 30 {
+			go other(g, l, 3+i).wantError("a", 2*time.Second, lockout.ReasonRefused, never)
+		}
+		time.Sleep(time.Second)
+		first.Done(lockout.Refused)
+		time.Sleep(time.Second)
+		second.Done(lockout.Refused)
+		synctest.Wait()
+	})
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
+		first := l.take("a")
+		other(g, l, 2).take("a")
+		for i := range 30 {
+			go other(g, l, 3+i).wantWait("a", time.Second, lockout.Accepted)
+		}
+		time.Sleep(time.Second)
+		first.Done(lockout.Accepted)
+		synctest.Wait()
+		other(g, l, 40).use("a", lockout.Accepted)
+	})
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) { // without an answer
+		turns := []*lockout.Turn{l.take("a"), other(g, l, 2).take("a")}
+		third := other(g, l, 3)
+		third.wantWait("a", 10*time.Second, lockout.NoVerdict)
+		third.use("a", lockout.NoVerdict)
+		end(turns, lockout.Lost)
+		turns = []*lockout.Turn{third.take("a"), other(g, l, 4).take("a")}
+		go other(g, l, 5).wantWait("a", time.Second, lockout.Unsent)
+		time.Sleep(time.Second)
+		end(turns, lockout.Lost)
+		synctest.Wait()
+	})
+}
+
 func TestSecretRefusedByTwoProxiesIsNotSentToAThird(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := new(lockout.Limiter)

@@ -38,8 +38,11 @@ type secret struct {
 	underWay int // tentative turns since it was last trusted
 	waiting  int
 	queue    list.List     // of targets with waiters
+	trying   bool          // counted in pair.trying
 	queued   *list.Element // in account.waiting
 	timer    *time.Timer   // for the end of a pause; nil if none
+
+	queuedInPair *list.Element // in pair.waiting
 	verdicts
 }
 
@@ -110,7 +113,22 @@ func (s *secret) accept(name string) {
 
 func (s *secret) setUnderWay(n int) {
 	s.account.busy += min(n, 1) - min(s.underWay, 1)
+	switch {
+	case n == 0:
+		s.endTry()
+	case s.underWay == 0 && !s.pair.accepted && !s.inPair:
+		s.trying = true
+		s.pair.trying++
+	}
 	s.underWay = n
+}
+
+// endTry lets another proxy be sent the same secret.
+func (s *secret) endTry() {
+	if s.trying {
+		s.trying = false
+		s.pair.trying--
+	}
 }
 
 func (s *secret) endLosses() {

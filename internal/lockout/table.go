@@ -79,6 +79,8 @@ type pair struct {
 	secrets  int // proxies at which it is known
 	refused  int // proxies that refused it
 	accepted bool
+	trying   int       // proxies that are sent it, for at most 10 s
+	waiting  list.List // of secrets with waiters
 }
 
 func (p *pair) refuse(s *secret) {
@@ -86,6 +88,12 @@ func (p *pair) refuse(s *secret) {
 		s.inPair = true
 		p.refused++
 	}
+}
+
+// admits reports whether the proxy of s may be sent the secret beside others that are: no more
+// of them at once than may refuse it.
+func (p *pair) admits(s *secret) bool {
+	return p.accepted || s.inPair || s.underWay > 0 || p.trying < maxProxies-p.refused
 }
 
 func (p *pair) forbids(s *secret) bool {

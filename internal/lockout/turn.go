@@ -94,7 +94,8 @@ func (t *Turn) unanswered() {
 	defer t.s.l.mu.Unlock()
 	if !t.done {
 		t.s.widen(t)
-		t.s.grant(time.Now())
+		t.s.endTry()
+		t.s.grantAll(time.Now())
 	}
 }
 
@@ -120,7 +121,7 @@ func (t *Turn) Done(o Outcome) {
 	if t.at != nil {
 		s.release(t)
 	}
-	if s.account.waiting.Len() > 0 {
+	if s.account.waiting.Len() > 0 || s.pair.waiting.Len() > 0 {
 		s.grantAll(time.Now())
 	}
 }
