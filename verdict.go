@@ -152,7 +152,7 @@ func (d *driver) refusal(ctx context.Context) (step, error) {
 	if d.ticket || d.phase == starting { // no secret was shown
 		return d.ticketRefused(), nil
 	}
-	next := d.successor()
+	next, current := d.successor(), d.turn.Current()
 	d.turn.Done(lockout.Refused)
 	d.turn = nil
 	if next != nil {
@@ -162,7 +162,7 @@ func (d *driver) refusal(ctx context.Context) (step, error) {
 		}
 		return stepAuthorize, nil
 	}
-	if l.secret.WasAccepted() && l.secret.State() != lockout.Barred {
+	if (l.secret.WasAccepted() || !current) && l.secret.State() != lockout.Barred {
 		return d.failFor(CauseDenied, ErrRejected, false), nil
 	}
 	return d.reject(ErrRejected), nil

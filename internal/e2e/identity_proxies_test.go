@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -277,4 +278,34 @@ func TestProxyInUseIsKept(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A refusal that Reset overtakes says nothing of the credentials: the provider is not told
+// to drop them. Its target is denied.
+func TestRefusalThatResetOvertakesDeniesItsTarget(t *testing.T) {
+	t.Parallel()
+	eachScheme(t, "", func(t testing.TB, m testproxy.Mechanism, w way) {
+		if m.Scheme() == "Digest" {
+			return // after Reset it answers the challenge of a nonce that may be out of date, and that counts
+		}
+		l, provider := newCaseLab(t, password, m)
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+		l.hangUp()
+		l.proxy.Reset()
+		l.proxy.SetFault(testproxy.OnLeg(func(leg *testproxy.Leg) bool {
+			if !isCompleting(leg) || !isFor(leg, deniedHost) {
+				return false
+			}
+			time.Sleep(time.Second)
+			return true
+		}, &testproxy.Action{Status: http.StatusProxyAuthRequired, Challenges: []string{m.Scheme() + ` realm="lab"`}}))
+		time.AfterFunc(time.Second/2, l.rt.Reset)
+		for range 2 {
+			requireCause(t, proxyauth.CauseDenied, w.reach(t.Context(), l.rt, deniedHost))
+		}
+		synctest.Wait()
+		require.Empty(t, provider.rejected)
+		require.Len(t, l.completing(), 1)
+		require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+	})
 }

@@ -889,3 +889,18 @@ func TestDoubtRevokesTurnsWithoutALimit(t *testing.T) {
 		denied.Done(lockout.Unsent)
 	})
 }
+
+func TestRefusalOfATrustedSecretAfterResetDeniesItsTarget(t *testing.T) {
+	bubble(t, func(t *testing.T, g *lockout.Limiter, l login) {
+		l.use("good", lockout.Accepted)
+		refused, accepted := l.take("denied"), l.take("good")
+		require.True(t, refused.Current())
+		g.Reset()
+		require.False(t, refused.Current())
+		refused.Done(lockout.Refused)
+		accepted.Done(lockout.Accepted)
+		require.Equal(t, lockout.Tentative, l.State(), "it settles nothing")
+		l.wantError("denied", 0, lockout.ReasonDenied, time.Minute)
+		l.use("good", lockout.Accepted)
+	})
+}

@@ -27,6 +27,7 @@ const (
 // were given while it wasn't trusted.
 type secret struct {
 	l       *Limiter
+	key     key
 	account *account
 	pair    *pair
 	used    uint64 // l.clock at the last use

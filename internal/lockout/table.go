@@ -113,6 +113,12 @@ func (h *Handle) record() *secret {
 	return h.s
 }
 
+// current returns what is known of the secret of s, which has been dropped.
+func (s *secret) current() *secret {
+	h := &Handle{l: s.l, proxy: s.account.proxy, secret: s.key, account: s.account.key, pair: s.pair.key}
+	return h.record()
+}
+
 func (l *Limiter) add(h *Handle) *secret {
 	if l.secrets == nil {
 		l.secrets = make(map[key]*secret)
@@ -131,7 +137,7 @@ func (l *Limiter) add(h *Handle) *secret {
 	}
 	a.secrets++
 	p.secrets++
-	s := &secret{l: l, account: a, pair: p, epoch: 1, targets: make(map[string]*target)}
+	s := &secret{l: l, key: h.secret, account: a, pair: p, epoch: 1, targets: make(map[string]*target)}
 	s.window = 1
 	l.secrets[h.secret] = s
 	return s

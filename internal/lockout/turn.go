@@ -74,6 +74,17 @@ func (t *Turn) Revoked() bool {
 	return s.level != Trusted || at != nil && at.deniedUntil.After(time.Now())
 }
 
+// Current reports whether the answer settles anything: the secret has not come into doubt or
+// been forgotten since the turn was given.
+func (t *Turn) Current() bool {
+	if t == nil {
+		return false
+	}
+	t.s.l.mu.Lock()
+	defer t.s.l.mu.Unlock()
+	return !t.s.evicted && t.epoch == t.s.epoch
+}
+
 // Sent says that an authorization that could complete the exchange goes out now. 10 s
 // later others need not wait for its answer, as 10 s after the turn was given: the request may
 // wait for a connection. It may be called again.
@@ -112,6 +123,12 @@ func (t *Turn) Done(o Outcome) {
 	}
 	t.done = true
 	if t.at == nil && (o == Unsent || o == NoVerdict) {
+		return
+	}
+	if s.evicted { // by Reset, which knows of no turn without a limit
+		if o == Refused {
+			s.current().deny(t.name, time.Now())
+		}
 		return
 	}
 	s.settle(t, o)
