@@ -6,11 +6,11 @@ import (
 )
 
 // guess opens the strongest scheme that needs no challenge, and when called again the
-// next one.
+// next one, but none that is weaker than the site has offered or accepted.
 func (d *driver) guess(ctx context.Context) (step, error) {
 	for ; d.guessed < len(d.p.schemes); d.guessed++ {
-		if d.p.permits(ctx, d.p.schemes[d.guessed]) != nil {
-			continue
+		if d.floorForbids(d.guessed) != nil || d.p.permits(ctx, d.p.schemes[d.guessed]) != nil {
+			continue // the proxy is asked
 		}
 		l, err := d.p.loginFor(d.reqCtx, d.guessed, "")
 		if err == nil {

@@ -328,3 +328,29 @@ func TestFloorOfAProxyInUseIsKept(t *testing.T) {
 		require.NotContains(t, l.schemesSent(), weak.Scheme())
 	})
 }
+
+// What Preemptive opens is no weaker than what the proxy has accepted under another spelling of
+// its URL, though it turns the stronger one down without a challenge.
+func TestFloorHoldsForPreemptive(t *testing.T) {
+	t.Parallel()
+	for _, allow := range []bool{false, true} {
+		eachHolds(t, fmt.Sprint("allowed ", allow), func(t testing.TB, w way) {
+			l, _ := newCaseLab(t, password, mechanismOf("NTLM"))
+			l.rt.Schemes = []proxyauth.Scheme{&ntlm.Scheme{}, basic.Scheme{}}
+			l.rt.Preemptive, l.rt.InsecureAllowDowngrade = true, allow
+			target := l.proxy.URL()
+			l.base.Proxy = func(*http.Request) (*url.URL, error) { return target, nil }
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+			for _, fault := range []*testproxy.Action{{Status: http.StatusForbidden, Challenges: []string{}}, {Status: http.StatusProxyAuthRequired, Challenges: []string{}}, testproxy.DropAt(testproxy.OnRequest)} {
+				target = withUser(target, target.User.Username()+"x", "")
+				l.proxy.SetFault(testproxy.Always(fault))
+				require.Error(t, w.reach(t.Context(), l.rt, originHost))
+			}
+			if !allow {
+				require.Subset(t, []string{"", "NTLM"}, l.schemesSent())
+			} else if w.method == http.MethodConnect {
+				require.Contains(t, l.schemesSent(), "Basic")
+			}
+		})
+	}
+}

@@ -122,6 +122,7 @@ var invariantPromises = []promise{
 	{"8. and a weaker algorithm", weakerAlgorithm},
 	{"8. also after broken handshakes", keptBy("TestFloorHoldsAgainstBrokenHandshakes")},
 	{"8. and with other credentials", keptBy("TestFloorOutlivesTheCredentials")},
+	{"8. and for what opens unasked", keptBy("TestFloorHoldsForPreemptive")},
 	{"8. and after any number of other proxies", keptBy("TestFloorOfAProxyInUseIsKept")},
 	{"8. Basic in cleartext can be forbidden", basicInCleartext},
 
