@@ -113,10 +113,10 @@ type Transport struct {
 	//
 	// An answer to an authorization that the proxy has not asked for does not say
 	// that the proxy has looked at it. So after a scheme of one leg, such as Basic,
-	// the next request goes without; a challenge makes the first one count as
-	// accepted. Some proxies never
-	// send a challenge: they turn a CONNECT down with 401, 403 or an empty 407, or
-	// close the connection. Then the other schemes open, one after the other.
+	// the next request goes without, and the answer to its challenge decides. Some
+	// proxies never send a challenge: they turn a CONNECT down with 401, 403 or an
+	// empty 407, or close the connection. Then the other schemes open, one after the
+	// other, but none that is weaker than the proxy has accepted.
 	Preemptive bool
 
 	// ErrorOn407 makes RoundTrip return the [*Error] in place of a 407 that it
