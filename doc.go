@@ -25,11 +25,12 @@
 //
 // # Errors
 //
-// A request that does not get through a proxy ends with an [*Error], and one whose
-// context has ended with the context's error. The Cause of an Error is one of a list,
-// and its Hint says what fixes it. A 407 to a request for an http:// URL is a response,
-// as in net/http: [ResponseError] returns the *Error that belongs to it, and
-// [Transport.ErrorOn407] returns it in place of the response.
+// A request that does not get through a proxy ends with an [*Error], one whose context
+// has ended with the context's error, and one whose body can't be read with the body's.
+// The Cause of an Error is one of a list, and its Hint says what fixes it. A 407 to a
+// request for an http:// URL is a response, as in net/http: [ResponseError] returns the
+// *Error that belongs to it, and [Transport.ErrorOn407] returns it in place of the
+// response.
 //
 // # Schemes
 //

@@ -91,6 +91,8 @@ type driver struct {
 	leg        *TraceInfo     // of the last leg, nil if no hook wants that
 	leave      func()         // ends the first contact, or nil
 
+	bodyFailed bool // the program's body could not be read: the error is its own
+
 	guessed  int // schemes opened unasked
 	detached bool
 	underWay atomic.Pointer[legUnderWay] // one whose answer counts, whoever waits for it; or nil
@@ -439,6 +441,11 @@ func (d *driver) lostLeg(ctx context.Context, l loss) (step, error) {
 	if ctx.Err() != nil {
 		d.settleLost(l)
 		return stepFail, context.Cause(ctx)
+	}
+	if l.own {
+		d.settleLost(l)
+		d.bodyFailed = true
+		return stepFail, l.err
 	}
 	if !l.final {
 		d.last = nil // that was the answer to another leg

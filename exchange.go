@@ -135,6 +135,7 @@ type loss struct {
 	late   bool  // the leg's time has ended
 	alien  Cause // if what came is not HTTP, what that is called
 	final  bool  // there was no leg: err ends the exchange
+	own    bool  // the program's body could not be read
 	err    error
 }
 

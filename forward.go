@@ -63,9 +63,10 @@ func (p *proxy) forwardPreauthorized(req *http.Request) (*http.Response, error) 
 			httpmsg.HideTrailer(resp)
 			return resp, nil
 		}
-		if f.reqCtx.Err() != nil || f.lost(l) != stepAsk {
+		ended := f.reqCtx.Err() != nil || l.own
+		if ended || f.lost(l) != stepAsk {
 			f.end(false)
-			if f.reqCtx.Err() != nil {
+			if ended {
 				return nil, l.err
 			}
 			return nil, f.failure()
@@ -267,6 +268,12 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 	}
 	c := f.conn
 	resp, err := c.RoundTrip(req)
+	if err != nil && !f.added && f.body.Failed() {
+		l := loss{own: true, unsent: c.Unsent(), err: err}
+		c.Close()
+		f.conn = nil
+		return nil, l
+	}
 	if err != nil {
 		l := loss{unsent: c.Unsent() && c.Kept(), race: c.IdleRace(), safe: f.added || httpmsg.IsReplayable(f.req), added: f.added, late: ctx.Err() != nil, err: httpmsg.HideEcho(err)}
 		l.alien = alienCause(l.err)
@@ -413,7 +420,7 @@ func (f *forwarding) endsConnection() bool {
 // failedWith ends a request that could not be authenticated: with the proxy's 407 if
 // that is what came last.
 func (f *forwarding) failedWith(err error) (*http.Response, error) {
-	if f.req.Context().Err() != nil {
+	if f.req.Context().Err() != nil || f.bodyFailed {
 		return nil, err
 	}
 	e, ok := errors.AsType[*Error](err)

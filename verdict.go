@@ -94,8 +94,8 @@ func (d *driver) abort() {
 	d.end(false)
 }
 
-// settleLost settles a leg that ended with its context: of a secret that is trusted
-// that says nothing.
+// settleLost settles a leg that ended with its context, or since the program's body could not
+// be read: of a secret that is trusted that says nothing.
 func (d *driver) settleLost(l loss) {
 	if d.phase == completing && !l.unsent && d.turn.Tentative() {
 		d.turn.Done(lockout.Lost)

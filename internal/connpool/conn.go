@@ -49,8 +49,9 @@ type Conn struct {
 // never on another. The body of the previous answer must have been read to its end.
 //
 // It takes req over, and changes its context. It closes req.Body on every path, perhaps more than once and, after the end of the
-// context or of the connection, during a Read. If a body has a method Bare() io.Reader, the
-// Reader takes its place where the system can send a file.
+// context or of the connection, during a Read. If a body has the methods Bare() io.Reader and
+// Skipped(n int64), that Reader takes its place where the system can send a file, and Skipped is
+// told how much of it was read.
 func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 	end := c.begin(req)
 	c.meter.mark()

@@ -415,6 +415,7 @@ func (c *readerFrom) ReadFrom(r io.Reader) (int64, error) {
 type wrapped struct{ *os.File }
 
 func (w wrapped) Bare() io.Reader { return w.File }
+func (w wrapped) Skipped(int64)   {}
 
 func TestFilesAreSentByTheSystem(t *testing.T) {
 	for _, wrap := range []func(*os.File) io.Reader{

@@ -49,13 +49,25 @@ func (m *meter) ReadFrom(r io.Reader) (int64, error) {
 	if !ok {
 		return io.Copy(m.Conn, r)
 	}
-	body, ok := limited.R.(interface{ Bare() io.Reader })
+	body, ok := limited.R.(bareBody)
 	if !ok {
 		return io.Copy(m.Conn, r)
 	}
 	bare := &io.LimitedReader{R: body.Bare(), N: limited.N}
-	defer func() { limited.N = bare.N }()
+	defer func() {
+		if bare.R != limited.R {
+			body.Skipped(limited.N - bare.N)
+		}
+		limited.N = bare.N
+	}()
 	return io.Copy(m.Conn, bare)
+}
+
+// A bareBody is a body with a Reader that the system may send in its place. Skipped says how
+// much of it was read there; it is not called if that Reader is the body itself.
+type bareBody interface {
+	Bare() io.Reader
+	Skipped(n int64)
 }
 
 // CloseWrite is for the Body of an answer 101.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"syscall"
 )
 
 // ErrGone means that a body has been sent and can't be had again.
@@ -37,13 +38,13 @@ func (b *Body) Next(r *http.Request) (io.ReadCloser, error) {
 	case b.ended:
 		return nil, context.Canceled
 	case b.last == nil:
-		b.last = &sentBody{body: r.Body, withhold: r.GetBody == nil}
+		b.last = &sentBody{body: r.Body, length: r.ContentLength, withhold: r.GetBody == nil}
 	case r.GetBody != nil:
 		again, err := r.GetBody()
 		if err != nil {
 			return nil, err
 		}
-		b.last = &sentBody{body: again}
+		b.last = &sentBody{body: again, length: r.ContentLength}
 	default:
 		again := b.last.moved()
 		if again == nil {
@@ -52,6 +53,15 @@ func (b *Body) Next(r *http.Request) (io.ReadCloser, error) {
 		b.last = again
 	}
 	return b.last, nil
+}
+
+// Failed reports whether the body of the last leg could not be read, or has another length than
+// the request says, so that net/http has given up the connection. A Read that fails after Close
+// does not count.
+func (b *Body) Failed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last != nil && b.last.hasFailed()
 }
 
 // IsGone reports whether the body has been sent and can't be had again.
@@ -81,11 +91,14 @@ func (b *Body) Settle(r *http.Request, failed bool) {
 // than once, after RoundTrip has returned, and also where it has not read from it since the
 // connection has ended in the same moment.
 type sentBody struct {
-	body io.ReadCloser
+	body   io.ReadCloser
+	length int64 // that the request says; not known unless positive
 
 	mu       sync.Mutex
 	withhold bool // do not close the body before it has been read from: it can't be had again
 	read     bool
+	count    int64 // bytes read
+	failed   bool
 	closing  bool // Close was called
 	closed   bool // or in the hands of another leg
 }
@@ -94,7 +107,26 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	if !b.open() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	return b.body.Read(p)
+	n, err := b.body.Read(p)
+	b.note(n, err)
+	return n, err
+}
+
+// note notes the result of a Read.
+func (b *sentBody) note(n int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count += int64(n)
+	wrongLength := b.length > 0 && (b.count > b.length || err == io.EOF && b.count < b.length)
+	if !b.closing && (wrongLength || err != nil && err != io.EOF) {
+		b.failed = true
+	}
+}
+
+func (b *sentBody) hasFailed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failed
 }
 
 // open notes that the body is read from, unless it is closed.
@@ -105,14 +137,17 @@ func (b *sentBody) open() bool {
 	return !b.closed
 }
 
-// Bare returns the body for a reader that goes past the sentBody: one that lets the
-// system send a file.
+// Bare returns the body for a reader that goes past the sentBody, if that lets the system send
+// it: a file, or another connection. Other bodies are read here, where an error is noted.
 func (b *sentBody) Bare() io.Reader {
-	if !b.open() {
-		return b
+	if _, ok := b.body.(syscall.Conn); ok && b.open() {
+		return b.body
 	}
-	return b.body
+	return b
 }
+
+// Skipped notes that n bytes were read from what Bare returned.
+func (b *sentBody) Skipped(n int64) { b.note(int(n), nil) }
 
 func (b *sentBody) Close() error {
 	b.mu.Lock()
@@ -145,7 +180,7 @@ func (b *sentBody) moved() *sentBody {
 		return nil
 	}
 	b.closed = true
-	return &sentBody{body: b.body, withhold: true}
+	return &sentBody{body: b.body, length: b.length, withhold: true}
 }
 
 func (b *sentBody) unread() bool {

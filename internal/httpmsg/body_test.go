@@ -8,7 +8,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
@@ -194,15 +196,81 @@ func TestSettledBodyStaysOpenForItsLeg(t *testing.T) {
 	require.EqualValues(t, 1, u.bodies[0].closes.Load())
 }
 
+// A file is a body that the system can send.
+type file struct {
+	*countedBody
+	syscall.Conn
+}
+
+// A bareBody is the body of a leg, as package connpool uses it.
+type bareBody interface {
+	Bare() io.Reader
+	Skipped(n int64)
+}
+
 func TestBareCountsAsRead(t *testing.T) {
 	u := newUpload(t)
+	u.req.Body = file{countedBody: u.bodies[0]}
 	u.next()
-	bare := u.leg.(interface{ Bare() io.Reader }).Bare()
-	require.Same(t, u.bodies[0], bare)
+	require.Equal(t, u.req.Body, u.leg.(bareBody).Bare())
 	require.True(t, u.body.IsGone(u.req))
 	u.fails(httpmsg.ErrGone)
 	u.close()
 	require.EqualValues(t, 1, u.bodies[0].closes.Load())
+	require.Equal(t, u.leg, u.leg.(bareBody).Bare(), "it is closed")
+}
+
+func TestFailedBody(t *testing.T) {
+	whole := io.ReadAll
+	skip := func(n int64) func(io.Reader) ([]byte, error) {
+		return func(leg io.Reader) ([]byte, error) {
+			io.ReadFull(leg.(bareBody).Bare(), make([]byte, n))
+			leg.(bareBody).Skipped(n)
+			return io.ReadAll(leg)
+		}
+	}
+	for _, tt := range []struct {
+		desc   string
+		body   io.Reader
+		length int64
+		read   func(io.Reader) ([]byte, error)
+		want   bool
+	}{
+		{"read", strings.NewReader("body"), 4, whole, false},
+		{"of unknown length", strings.NewReader("body"), -1, whole, false},
+		{"not readable", iotest.ErrReader(errGetBody), -1, whole, true},
+		{"too short", strings.NewReader("body"), 5, whole, true},
+		{"too long", strings.NewReader("body"), 3, whole, true},
+		{"sent by the system", strings.NewReader("body"), 4, skip(4), false},
+		{"sent by the system, too short", strings.NewReader("body"), 5, skip(4), true},
+		{"sent by the system, too long", strings.NewReader("body"), 3, skip(3), true},
+	} {
+		u := newUpload(t)
+		u.req.Body = file{countedBody: &countedBody{Reader: tt.body}}
+		u.req.ContentLength = tt.length
+		require.False(t, u.body.Failed(), tt.desc)
+		u.next()
+		tt.read(u.leg)
+		require.Equal(t, tt.want, u.body.Failed(), tt.desc)
+	}
+}
+
+// When a connection ends, net/http closes the body, which ends a Read.
+func TestBodyDoesNotFailWhenItIsClosed(t *testing.T) {
+	r, w := io.Pipe()
+	u := newUpload(t)
+	u.req.Body = r
+	u.next()
+	read := make(chan error)
+	go func() {
+		_, err := io.ReadAll(u.leg)
+		read <- err
+	}()
+	_, err := w.Write([]byte("body"))
+	require.NoError(t, err)
+	u.close()
+	require.Error(t, <-read)
+	require.False(t, u.body.Failed())
 }
 
 func TestBodyOfAFailedRequest(t *testing.T) {

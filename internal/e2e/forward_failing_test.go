@@ -1,0 +1,73 @@
+package e2e_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+)
+
+// TestBodyThatFails sends bodies that can't be read, or are not as long as the request says.
+// The error is that of net/http, and it says nothing of a password that the proxy has
+// accepted: the next request is not delayed.
+func TestBodyThatFails(t *testing.T) {
+	t.Parallel()
+	errRead := errors.New(`malformed "file"`) // looks like an error of net/http about an answer
+	for _, tt := range []struct {
+		desc   string
+		body   func() io.Reader
+		length int64
+		want   string
+	}{
+		{"not readable", func() io.Reader { return iotest.ErrReader(errRead) }, -1, errRead.Error()},
+		{"broken off", func() io.Reader { return io.MultiReader(strings.NewReader("body"), iotest.ErrReader(errRead)) }, -1, errRead.Error()},
+		{"broken off, with a length", func() io.Reader { return io.MultiReader(strings.NewReader("body"), iotest.ErrReader(errRead)) }, 10, errRead.Error()},
+		{"too short", func() io.Reader { return strings.NewReader("body") }, 10, "ContentLength=10 with Body length 4"},
+		{"too long", func() io.Reader { return strings.NewReader("body") }, 3, "ContentLength=3 with Body length 4"},
+	} {
+		for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
+			for _, own := range []bool{false, true} {
+				desc := tt.desc + ", " + scheme
+				if own {
+					desc += ", authenticated by the caller"
+				}
+				t.Run(desc, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanismOf(scheme)}})
+						l.get(httpOrigin + "/")
+						for range 10 {
+							req := l.request(http.MethodPost, httpOrigin+"/", io.NopCloser(tt.body()))
+							req.ContentLength = tt.length
+							if own {
+								req.Header.Set("Proxy-Authorization", "Basic YW5uOnMzY3JldA==")
+							}
+							resp, err := l.rt.RoundTrip(req)
+							if tt.length == 3 && err == nil { // the proxy was faster
+								require.NoError(t, resp.Body.Close())
+								continue
+							}
+							require.ErrorContains(t, err, tt.want)
+							_, ok := errors.AsType[*proxyauth.Error](err)
+							require.False(t, ok, "not a failure at the proxy: %v", err)
+						}
+						stats := l.rt.Stats()[0]
+						require.Zero(t, stats.Doubted)
+						require.Empty(t, stats.Failures)
+						start := time.Now()
+						l.get(httpOrigin + "/")
+						require.Zero(t, time.Since(start))
+					})
+				})
+			}
+		}
+	}
+}
