@@ -14,12 +14,49 @@ import (
 
 // forwardRequest sends a request for an http:// URL, which the proxy forwards.
 func (p *proxy) forwardRequest(req *http.Request) (*http.Response, error) {
+	if req.Cancel == nil {
+		return p.forwardUntil(req.Context(), req)
+	}
+	ctx, end := withCancel(req)
+	resp, err := p.forwardUntil(ctx, req)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	httpmsg.Watch(resp, end)
+	return resp, nil
+}
+
+var errCanceled = errors.New("proxyauth: request canceled")
+
+// withCancel returns the context of req, which ends with the deprecated req.Cancel as well, that
+// http.Client sets for its Timeout. end must be called when the answer has been read.
+func withCancel(req *http.Request) (_ context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	wait := func() {
+		select {
+		case <-req.Cancel:
+			cancel(errCanceled)
+		case <-ctx.Done():
+		}
+	}
+	select {
+	case <-req.Cancel:
+		cancel(errCanceled)
+	default:
+		go wait()
+	}
+	return ctx, func() { cancel(nil) }
+}
+
+// forwardUntil sends req, whose context is ctx or the parent of it.
+func (p *proxy) forwardUntil(ctx context.Context, req *http.Request) (*http.Response, error) {
 	if hasAuthorization(req.Header) {
-		return p.forwardPreauthorized(req)
+		return p.forwardPreauthorized(ctx, req)
 	}
 	f := p.newForwarding(req, p.forward)
 	p.count.requests.Add(1)
-	resp, err := f.run(req.Context())
+	resp, err := f.run(ctx)
 	if err == nil {
 		resp.Request = req
 		httpmsg.HideTrailer(resp)
@@ -42,7 +79,7 @@ func (f *forwarding) explain401(resp *http.Response) {
 
 // forwardPreauthorized sends a request that its caller authenticates, over a connection that
 // serves only such.
-func (p *proxy) forwardPreauthorized(req *http.Request) (*http.Response, error) {
+func (p *proxy) forwardPreauthorized(ctx context.Context, req *http.Request) (*http.Response, error) {
 	if err := p.permitsPreauthorized(req); err != nil {
 		closeBody(req)
 		return nil, err
@@ -50,7 +87,7 @@ func (p *proxy) forwardPreauthorized(req *http.Request) (*http.Response, error) 
 	f := p.newForwarding(req, p.preauthorized)
 	f.preauthorized = true
 	for {
-		f.reqCtx = req.Context()
+		f.reqCtx = ctx
 		if _, err := f.connect(f.reqCtx, nil, f.fresh); err != nil {
 			f.end(false)
 			return nil, err
@@ -399,7 +436,7 @@ func (f *forwarding) request(ctx context.Context, authorization string) (*http.R
 			return nil, err
 		}
 		o.req = *f.req.WithContext(ctx)
-		o.req.Body = body
+		o.req.Body, o.req.Cancel = body, nil // ctx ends with it
 		o.req.Close = o.req.Close && f.phase != starting || f.endsConnection()
 	}
 	if authorization != "" {
@@ -420,7 +457,7 @@ func (f *forwarding) endsConnection() bool {
 // failedWith ends a request that could not be authenticated: with the proxy's 407 if
 // that is what came last.
 func (f *forwarding) failedWith(err error) (*http.Response, error) {
-	if f.req.Context().Err() != nil || f.bodyFailed {
+	if f.reqCtx.Err() != nil || f.bodyFailed {
 		return nil, err
 	}
 	e, ok := errors.AsType[*Error](err)

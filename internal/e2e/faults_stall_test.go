@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -211,6 +212,15 @@ func TestCancel(t *testing.T) {
 				_, _, err := l.do(l.request(http.MethodPost, httpOrigin, unreplayable("body")).WithContext(ctx))
 				return err
 			}},
+			{"GET, ended by Request.Cancel,", func(ctx context.Context, l *lab) error {
+				req := l.request(http.MethodGet, httpOrigin, nil)
+				req.Cancel = ctx.Done()
+				_, _, err := l.do(req)
+				if err != nil && err.Error() == "proxyauth: request canceled" {
+					return ctx.Err()
+				}
+				return err
+			}},
 			{"GET in a tunnel", func(ctx context.Context, l *lab) error {
 				_, _, err := l.do(l.request(http.MethodGet, httpsOrigin, nil).WithContext(ctx))
 				return err
@@ -240,6 +250,43 @@ func TestCancel(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A request that waits for a connection ends with its Cancel, also that of http.Client's
+// Timeout, and says nothing of a password that the proxy has accepted.
+func TestCancelBeforeAnAnswer(t *testing.T) {
+	t.Parallel()
+	for _, m := range allMechanisms() {
+		bubble(t, m.Scheme(), func(t *testing.T) {
+			l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{m}})
+			l.base.MaxConnsPerHost = 1
+			l.get(httpOrigin + "/")
+			l.proxy.SetFault(testproxy.Always(testproxy.StallAt(testproxy.BeforeAnswer)))
+			for range 5 {
+				cancel := make(chan struct{})
+				time.AfterFunc(time.Second, func() { close(cancel) })
+				start := time.Now()
+				var wg sync.WaitGroup
+				for range 3 {
+					wg.Go(func() {
+						req := l.request(http.MethodGet, httpOrigin+"/", nil)
+						req.Cancel = cancel
+						_, _, err := l.do(req)
+						require.EqualError(t, err, "proxyauth: request canceled")
+					})
+					wg.Go(func() {
+						client := &http.Client{Transport: l.rt, Timeout: time.Second}
+						_, err := client.Do(l.request(http.MethodGet, httpOrigin+"/", nil))
+						require.ErrorIs(t, err, context.DeadlineExceeded)
+					})
+				}
+				wg.Wait()
+				require.Equal(t, time.Second, time.Since(start))
+			}
+			require.Zero(t, l.rt.Stats()[0].Doubted)
+			require.Empty(t, l.rt.Stats()[0].Failures)
+		})
 	}
 }
 
