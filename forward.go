@@ -451,7 +451,8 @@ func (f *forwarding) request(ctx context.Context, authorization string) (*http.R
 
 // endsConnection reports whether the leg says that it is the last on its connection.
 func (f *forwarding) endsConnection() bool {
-	return !f.conn.KeepAlive() && (f.phase == riding || f.phase == completing || f.exempt) && f.req.Header["Upgrade"] == nil
+	once := f.phase == riding || f.phase == completing || f.exempt || f.preauthorized || f.inside
+	return once && !f.conn.KeepAlive() && f.req.Header["Upgrade"] == nil
 }
 
 // failedWith ends a request that could not be authenticated: with the proxy's 407 if

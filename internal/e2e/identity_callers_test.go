@@ -56,6 +56,26 @@ func TestCallersAuthorization(t *testing.T) {
 	})
 }
 
+// With DisableKeepAlives a request that its caller authenticates says that it is the last on its
+// connection, as with net/http.
+func TestCallersAuthorizationWithoutKeepAlives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := basicLab(t, nil)
+		l.base.DisableKeepAlives = true
+		for range 2 {
+			req := l.request(http.MethodGet, httpOrigin, nil)
+			req.Header.Set("Proxy-Authorization", bobs)
+			_, _, err := l.do(req)
+			require.NoError(t, err)
+		}
+		for _, leg := range l.proxy.Legs() {
+			require.Equal(t, "close", leg.Header.Get("Connection"))
+		}
+		l.legs("+ GET / Basic -> 200", "+ GET / Basic -> 200")
+	})
+}
+
 // TestCallersAuthorizationSpelled knows the field under keys that net/http would
 // not write itself, and sends as they are.
 func TestCallersAuthorizationSpelled(t *testing.T) {
