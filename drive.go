@@ -454,6 +454,9 @@ func (d *driver) lostLeg(ctx context.Context, l loss) (step, error) {
 		d.login.goesOn.Store(true) // perhaps, before it had read the body
 	}
 	next := d.lost(l)
+	if l.gaveUp && !d.turn.Tentative() { // as where the caller leaves
+		d.outcome = lockout.Unsent
+	}
 	d.left(next)
 	d.settle()
 	if !l.unsent && !l.race {

@@ -136,6 +136,7 @@ type loss struct {
 	alien  Cause // if what came is not HTTP, what that is called
 	final  bool  // there was no leg: err ends the exchange
 	own    bool  // the program's body could not be read
+	gaveUp bool  // Base waits no longer for the header of the answer
 	err    error
 }
 
@@ -378,6 +379,11 @@ func (x *exchange) lost(l loss) step {
 	mid := x.turns > 1 && (x.phase == starting || x.phase == completing) // a handshake
 	switch {
 	case l.final:
+		return x.fail("", l.err)
+	case l.gaveUp:
+		if x.phase == completing {
+			x.outcome = lockout.Lost
+		}
 		return x.fail("", l.err)
 	case l.unsent && mid:
 		return x.breakOff(l.err)

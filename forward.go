@@ -313,7 +313,7 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 	}
 	if err != nil {
 		l := loss{unsent: c.Unsent() && c.Kept(), race: c.IdleRace(), safe: f.added || httpmsg.IsReplayable(f.req), added: f.added, late: ctx.Err() != nil, err: httpmsg.HideEcho(err)}
-		l.alien = alienCause(l.err)
+		l.alien, l.gaveUp = alienCause(l.err), ctx.Err() == nil && isTimeout(err)
 		if f.canProbe() { // tinyproxy answers and closes while the body is on its way
 			l.probe, f.careful = true, true
 		}
@@ -328,6 +328,12 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 		wait.PassOn(resp)
 	}
 	return resp, loss{}
+}
+
+// isTimeout reports whether err, of a leg, is that of Base's ResponseHeaderTimeout.
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // bodyGone returns the error for a body that would have to be sent once more.

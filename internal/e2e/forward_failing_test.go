@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -68,6 +69,43 @@ func TestBodyThatFails(t *testing.T) {
 					})
 				})
 			}
+		}
+	}
+}
+
+// An answer that Base does not wait for says nothing of a password that the proxy has accepted:
+// no request is delayed, and none is repeated.
+func TestAnswerThatComesAfterResponseHeaderTimeout(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
+		for _, fresh := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, new connections %t", scheme, fresh), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanismOf(scheme)}})
+					l.base.ResponseHeaderTimeout = 5 * time.Second
+					l.get(httpOrigin + "/")
+					l.proxy.SetFault(func(leg *testproxy.Leg) *testproxy.Action {
+						if leg.Status == http.StatusOK && strings.HasSuffix(leg.Target, "/slow") {
+							time.Sleep(10 * time.Second)
+						}
+						return nil
+					})
+					for range 10 {
+						if fresh {
+							l.rt.CloseIdleConnections()
+						}
+						start := time.Now()
+						_, err := l.rt.RoundTrip(l.request(http.MethodPost, httpOrigin+"/slow", strings.NewReader("body")))
+						requireCause(t, proxyauth.CauseProxyFailed, err)
+						require.Equal(t, 5*time.Second, time.Since(start))
+					}
+					require.Zero(t, l.rt.Stats()[0].Doubted)
+					start := time.Now()
+					l.get(httpOrigin + "/")
+					require.Zero(t, time.Since(start))
+					time.Sleep(time.Minute)
+				})
+			})
 		}
 	}
 }
