@@ -74,16 +74,15 @@ func (b *verifiedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// verifyBody puts a verifiedBody into resp. The proof is a copy, since the body
-// may be read when the session is already at its next request.
-func (s *session) verifyBody(resp *http.Response, p proof, info map[string]string) {
+// verifyBody puts a verifiedBody into resp.
+func (s *session) verifyBody(resp *http.Response, v verdict, info map[string]string) {
 	used := s.used
 	resp.Body = &verifiedBody{
 		ReadCloser: resp.Body,
-		hash:       p.algorithm.new(),
+		hash:       v.proof.algorithm.new(),
 		verdict: func(bodyHash string) error {
 			late, _ := proxyauth.ParseAuthInfo(resp.Trailer)
-			if err := p.check(merge(info, late), bodyHash); err != nil {
+			if err := v.check(merge(info, late), bodyHash); err != nil {
 				return err
 			}
 			s.follow(used, late["nextnonce"])

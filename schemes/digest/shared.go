@@ -46,6 +46,9 @@ type shared struct {
 	credentials proxyauth.Credentials
 	newCnonce   func() string
 
+	// The proxy has proved itself in answers to CONNECT, and in others.
+	provesConnect, proves atomic.Bool
+
 	mu       sync.Mutex
 	current  *nonce              // for the next session, nil if there is none
 	counters map[string]*counter // by nonce value

@@ -1,17 +1,55 @@
 package digest
 
-import "net/http"
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/go-proxyauth/proxyauth"
+)
 
 func (s *session) check(resp *http.Response, info map[string]string) error {
-	p := s.proof
-	if p.messageQop(info) != qopAuthInt {
-		return p.check(info, "")
+	v := s.verdictOn(resp)
+	if v.proof.messageQop(info) != qopAuthInt {
+		return v.check(info, "")
 	}
 	switch s.bodyOf(resp) {
 	case bodyEmpty:
-		return p.check(info, sum(p.algorithm.new()))
+		return v.check(info, sum(v.proof.algorithm.new()))
 	case bodyReadable:
-		s.verifyBody(resp, p, info)
+		s.verifyBody(resp, v, info)
+	}
+	return nil
+}
+
+// A verdict is what it takes to judge one response. It is a copy, since a body may be
+// read when the session is already at its next request.
+type verdict struct {
+	proof  proof
+	proves *atomic.Bool // the proxy has proved itself in a response of this kind
+	own    bool         // the proxy may have made the response itself
+}
+
+func (s *session) verdictOn(resp *http.Response) verdict {
+	v := verdict{proof: s.proof, proves: &s.shared.proves, own: resp.StatusCode >= http.StatusBadRequest}
+	if s.method == http.MethodConnect {
+		v.proves = &s.shared.provesConnect
+	}
+	return v
+}
+
+// check examines the parameters of a Proxy-Authentication-Info. A proxy that has sent
+// rspauth once is held to it: whoever leaves it out may not know the password. Proxies
+// add no such field to their error pages, and some none to the answers to CONNECT.
+func (v *verdict) check(info map[string]string, bodyHash string) error {
+	if err := v.proof.check(info, bodyHash); err != nil {
+		return err
+	}
+	switch _, given := info["rspauth"]; {
+	case given:
+		v.proves.Store(true)
+	case v.proves.Load() && !v.own:
+		return fmt.Errorf("%w: digest: no rspauth, which the proxy has sent before", proxyauth.ErrNotVerified)
 	}
 	return nil
 }

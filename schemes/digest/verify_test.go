@@ -67,6 +67,51 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// Whoever leaves out what the proxy has sent before may not know the password. It makes
+// no difference that it has given a nonce of its own.
+func TestProxyIsHeldToRspauth(t *testing.T) {
+	connect := proxyauth.Leg{Method: "CONNECT", Target: "example.com:443"}
+	get := proxyauth.Leg{Method: "GET", Target: "http://example.com/"}
+	for _, tc := range []struct {
+		desc          string
+		first, second proxyauth.Leg
+		status        int
+		ok            bool
+	}{
+		{"forwarded", get, get, 200, false},
+		{"tunnel", connect, connect, 200, false},
+		{"redirect", get, get, 302, false},
+		{"error page", get, get, 503, true},
+		{"no tunnel so far", get, connect, 200, true},
+		{"nothing forwarded so far", connect, get, 200, true},
+	} {
+		for _, qop := range []string{"auth", "auth-int"} {
+			t.Run(tc.desc+", "+qop, func(t *testing.T) {
+				c := newClient(t, offered("n1", "qop", qop))
+				finish := func(resp *http.Response) error {
+					if err := c.answered(resp); err != nil {
+						return err
+					}
+					_, err := io.ReadAll(resp.Body)
+					return err
+				}
+				c.send(tc.first)
+				require.NoError(t, finish(response("", `rspauth="`+c.rspauth(qop, "")+`", nextnonce="n2"`)))
+				c.send(tc.second)
+				c.requireNext(proxyauth.Stale, offered("n3", "qop", qop, "stale", "true"))
+				c.send(tc.second)
+				resp := response("")
+				resp.StatusCode = tc.status
+				if err := finish(resp); tc.ok {
+					require.NoError(t, err)
+				} else {
+					require.ErrorIs(t, err, proxyauth.ErrNotVerified)
+				}
+			})
+		}
+	}
+}
+
 func TestVerifyInUpperCase(t *testing.T) {
 	c := newClient(t, offered("n", "algorithm", "SHA-256"))
 	c.get()
