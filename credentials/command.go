@@ -41,7 +41,12 @@ const DefaultCommandTimeout = 30 * time.Second
 //
 // There is no shell in between. A program that exits with an error, prints what
 // is no answer or more than 64 KiB, or takes too long, is an error with its name,
-// not one with its output. A Command must not be copied after first use.
+// not one with its output.
+//
+// A program that takes too long, or whose request has ended, is told to end, and killed
+// a second later. On Unix the processes that it has started end with it, as one process
+// group, but not where this program runs in the foreground of a terminal: a program in a
+// group of its own could not ask there. A Command must not be copied after first use.
 type Command struct {
 	// Args holds the program, looked up in PATH if its name has no slash, and
 	// its arguments.
@@ -59,8 +64,8 @@ type Command struct {
 	Timeout time.Duration
 
 	// Logger is where the first 8 KiB of the program's standard error go, line
-	// by line, at [slog.LevelInfo], without the password and whatever looks like
-	// one, and at [slog.LevelWarn] the failures of store and erase. Nil means
+	// by line, at [slog.LevelInfo], without the password, whatever looks like one,
+	// and lines with the password in an encoding, and at [slog.LevelWarn] the failures of store and erase. Nil means
 	// nowhere.
 	Logger *slog.Logger
 
@@ -94,7 +99,7 @@ func (c *Command) ask(ctx context.Context, req *proxyauth.CredentialsRequest) (*
 		return nil, c.errorf("%w", err)
 	}
 	r := run{Command: c, action: "get", input: encodeFields(question)}
-	output, err := r.output(ctx, passwordInFields)
+	output, err := r.output(ctx, secretsInFields)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +112,7 @@ func (c *Command) ask(ctx context.Context, req *proxyauth.CredentialsRequest) (*
 
 func (c *Command) askJSON(ctx context.Context, req *proxyauth.CredentialsRequest) (*answer, error) {
 	r := run{Command: c, env: jsonEnvironment(req)}
-	output, err := r.output(ctx, passwordInJSON)
+	output, err := r.output(ctx, secretsInJSON)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +155,7 @@ func (c *Command) tell(ctx context.Context, action string, req *proxyauth.Creden
 	extra, _ := c.answers.Get(memo.Answer(req, answer))
 	input, err := gitReport(req, answer, extra)
 	if err == nil {
-		r := run{Command: c, action: action, input: input, password: answer.Password.Reveal()}
+		r := run{Command: c, action: action, input: input, secrets: secretsInFields(input)}
 		_, err = r.output(ctx, nil)
 	}
 	if err != nil {

@@ -120,23 +120,34 @@ func parseFields(output []byte) (values map[string]string, extra []field, err er
 
 func isTrue(text string) bool { return text == "1" || text == "true" }
 
+// maxExpiry is the last second of the year 9999. Helpers write later ones, up to the end
+// of their integers, for a password that does not expire.
+const maxExpiry = 253402300799
+
+// parseExpiry takes a time as git does: 0 is none, as is one that is too far away.
 func parseExpiry(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
 	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
 		return time.Time{}, errors.New("its password_expiry_utc is not a number")
+	case seconds == 0, seconds > maxExpiry:
+		return time.Time{}, nil
 	}
-	return time.Unix(seconds, 0), nil
+	return time.Unix(max(seconds, 1), 0), nil
 }
 
-// passwordInFields finds the password in output, whatever else is wrong with it.
-func passwordInFields(output []byte) string {
+// secretsInFields finds the secrets in output, whatever else is wrong with it.
+func secretsInFields(output []byte) (secrets []string) {
 	for line := range strings.SplitSeq(string(output), "\n") {
-		if value, found := strings.CutPrefix(line, "password="); found {
-			return strings.TrimSuffix(value, "\r")
+		switch key, value, _ := strings.Cut(strings.TrimSuffix(line, "\r"), "="); key {
+		case "password", "oauth_refresh_token", "credential":
+			if value != "" {
+				secrets = append(secrets, value)
+			}
 		}
 	}
-	return ""
+	return secrets
 }

@@ -36,6 +36,9 @@ func logged(c *credentials.Command) string {
 	return string(text)
 }
 
+// moreHelpers are the modes that not every system has.
+var moreHelpers map[string]func()
+
 // beHelper is the program. The text that it prints comes in the environment.
 func beHelper(mode string) {
 	input, _ := io.ReadAll(os.Stdin)
@@ -68,6 +71,8 @@ func beHelper(mode string) {
 	case "hang":
 		note("hanging\n")
 		select {}
+	default:
+		moreHelpers[mode]()
 	}
 }
 

@@ -64,9 +64,12 @@ func explainJSON(output []byte, err error) error {
 	return errors.New("its output is not a JSON object")
 }
 
-// passwordInJSON finds the password in output, if it is an object at all.
-func passwordInJSON(output []byte) string {
+// secretsInJSON finds the password in output, if it is an object at all.
+func secretsInJSON(output []byte) []string {
 	var decoded jsonAnswer
 	json.Unmarshal(output, &decoded)
-	return decoded.Password
+	if decoded.Password == "" {
+		return nil
+	}
+	return []string{decoded.Password}
 }

@@ -7,9 +7,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"regexp"
-	"strings"
-	"syscall"
 	"time"
 )
 
@@ -34,15 +31,15 @@ var (
 // A run is one run of a Command's program.
 type run struct {
 	*Command
-	action   string
-	input    []byte
-	env      []string
-	password string
+	action  string
+	input   []byte
+	env     []string
+	secrets []string // kept out of the log
 }
 
-// output runs the program and returns its standard output. passwordIn finds the
-// password in it, to keep it out of the log.
-func (r *run) output(ctx context.Context, passwordIn func([]byte) string) ([]byte, error) {
+// output runs the program and returns its standard output. secretsIn finds the
+// secrets in it, to keep them out of the log; nil means that there are none.
+func (r *run) output(ctx context.Context, secretsIn func([]byte) []string) ([]byte, error) {
 	if len(r.Args) == 0 {
 		return nil, errors.New("proxyauth: command: no Args are given")
 	}
@@ -58,9 +55,14 @@ func (r *run) output(ctx context.Context, passwordIn func([]byte) string) ([]byt
 	stderr := &boundedBuffer{max: maxCommandErrors, full: func() {}}
 	cmd := r.command(runCtx)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	group := newGroup(cmd)
+	cmd.Cancel = group.terminate
 	err := cmd.Run()
-	if passwordIn != nil {
-		r.password = passwordIn(stdout.kept.Bytes())
+	if runCtx.Err() != nil {
+		group.kill()
+	}
+	if secretsIn != nil {
+		r.secrets = secretsIn(stdout.kept.Bytes())
 	}
 	r.logErrors(ctx, stderr.kept.String())
 	output := stdout.kept.Bytes()
@@ -79,18 +81,8 @@ func (r *run) command(ctx context.Context) *exec.Cmd {
 		cmd.Env = os.Environ()
 	}
 	cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], r.env...)
-	// git hands SIGTERM on to the helper, but can't hand on SIGKILL.
-	cmd.Cancel = func() error { return terminate(cmd.Process) }
 	cmd.WaitDelay = commandGrace
 	return cmd
-}
-
-func terminate(process *os.Process) error {
-	if err := process.Signal(syscall.SIGTERM); err == nil || errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	// Windows has no SIGTERM.
-	return process.Kill()
 }
 
 // explain returns why the run failed, if it did.
@@ -109,32 +101,6 @@ func (r *run) explain(ctx context.Context, err error, output []byte) error {
 	return nil // a helper may leave a daemon behind that keeps the output open
 }
 
-func (r *run) logErrors(ctx context.Context, text string) {
-	if len(text) == maxCommandErrors {
-		// The end may be half of a password.
-		text = text[:strings.LastIndexByte(text, '\n')+1]
-	}
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			r.logger().InfoContext(ctx, "credential helper says", "helper", r.String(), "text", r.clean(line))
-		}
-	}
-}
-
-// secretLike matches what programs print before a secret, and all behind it.
-var secretLike = regexp.MustCompile(`(?i)(passw|passphrase|passcode|secret|token|authorization|credential)[\w-]*["']?\s*[=:].*`)
-
-// clean takes out of a line what may be a secret.
-func (r *run) clean(line string) string {
-	if r.password != "" {
-		line = strings.ReplaceAll(line, r.password, redacted)
-	}
-	line = secretLike.ReplaceAllString(line, "$1"+redacted)
-	return strings.Map(printable, strings.ToValidUTF8(line, "?"))
-}
-
-const redacted = "[redacted]"
-
 // A boundedBuffer keeps the first max bytes of what is written to it. It calls
 // full with each write that goes beyond. The buffer is not embedded, since its
 // ReadFrom knows no bound.
@@ -152,11 +118,4 @@ func (b *boundedBuffer) Write(p []byte) (int, error) {
 	b.kept.Write(p[:room])
 	b.full()
 	return len(p), nil
-}
-
-func printable(r rune) rune {
-	if r < ' ' || r >= 0x7f && r < 0xa0 {
-		return '?'
-	}
-	return r
 }

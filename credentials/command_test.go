@@ -3,10 +3,19 @@ package credentials_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/stretchr/testify/require"
 
@@ -29,6 +38,10 @@ func TestCommandAnswers(t *testing.T) {
 		{desc: "git, nothing", mode: "print", none: "no credentials for proxy.example.com:3128"},
 		{desc: "git, no password", mode: "print", stdout: "username=ann\n", none: "no credentials for"},
 		{desc: "git, expired", mode: "print", stdout: "username=ann\npassword=s3cret\npassword_expiry_utc=1\n", none: "have expired"},
+		{desc: "git, expired long ago", mode: "print", stdout: "username=ann\npassword=s3cret\npassword_expiry_utc=-9223372036854775809\n", none: "have expired"},
+		{desc: "git, last expiry", mode: "print", stdout: "username=ann\npassword=s3cret\npassword_expiry_utc=9223372036854775807\n", user: "ann", password: "s3cret"},
+		{desc: "git, expiry out of range", mode: "print", stdout: "username=ann\npassword=s3cret\npassword_expiry_utc=18446744073709551616\n", user: "ann", password: "s3cret"},
+		{desc: "git, no expiry", mode: "print", stdout: "username=ann\npassword=s3cret\npassword_expiry_utc=0\n", user: "ann", password: "s3cret"},
 		{desc: "git, no user", mode: "print", stdout: "password=s3cret\n", failure: "a password without a user name"},
 		{desc: "git, other host", mode: "print", stdout: "host=other.example.com\nusername=ann\npassword=s3cret\n", failure: "it answered for another host"},
 		{desc: "git, other user", mode: "print", stdout: "username=bob\npassword=s3cret\n", proxy: user, failure: "it answered for another username"},
@@ -163,6 +176,52 @@ func TestCommandLogsStandardErrorWithoutSecrets(t *testing.T) {
 			require.NotContains(t, log.String(), "s3cret")
 			require.NotContains(t, log.String(), "hunter2")
 			require.NotContains(t, log.String(), `x1b`)
+		})
+	}
+}
+
+// A password is kept out of the log in whatever encoding a program prints it.
+func TestCommandLogsNoEncodedPassword(t *testing.T) {
+	const password = `s3cret&"<+é/ pass`
+	wide := func(text string) (data []byte) {
+		for _, unit := range utf16.Encode([]rune(text)) {
+			data = binary.LittleEndian.AppendUint16(data, unit)
+		}
+		return data
+	}
+	quoted, err := json.Marshal(password)
+	require.NoError(t, err)
+	for desc, text := range map[string]string{
+		"plain":             password,
+		"URL":               "http://ann:" + url.PathEscape(password) + "@proxy.example.com",
+		"user info":         url.UserPassword("ann", password).String(),
+		"form":              "u=ann&p=" + url.QueryEscape(password),
+		"form, lower case":  strings.ToLower(url.QueryEscape(password)),
+		"every byte":        "%" + strings.ReplaceAll(fmt.Sprintf("% x", password), " ", "%"),
+		"base64":            base64.StdEncoding.EncodeToString([]byte(password)),
+		"base64 for URLs":   base64.RawURLEncoding.EncodeToString([]byte(password)),
+		"Basic":             "Proxy-Authorizatio Basic " + base64.StdEncoding.EncodeToString([]byte("ann:"+password)),
+		"within base64, 1":  base64.StdEncoding.EncodeToString([]byte("x" + password + "xxx")),
+		"within base64, 2":  base64.StdEncoding.EncodeToString([]byte("xx" + password + "xxx")),
+		"base64, in a URL":  url.QueryEscape(base64.StdEncoding.EncodeToString([]byte("ann:" + password))),
+		"base64 of UTF-16":  base64.StdEncoding.EncodeToString(wide(password)),
+		"base64 of base64":  base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(password)))),
+		"hex":               hex.EncodeToString([]byte(password)),
+		"hex in upper case": strings.ToUpper(hex.EncodeToString([]byte(password))),
+		"JSON":              `{"pw": ` + string(quoted) + `}`,
+		"Go":                strconv.QuoteToASCII(password),
+		"shell":             `s3cret\&\"\<+é/\ pass`,
+		"HTML":              "<p>" + html.EscapeString(password) + "</p>",
+	} {
+		t.Run(desc, func(t *testing.T) {
+			var log bytes.Buffer
+			command := helper(t, "print", "STDOUT=username=ann\npassword="+password+"\n", "STDERR=nothing else\n+ "+text+"\n")
+			command.Logger = textLogger(&log)
+			_, err := command.Credentials(t.Context(), request(t, proxyText))
+			require.NoError(t, err)
+			require.Contains(t, log.String(), "nothing else")
+			require.Equal(t, 2, strings.Count(log.String(), "\n"))
+			require.Regexp(t, `text="?(\+ )?\[redacted\]"?\n$`, log.String())
 		})
 	}
 }

@@ -1,0 +1,138 @@
+package credentials
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"html"
+	"iter"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+)
+
+// maxEncodings bounds how many encodings of a secret, one within the other, are undone.
+const maxEncodings = 2
+
+const redacted = "[redacted]"
+
+// logErrors logs what the program has written to its standard error.
+func (r *run) logErrors(ctx context.Context, text string) {
+	if len(text) == maxCommandErrors {
+		// The end may be half of a password.
+		text = text[:strings.LastIndexByte(text, '\n')+1]
+	}
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			r.logger().InfoContext(ctx, "credential helper says", "helper", r.String(), "text", r.clean(line))
+		}
+	}
+}
+
+// secretLike matches what programs print before a secret, and all behind it.
+var secretLike = regexp.MustCompile(`(?i)(passw|passphrase|passcode|secret|token|authorization|credential)[\w-]*["']?\s*[=:].*`)
+
+// clean takes out of a line what may be a secret. A line with a secret that is encoded is
+// taken out as a whole.
+func (r *run) clean(line string) string {
+	for _, secret := range r.secrets {
+		line = strings.ReplaceAll(line, secret, redacted)
+		if reveals(line, secret, maxEncodings) {
+			return redacted
+		}
+	}
+	line = secretLike.ReplaceAllString(line, "$1"+redacted)
+	return strings.Map(printable, strings.ToValidUTF8(line, "?"))
+}
+
+// reveals reports whether text has secret in it, encoded at most depth times.
+func reveals(text, secret string, depth int) bool {
+	if strings.Contains(text, secret) {
+		return true
+	}
+	if depth == 0 {
+		return false
+	}
+	for decoded := range decodings(text) {
+		if decoded != text && reveals(decoded, secret, depth-1) {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	percentEncoded = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+	escaped        = regexp.MustCompile(`\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|.)`)
+	inBase64       = regexp.MustCompile(`[A-Za-z0-9+/]{2,}`)
+	inHex          = regexp.MustCompile(`(?:[0-9A-Fa-f]{2})+`)
+)
+
+// decodings returns text with each of the usual encodings undone, as far as it has them:
+// that of URLs and of forms, the escapes of JSON and of shells, HTML, UTF-16, base64 that
+// begins at any byte, and hex.
+func decodings(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(unpercent(text)) || !yield(unpercent(strings.ReplaceAll(text, "+", " "))) ||
+			!yield(escaped.ReplaceAllStringFunc(text, unescape)) || !yield(html.UnescapeString(text)) ||
+			!yield(fromUTF16(text)) || !yield(fromUTF16(text[min(1, len(text)):])) {
+			return
+		}
+		standard := strings.NewReplacer("-", "+", "_", "/").Replace(text)
+		for _, word := range slices.Concat(inBase64.FindAllString(text, -1), inBase64.FindAllString(standard, -1)) {
+			for start := range min(4, len(word)) {
+				part := word[start:]
+				if len(part)%4 == 1 {
+					part = part[:len(part)-1]
+				}
+				if data, _ := base64.RawStdEncoding.DecodeString(part); !yield(string(data)) {
+					return
+				}
+			}
+		}
+		for _, word := range inHex.FindAllString(text, -1) {
+			if data, _ := hex.DecodeString(word); !yield(string(data)) {
+				return
+			}
+		}
+	}
+}
+
+func unpercent(text string) string {
+	return percentEncoded.ReplaceAllStringFunc(text, func(s string) string { return byteOf(s[1:]) })
+}
+
+// fromUTF16 reads text as UTF-16 in the byte order of Windows.
+func fromUTF16(text string) string {
+	units := make([]uint16, len(text)/2)
+	for i := range units {
+		units[i] = uint16(text[2*i]) | uint16(text[2*i+1])<<8
+	}
+	return string(utf16.Decode(units))
+}
+
+func byteOf(digits string) string {
+	n, _ := strconv.ParseUint(digits, 16, 8)
+	return string([]byte{byte(n)})
+}
+
+// unescape returns what stands for an escape that begins with a backslash.
+func unescape(s string) string {
+	switch {
+	case len(s) == 6: // \u0026
+		n, _ := strconv.ParseUint(s[2:], 16, 16)
+		return string(rune(n))
+	case len(s) == 4: // \x26
+		return byteOf(s[2:])
+	}
+	return s[1:]
+}
+
+func printable(r rune) rune {
+	if r < ' ' || r >= 0x7f && r < 0xa0 {
+		return '?'
+	}
+	return r
+}
