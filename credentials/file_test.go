@@ -1,10 +1,15 @@
 package credentials_test
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -80,6 +85,55 @@ func TestFileFollowsAMountedSecret(t *testing.T) {
 	mount("..2", "bob", "new")
 	c, err = provider.Credentials(t.Context(), request(t, proxyText, c))
 	requireCredentials(t, "bob", "new", c, err)
+}
+
+// A secret whose two files are replaced one after the other, while it is read, is never
+// torn: the user name of one version does not come with the password of another.
+func TestFileNeverTearsASecret(t *testing.T) {
+	for desc, pause := range map[string]struct{ between, after time.Duration }{
+		"at once":     {0, 300 * time.Millisecond},
+		"with a gap":  {50 * time.Millisecond, 300 * time.Millisecond},
+		"without end": {time.Millisecond, time.Millisecond},
+	} {
+		t.Run(desc, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			replace := func(name, content string) {
+				rewriteFile(t, filepath.Join(dir, name+".new"), content)
+				require.NoError(t, os.Rename(filepath.Join(dir, name+".new"), filepath.Join(dir, name)))
+			}
+			replace("username", "ann0")
+			replace("password", "0")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			var readers sync.WaitGroup
+			var read atomic.Int64
+			for range 8 {
+				readers.Go(func() {
+					provider := credentials.File{UsernamePath: filepath.Join(dir, "username"), PasswordPath: filepath.Join(dir, "password")}
+					for ctx.Err() == nil {
+						c, err := provider.Credentials(ctx, request(t, proxyText))
+						if err == nil {
+							read.Add(1)
+							if c.Username != "ann"+c.Password.Reveal() {
+								t.Errorf("torn: %s, %s", c.Username, c.Password.Reveal())
+							}
+						}
+					}
+				})
+			}
+			for n := 0; ctx.Err() == nil; n++ {
+				replace("username", fmt.Sprint("ann", n%2))
+				time.Sleep(pause.between)
+				replace("password", fmt.Sprint(n%2))
+				time.Sleep(pause.after)
+			}
+			readers.Wait()
+			if pause.after > time.Millisecond {
+				require.Positive(t, read.Load())
+			}
+		})
+	}
 }
 
 func TestFilePermissions(t *testing.T) {

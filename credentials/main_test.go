@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -72,11 +73,15 @@ func requireFailure(t *testing.T, err error, text string) {
 	require.ErrorContains(t, err, text)
 }
 
-// writeFile writes a file that only its owner can read, and returns its path.
+// writeFile writes a file that only its owner can read, and that nobody has touched for
+// an hour, and returns its path.
 func writeFile(t testing.TB, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	rewriteFile(t, path, content)
+	long := time.Now().Add(-time.Hour)
+	require.NoError(t, os.Chtimes(path, long, long))
+	require.NoError(t, os.Chtimes(filepath.Dir(path), long, long))
 	return path
 }
 

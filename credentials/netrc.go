@@ -71,7 +71,7 @@ func (n Netrc) Credentials(ctx context.Context, req *proxyauth.CredentialsReques
 	if err != nil {
 		return proxyauth.Credentials{}, err
 	}
-	entries, err := n.read(path)
+	entries, err := n.read(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return proxyauth.Credentials{}, none(n, path+" does not exist")
 	} else if err != nil {
@@ -109,16 +109,16 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func (n Netrc) read(path string) ([]netrc.Entry, error) {
+func (n Netrc) read(ctx context.Context, path string) ([]netrc.Entry, error) {
 	var forbidden fs.FileMode = 0o077
 	if n.InsecurePermissions {
 		forbidden = 0
 	}
-	data, err := readFile(path, forbidden)
+	f, err := readFile(ctx, path, forbidden)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := netrc.Parse(data)
+	entries, err := netrc.Parse(f.Data)
 	if e, ok := errors.AsType[*netrc.SyntaxError](err); ok {
 		return nil, fmt.Errorf("proxyauth: netrc: %s:%d: %s", path, e.Line, e.Problem)
 	}

@@ -122,5 +122,5 @@ func TestNetrcRefusesWhatIsNoFile(t *testing.T) {
 	path := writeFile(t, "netrc", "")
 	require.NoError(t, os.Truncate(path, 1<<20+1))
 	_, err = credentials.Netrc{Path: path}.Credentials(t.Context(), request(t, proxyText))
-	requireFailure(t, err, "is larger than 1048576 bytes")
+	requireFailure(t, err, "is too large: more than 1048576 bytes")
 }
