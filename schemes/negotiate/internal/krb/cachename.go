@@ -2,6 +2,7 @@ package krb
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"os/user"
@@ -62,24 +63,24 @@ func splitType(name string) (kind, rest string) {
 }
 
 // cachePath returns the file of the ticket cache of that name.
-func cachePath(name string) (string, error) {
+func cachePath(ctx context.Context, name string) (string, error) {
 	kind, rest := splitType(name)
 	switch kind {
 	case "FILE":
 		return rest, nil
 	case "DIR":
-		return directoryCache(rest)
+		return directoryCache(ctx, rest)
 	}
 	return "", because(ErrCacheType, "it is %s", name)
 }
 
 // directoryCache returns the file of a DIR cache: the one named behind a further
 // colon, or the primary one.
-func directoryCache(dir string) (string, error) {
+func directoryCache(ctx context.Context, dir string) (string, error) {
 	if file, ok := strings.CutPrefix(dir, ":"); ok {
 		return file, nil
 	}
-	data, _, err := readFile(filepath.Join(dir, "primary"), 4096)
+	data, _, err := readFile(ctx, filepath.Join(dir, "primary"), 4096)
 	if os.IsNotExist(err) {
 		return filepath.Join(dir, "tkt"), nil
 	}

@@ -20,7 +20,8 @@ type cache struct {
 }
 
 // parseCache reads a ticket cache in the file format of MIT, versions 1 to 4.
-// Entries that are no tickets, or not its owner's, are left out.
+// Entries that are no tickets, or not its owner's, are left out, and so is the last one if
+// it is torn: another program may be about to write it.
 func parseCache(name string, data []byte) (*cache, error) {
 	r := &cacheReader{reader: reader{data: data, order: binary.BigEndian}}
 	if r.uint8() != 5 {
@@ -37,13 +38,13 @@ func parseCache(name string, data []byte) (*cache, error) {
 		return nil, malformed(name, "ticket cache of an unknown version")
 	}
 	c := &cache{owner: r.principal()}
+	if r.short || c.owner.realm == "" || strings.Join(c.owner.name.NameString, "") == "" {
+		return nil, malformed(name, "truncated ticket cache: run kinit")
+	}
 	for !r.short && len(r.data) > 0 {
 		if cred := r.entry(); cred != nil && !r.short && cred.client.equalFold(c.owner) {
 			c.tickets = append(c.tickets, cred)
 		}
-	}
-	if r.short || c.owner.realm == "" || strings.Join(c.owner.name.NameString, "") == "" {
-		return nil, malformed(name, "truncated ticket cache: run kinit")
 	}
 	return c, nil
 }

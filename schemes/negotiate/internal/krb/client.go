@@ -73,7 +73,7 @@ type User struct {
 // Ticket returns a ticket for a service, such as "HTTP/proxy.example.com", at a
 // host, which tells the realm. It tries the sources one after another.
 func (c *Client) Ticket(ctx context.Context, user User, spn, host string) (*Ticket, error) {
-	conf, err := c.conf.load(c.config.ConfFile)
+	conf, err := c.conf.load(ctx, c.config.ConfFile)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (c *Client) Ticket(ctx context.Context, user User, spn, host string) (*Tick
 }
 
 func (c *Client) ticketFrom(ctx context.Context, source Source, conf *conf, user User, s service) (*Ticket, error) {
-	id, in, err := c.open(source, conf, user)
+	id, in, err := c.open(ctx, source, conf, user)
 	if err != nil {
 		return nil, err
 	}

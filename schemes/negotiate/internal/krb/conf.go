@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
 
 const (
@@ -156,6 +158,8 @@ func addresses(kdcs []string) []string {
 
 // A confFile is the krb5.conf in use. It is read again when it has changed.
 type confFile struct {
+	loads onecall.Group[string, *conf] // by names
+
 	mu     sync.Mutex
 	names  string
 	stamps []stamp
@@ -164,7 +168,11 @@ type confFile struct {
 
 // load returns what the krb5.conf says: the files named, else those of
 // KRB5_CONFIG, else the system's. If the system has none, it says nothing.
-func (f *confFile) load(names string) (*conf, error) {
+func (f *confFile) load(ctx context.Context, names string) (*conf, error) {
+	return f.loads.Do(ctx, names, onecall.Options{}, func(ctx context.Context) (*conf, error) { return f.read(ctx, names) })
+}
+
+func (f *confFile) read(ctx context.Context, names string) (*conf, error) {
 	explicit := names != "" || os.Getenv("KRB5_CONFIG") != ""
 	names = cmp.Or(names, os.Getenv("KRB5_CONFIG"), systemConf)
 	f.mu.Lock()
@@ -172,7 +180,7 @@ func (f *confFile) load(names string) (*conf, error) {
 	if f.conf != nil && f.names == names && !slices.ContainsFunc(f.stamps, func(s stamp) bool { return !s.current() }) {
 		return f.conf, nil
 	}
-	p := &profileReader{root: newSection()}
+	p := &profileReader{ctx: ctx, root: newSection()}
 	if err := p.files(names, explicit); err != nil {
 		return nil, err
 	}

@@ -226,7 +226,7 @@ func TestCachePath(t *testing.T) {
 		{"MEMORY:x", "", krb.ErrCacheType},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := krb.CachePath(tc.name)
+			got, err := krb.CachePath(t.Context(), tc.name)
 			require.ErrorIs(t, err, tc.err)
 			require.Equal(t, tc.want, got)
 		})

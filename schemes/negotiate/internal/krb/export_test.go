@@ -21,7 +21,7 @@ func Services(n int) int {
 
 func ParseConf(names string) (realm string, kdcs []string, types []int32, err error) {
 	var f confFile
-	c, err := f.load(names)
+	c, err := f.load(context.Background(), names)
 	if err != nil {
 		return "", nil, nil, err
 	}
@@ -39,7 +39,7 @@ func ParseProfile(text []byte) error {
 
 func RealmOf(names, host string) string {
 	var f confFile
-	c, err := f.load(names)
+	c, err := f.load(context.Background(), names)
 	if err != nil {
 		return err.Error()
 	}
@@ -48,7 +48,7 @@ func RealmOf(names, host string) string {
 
 func CacheNameOf(names, configured string) string {
 	var f confFile
-	c, err := f.load(names)
+	c, err := f.load(context.Background(), names)
 	if err != nil {
 		return err.Error()
 	}

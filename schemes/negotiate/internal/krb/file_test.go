@@ -58,6 +58,23 @@ func TestTruncatedFiles(t *testing.T) {
 	}
 }
 
+// What stands before an entry that is torn counts, wherever it is torn: another program
+// may be about to write it.
+func TestCacheCountsUpToATornEntry(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	one := cacheOf(t, k, kdc.CCache{})
+	both := cacheOf(t, k, kdc.CCache{Services: []string{proxySPN}})
+	for n := len(one); n < len(both); n++ {
+		owner, services, err := krb.ParseCache(both[:n])
+		require.NoError(t, err, n)
+		require.Equal(t, "ann@EXAMPLE.COM", owner)
+		require.Equal(t, []string{"krbtgt/EXAMPLE.COM"}, services)
+	}
+	config := configOf(t, k)
+	config.CacheName = write(t, "cc", string(both[:len(both)-1]))
+	require.NoError(t, ask(t, krb.NewClient(config), krb.User{}))
+}
+
 func FuzzParseCacheDoesNotPanic(f *testing.F) {
 	k := startKDC(f, kdc.Config{})
 	f.Add([]byte(nil))

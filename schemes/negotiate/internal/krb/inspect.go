@@ -52,13 +52,13 @@ const maxCaches = 8
 // Inspect returns what there is to work with for a user. It reads files, asks DNS for
 // KDCs, and asks no KDC.
 func (c *Client) Inspect(ctx context.Context, user User) *Setup {
-	conf, err := c.conf.load(c.config.ConfFile)
+	conf, err := c.conf.load(ctx, c.config.ConfFile)
 	if err != nil {
 		return &Setup{ConfErr: err}
 	}
 	s := &Setup{ConfFiles: c.conf.files(), Skew: conf.skew}
 	conf = conf.with(c.config.Realm, c.config.KDCs)
-	s.Caches = c.caches(conf, user)
+	s.Caches = c.caches(ctx, conf, user)
 	s.Keytab, _ = conf.keytabPath(c.config.KeytabName)
 	if s.Realm = c.realmOf(conf, user, s.Caches); s.Realm != "" {
 		s.KDCs, s.KDCErr = conf.kdcs(ctx, s.Realm, c.lookUp)
@@ -90,13 +90,13 @@ func (c *Client) realmOf(conf *conf, user User, caches []CacheInfo) string {
 }
 
 // caches returns the ticket cache that is read, and then those found in the usual places.
-func (c *Client) caches(conf *conf, user User) []CacheInfo {
+func (c *Client) caches(ctx context.Context, conf *conf, user User) []CacheInfo {
 	name := conf.cacheNameOf(c.config.CacheName)
-	list := []CacheInfo{c.cacheInfo(conf, user, name, conf.cacheFrom(c.config.CacheName))}
-	read, _ := cachePath(name)
+	list := []CacheInfo{c.cacheInfo(ctx, conf, user, name, conf.cacheFrom(c.config.CacheName))}
+	read, _ := cachePath(ctx, name)
 	for _, path := range otherCaches(name) {
 		if path != read && len(list) < maxCaches {
-			list = append(list, c.cacheInfo(conf, user, "FILE:"+path, ""))
+			list = append(list, c.cacheInfo(ctx, conf, user, "FILE:"+path, ""))
 		}
 	}
 	return list
@@ -127,18 +127,18 @@ func otherCaches(name string) []string {
 }
 
 // cacheInfo reads a ticket cache.
-func (c *Client) cacheInfo(conf *conf, user User, name, from string) CacheInfo {
+func (c *Client) cacheInfo(ctx context.Context, conf *conf, user User, name, from string) CacheInfo {
 	info := CacheInfo{Name: name, From: from}
 	if name == "" {
 		info.Err = because(ErrNoTicket, "KRB5CCNAME names no ticket cache")
 		return info
 	}
-	path, err := cachePath(name)
+	path, err := cachePath(ctx, name)
 	if err != nil {
 		info.Err = unreadable("ticket cache", err)
 		return info
 	}
-	data, _, err := readFile(path, maxCacheSize)
+	data, _, err := readFile(ctx, path, maxCacheSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		info.Err = because(ErrNoTicket, "there is no %s", path)
 		return info

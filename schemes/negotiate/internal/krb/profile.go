@@ -3,8 +3,8 @@ package krb
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,6 +50,7 @@ func (s *section) get(tag string) string {
 // A profileReader reads krb5.conf and what it includes, and keeps the stamps of
 // what it has read.
 type profileReader struct {
+	ctx    context.Context // of the one reading
 	root   *section
 	stamps []stamp
 	depth  int
@@ -62,7 +63,7 @@ func (p *profileReader) file(name string) error {
 		return malformed(name, "too many includes")
 	}
 	defer func() { p.depth-- }()
-	data, st, err := readFile(name, maxProfileSize)
+	data, st, err := readFile(p.ctx, name, maxProfileSize)
 	if err != nil {
 		return err
 	}
@@ -226,26 +227,4 @@ func includable(name string) bool {
 
 func malformed(name, what string) error {
 	return detailed{fmt.Errorf("%w: %s: %s", ErrMalformedFile, name, what), About{What: name + ": " + what}}
-}
-
-// readFile reads a file of at most limit octets.
-func readFile(name string, limit int64) ([]byte, stamp, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, stamp{}, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, stamp{}, err
-	}
-	// A pipe could keep us waiting; the null device is how people say "none".
-	if !info.Mode().IsRegular() && name != os.DevNull {
-		return nil, stamp{}, malformed(name, "not a file")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = malformed(name, "too long")
-	}
-	return data, stamp{name: name, info: info}, err
 }

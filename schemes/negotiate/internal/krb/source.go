@@ -49,12 +49,12 @@ func cutLast(s string, sep byte) (before, after string, found bool) {
 }
 
 // open returns the identity of a source, which the caller releases, and its login.
-func (c *Client) open(source Source, conf *conf, user User) (*identity, login, error) {
+func (c *Client) open(ctx context.Context, source Source, conf *conf, user User) (*identity, login, error) {
 	switch source {
 	case TicketCache:
-		return c.openCache(conf, user)
+		return c.openCache(ctx, conf, user)
 	case Keytab:
-		return c.openKeytab(conf, user)
+		return c.openKeytab(ctx, conf, user)
 	case Password:
 		return c.openPassword(conf, user)
 	}
@@ -62,16 +62,16 @@ func (c *Client) open(source Source, conf *conf, user User) (*identity, login, e
 }
 
 // openCache opens the ticket cache.
-func (c *Client) openCache(conf *conf, user User) (*identity, login, error) {
+func (c *Client) openCache(ctx context.Context, conf *conf, user User) (*identity, login, error) {
 	name := conf.cacheNameOf(c.config.CacheName)
 	if name == "" {
 		return nil, nil, because(ErrNoTicket, "KRB5CCNAME names no ticket cache")
 	}
-	path, err := cachePath(name)
+	path, err := cachePath(ctx, name)
 	if err != nil {
 		return nil, nil, unreadable("ticket cache", err)
 	}
-	held, id, err := c.cache.load(path)
+	held, id, err := c.cache.load(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, because(ErrNoTicket, "there is no %s", path)
 	}
@@ -115,7 +115,7 @@ func (c *Client) meant(conf *conf, p principal, user User) bool {
 }
 
 // openKeytab opens the keytab.
-func (c *Client) openKeytab(conf *conf, user User) (*identity, login, error) {
+func (c *Client) openKeytab(ctx context.Context, conf *conf, user User) (*identity, login, error) {
 	path, err := conf.keytabPath(c.config.KeytabName)
 	if err != nil {
 		return nil, nil, err
@@ -123,7 +123,7 @@ func (c *Client) openKeytab(conf *conf, user User) (*identity, login, error) {
 	if path == "" {
 		return nil, nil, errNotHere
 	}
-	tab, err := c.keytab.load(path)
+	tab, err := c.keytab.load(ctx, path)
 	if err != nil {
 		return nil, nil, unreadable("keytab", err)
 	}

@@ -32,6 +32,33 @@ func TestCacheThatMayNotBeOpened(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrPermission)
 }
 
+// A named pipe or a device is an error at once, wherever a file is to be read, and no
+// request waits for another one that asks for it.
+func TestWhatIsNoFileIsAnErrorAtOnce(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "primary")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	for _, name := range []string{fifo, "/dev/zero"} {
+		for desc, set := range map[string]func(*krb.Config){
+			"ticket cache":       func(c *krb.Config) { c.CacheName = name },
+			"primary of a DIR":   func(c *krb.Config) { c.CacheName = "DIR:" + dir },
+			"keytab":             func(c *krb.Config) { c.KeytabName = name },
+			"krb5.conf":          func(c *krb.Config) { c.ConfFile = name },
+			"included file":      func(c *krb.Config) { c.ConfFile = write(t, "conf", "include "+name+"\n") },
+			"included directory": func(c *krb.Config) { c.ConfFile = write(t, "conf", "includedir "+dir+"\n") },
+		} {
+			t.Run(desc+" "+name, func(t *testing.T) {
+				config := configOf(t, k)
+				set(&config)
+				c := krb.NewClient(config)
+				require.ErrorIs(t, ask(t, c, krb.User{}), krb.ErrMalformedFile)
+				c.Inspect(t.Context(), krb.User{})
+			})
+		}
+	}
+}
+
 // asNobody runs the test in a process without privileges.
 func asNobody(t *testing.T) {
 	t.Helper()
