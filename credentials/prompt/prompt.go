@@ -20,7 +20,7 @@ import (
 const MaxAttempts = 3
 
 // ErrCancelled is wrapped by the error for a person who does not answer: presses
-// Ctrl-C or Ctrl-D, or enters nothing.
+// Ctrl-C, Ctrl-D or Ctrl-\, or enters nothing.
 var ErrCancelled = errors.New("proxyauth: prompt: cancelled by the user")
 
 // Provider is a [proxyauth.CredentialsProvider] that asks on the terminal, for
@@ -42,6 +42,13 @@ var ErrCancelled = errors.New("proxyauth: prompt: cancelled by the user")
 // does not wait for a connection that is being made.) Where reading from a terminal
 // can't be interrupted (Windows, and macOS for /dev/tty), a read that is pending
 // then takes the next line typed.
+//
+// A signal that ends the program during a question, such as SIGTERM, does so when the
+// terminal is as it was before. A program that handles the signal gets it twice.
+//
+// What can't be text, such as Esc, Tab, a cursor key or bytes that are not UTF-8, makes the
+// answer an error, since without it the rest would be another answer. Backspace, Ctrl-U
+// and Ctrl-W erase.
 //
 // With Negotiate a Transport asks its provider before a ticket is looked for, and
 // takes one without a user name only if there are no credentials. So a program for

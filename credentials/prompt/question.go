@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/go-proxyauth/proxyauth"
 )
@@ -25,13 +24,19 @@ type question struct {
 	attempt            int
 }
 
+// askOn asks on a terminal. A signal that ends the program during the question does so
+// when the terminal is as it was before.
 func (q *question) askOn(ctx context.Context, device string) (proxyauth.Credentials, error) {
 	select {
 	case turn <- struct{}{}:
 		defer func() { <-turn }()
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		return proxyauth.Credentials{}, context.Cause(ctx)
 	}
+	ctx, ending := notifyEnding(ctx)
+	defer ending.raise()
 	t, err := openTerminal(ctx, device)
 	if err != nil {
 		return proxyauth.Credentials{}, err
@@ -39,10 +44,7 @@ func (q *question) askOn(ctx context.Context, device string) (proxyauth.Credenti
 	defer t.close()
 	c, err := q.ask(t)
 	if err != nil {
-		// The cursor is still behind the prompt, and half a password would be
-		// the next one's, or the shell's, and visible. A Terminal would print its
-		// prompt again.
-		io.WriteString(t.out, "\r\n")
+		// Half a password would be the next one's, or the shell's, and visible.
 		discard(t.in)
 	}
 	if errors.Is(err, io.EOF) {
@@ -52,15 +54,19 @@ func (q *question) askOn(ctx context.Context, device string) (proxyauth.Credenti
 }
 
 func (q *question) ask(t *terminal) (proxyauth.Credentials, error) {
-	fmt.Fprint(t, q.introduction())
+	t.write(q.introduction())
 	user := q.user
 	if user == "" {
 		var err error
-		if user, err = t.readLine("User name: "); err != nil {
+		user, err = t.readLine("User name: ", true)
+		if err != nil {
 			return proxyauth.Credentials{}, err
 		}
+		if user = strings.TrimSpace(user); user == "" {
+			return proxyauth.Credentials{}, ErrCancelled
+		}
 	}
-	password, err := t.ReadPassword("Password for " + shown(user) + ": ")
+	password, err := t.readLine("Password for "+shown(user)+": ", false)
 	if err != nil {
 		return proxyauth.Credentials{}, err
 	}
@@ -83,15 +89,9 @@ func (q *question) introduction() string {
 	return b.String()
 }
 
-// shown makes text fit for a terminal: it may be the peer's, and hold escape
-// sequences.
+// shown returns text, which may be the peer's, as it is shown.
 func shown(text string) string {
-	runes := []rune(strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text))
+	runes := []rune(printed(text))
 	if len(runes) > maxShown {
 		return string(runes[:maxShown]) + "..."
 	}

@@ -13,21 +13,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-proxyauth/proxyauth/credentials/prompt"
 	"github.com/go-proxyauth/proxyauth/internal/leaktest"
 )
 
 // TestMain lets the test binary be a program on a terminal, or on none, or the
 // shell that runs it.
 func TestMain(m *testing.M) {
-	switch os.Getenv("PROXYAUTH_TEST_PROMPT") {
+	switch role := os.Getenv("PROXYAUTH_TEST_PROMPT"); role {
 	case "":
 		os.Exit(leaktest.Run(m))
 	case "shell":
 		fmt.Print(runInBackground())
 	default:
-		c, err := new(prompt.Provider).Credentials(context.Background(), request("ann"))
-		fmt.Printf("[%d %v]\n", len(c.Password.Reveal()), err)
+		beProgram(role)
 	}
 }
 

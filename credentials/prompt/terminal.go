@@ -1,6 +1,7 @@
 package prompt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +24,10 @@ var (
 // A terminal is in raw mode until it is closed: it echoes nothing, and Ctrl-C
 // arrives as a character, so that the program does not end with echo off.
 type terminal struct {
-	*term.Terminal
 	in, out *os.File
 	before  *term.State
+	reader  *reader
+	ahead   []byte // read, and not yet part of an answer
 }
 
 func openTerminal(ctx context.Context, device string) (*terminal, error) {
@@ -33,15 +35,11 @@ func openTerminal(ctx context.Context, device string) (*terminal, error) {
 	if err != nil {
 		return nil, errNoTerminal
 	}
-	t := &terminal{in: in, out: out}
+	t := &terminal{in: in, out: out, reader: &reader{ctx: ctx, file: in}}
 	if err := t.makeRaw(); err != nil {
 		t.closeFiles()
 		return nil, err
 	}
-	t.Terminal = term.NewTerminal(struct {
-		io.Reader
-		io.Writer
-	}{&reader{ctx: ctx, file: in}, out}, "")
 	return t, nil
 }
 
@@ -83,16 +81,32 @@ func (t *terminal) closeFiles() {
 	}
 }
 
-func (t *terminal) readLine(prompt string) (string, error) {
-	t.SetPrompt(prompt)
-	line, err := t.ReadLine()
-	if err != nil {
-		return "", err
+// write writes text, in which a line ends with a line feed.
+func (t *terminal) write(text string) {
+	io.WriteString(t.out, strings.ReplaceAll(text, "\n", "\r\n"))
+}
+
+// readLine asks for a line, which is shown with echo.
+func (t *terminal) readLine(prompt string, echo bool) (string, error) {
+	l := &line{prompt: prompt, echo: echo, out: t.out}
+	return l.read(t.readByte)
+}
+
+func (t *terminal) readByte() (byte, error) {
+	if len(t.ahead) == 0 {
+		n := 1 // what comes behind the answer is for others
+		if !t.reader.interruptible() {
+			n = maxLine
+		}
+		buffer := make([]byte, n)
+		n, err := t.reader.Read(buffer)
+		if t.ahead = buffer[:n]; n == 0 {
+			return 0, cmp.Or(err, io.ErrNoProgress)
+		}
 	}
-	if line = strings.TrimSpace(line); line == "" {
-		return "", ErrCancelled
-	}
-	return line, nil
+	b := t.ahead[0]
+	t.ahead = t.ahead[1:]
+	return b, nil
 }
 
 // A reader reads until its context ends.
@@ -101,11 +115,14 @@ type reader struct {
 	file *os.File
 }
 
+// interruptible reports whether a read can be interrupted.
+func (r *reader) interruptible() bool { return r.file.SetReadDeadline(time.Time{}) == nil }
+
 func (r *reader) Read(p []byte) (int, error) {
 	if r.ctx.Err() != nil {
 		return 0, context.Cause(r.ctx)
 	}
-	if r.file.SetReadDeadline(time.Time{}) != nil {
+	if !r.interruptible() {
 		return r.readAside(p)
 	}
 	stop := context.AfterFunc(r.ctx, func() { r.file.SetReadDeadline(time.Unix(1, 0)) })
