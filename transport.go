@@ -300,8 +300,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 //
 // The network must be "tcp", "tcp4" or "tcp6"; behind a proxy it makes no
 // difference. The connection belongs to the program: it counts for no limit, and
-// neither CloseIdleConnections nor new credentials close it. If there is no tunnel,
-// the error is an [*Error], or that of the context, if it has ended.
+// neither CloseIdleConnections nor new credentials close it. Through an https:// proxy
+// it has the limits of a [tls.Conn]: a Write that times out is the last. If there is no
+// tunnel, the error is an [*Error], or that of the context, if it has ended.
 func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	s, err := t.use()
 	if err != nil {
