@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-proxyauth/proxyauth/internal/httpfield"
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
@@ -90,6 +91,7 @@ type driver struct {
 	added      bool           // the last leg was one that the library adds
 	leg        *TraceInfo     // of the last leg, nil if no hook wants that
 	leave      func()         // ends the first contact, or nil
+	since      time.Time      // when the request began
 
 	bodyFailed bool // the program's body could not be read: the error is its own
 
@@ -103,6 +105,7 @@ type driver struct {
 func (d *driver) run(ctx context.Context) (*http.Response, error) {
 	d.reqCtx = requestContext(ctx)
 	d.inside = d.inside || isCallback(ctx, d.p.state)
+	d.since = time.Now()
 	return d.loop(ctx, stepBegin)
 }
 

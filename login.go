@@ -50,6 +50,13 @@ type question struct {
 	refusals int
 }
 
+// A failedAsk is a question that the provider failed to answer.
+type failedAsk struct {
+	question
+	err error
+	at  time.Time
+}
+
 // sameUser reports whether connections that are authenticated for l may serve other.
 func (l *login) sameUser(other *login) bool {
 	return l == other || other != nil && l.creds.Username == other.creds.Username && l.tickets == other.tickets
@@ -166,7 +173,7 @@ func (d *driver) choose(ctx context.Context) (*login, error) {
 			d.exclude(rank, err, true)
 			continue
 		}
-		l, err := p.loginFor(ctx, rank, own[0].Params["realm"])
+		l, err := p.loginFor(ctx, rank, own[0].Params["realm"], d.since)
 		switch {
 		case err == nil:
 			return l, nil
@@ -196,21 +203,31 @@ func (p *proxy) strongerDue(l *login) bool {
 
 // loginFor returns the login to use for the scheme with a rank: the one in use, or one with
 // what the provider says, which is in use then. The provider is asked once for all who ask
-// the same.
-func (p *proxy) loginFor(ctx context.Context, rank int, realm string) (*login, error) {
+// the same. If it fails, that is the answer as well to a request that began before, and
+// waited for the one that asked: began is when it did.
+func (p *proxy) loginFor(ctx context.Context, rank int, realm string, began time.Time) (*login, error) {
 	if l := p.currentFor(rank); l != nil {
 		return l, nil
 	}
 	p.mu.Lock()
 	q := question{rank: rank, refusals: len(p.refusals)}
+	last := p.failed
 	p.mu.Unlock()
+	if last.question == q && last.at.After(began) && time.Since(last.at) < firstContact {
+		return nil, last.err
+	}
 	return p.asks.Do(ctx, q, onecall.Options{}, func(ctx context.Context) (*login, error) {
 		if l := p.currentFor(rank); l != nil {
 			return l, nil // by a call that has just ended
 		}
 		l, err := p.askNow(ctx, rank, realm, false)
-		if err == nil {
+		switch {
+		case err == nil:
 			p.use(l)
+		case ctx.Err() == nil:
+			p.mu.Lock()
+			p.failed = failedAsk{q, err, time.Now()}
+			p.mu.Unlock()
 		}
 		return l, err
 	})

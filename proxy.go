@@ -75,6 +75,7 @@ type proxy struct {
 	first     chan struct{} // closed when the first exchange ends, nil while there is none
 	refusals  []Credentials // the last ones
 	refused   *login        // the last one, nil if none was
+	failed    failedAsk     // the last
 	fallback  error         // why nothing stronger was tried then, nil if it was
 	exempt    map[string]bool
 	probes    map[string][]Challenge // to requests, by the host for which probes are not challenged

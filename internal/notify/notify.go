@@ -23,6 +23,8 @@ type Queue struct {
 	mu    sync.Mutex
 	queue []func()
 	done  chan struct{} // closed when the queue is empty, nil if it is
+	taken int           // notices that have begun
+	late  int           // taken when a question had waited in vain for the last of them
 }
 
 // Add queues a notice, which is called later. If 64 wait already, the oldest of them is
@@ -58,18 +60,20 @@ func (n *Queue) run() {
 		}
 		notice := n.queue[0]
 		n.queue = n.queue[1:]
+		n.taken++
 		n.mu.Unlock()
 		notice()
 	}
 }
 
 // Wait waits until the notices before a question have returned and none is left, for 1 s at
-// most, or until ctx ends. A notice should not call it: it would wait for itself.
+// most, or until ctx ends. It does not wait for a notice that another question has waited 1 s
+// for. A notice should not call it: it would wait for itself.
 func (n *Queue) Wait(ctx context.Context) {
 	n.mu.Lock()
-	done := n.done
+	done, taken, late := n.done, n.taken, n.late
 	n.mu.Unlock()
-	if done == nil {
+	if done == nil || taken == late && taken > 0 {
 		return
 	}
 	timer := time.NewTimer(noticeWait)
@@ -77,6 +81,11 @@ func (n *Queue) Wait(ctx context.Context) {
 	select {
 	case <-done:
 	case <-timer.C:
+		n.mu.Lock()
+		if n.taken == taken {
+			n.late = taken
+		}
+		n.mu.Unlock()
 	case <-ctx.Done():
 	}
 }

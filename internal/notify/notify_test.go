@@ -153,6 +153,25 @@ func TestWait(t *testing.T) {
 	}
 }
 
+// A notice that hangs costs its second once, and the next one has a second of its own.
+func TestNoticeThatHangsIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var queue notify.Queue
+		resume := make(chan struct{})
+		for range 2 {
+			queue.Add(func() { <-resume })
+			synctest.Wait()
+			start := time.Now()
+			for range 10 {
+				queue.Wait(t.Context())
+			}
+			require.Equal(t, wait, time.Since(start))
+			resume <- struct{}{}
+			synctest.Wait()
+		}
+	})
+}
+
 // A question comes after all notices before it, and several questions wait for them at
 // once.
 func TestQuestionsComeAfterNotices(t *testing.T) {
