@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/credentials/keyring"
 )
 
@@ -36,5 +37,23 @@ func TestStoreThatHangs(t *testing.T) {
 		require.EqualValues(t, 1, calls.Load())
 		close(release)
 		require.NoError(t, p.Do(t.Context(), func() error { return nil }))
+	})
+}
+
+// A store that hangs keeps those for a while who are told what became of the credentials.
+func TestStoreThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &keyring.Provider{SaveAndDelete: true}
+		release := make(chan struct{})
+		var hanging sync.WaitGroup
+		hanging.Go(func() { p.Do(t.Context(), func() error { <-release; return nil }) })
+		synctest.Wait()
+		for _, tell := range []func(context.Context, *proxyauth.CredentialsRequest, proxyauth.Credentials){p.Accepted, p.Rejected} {
+			start := time.Now()
+			tell(t.Context(), request("ann"), pair("ann", "s3cret"))
+			require.Equal(t, time.Minute, time.Since(start))
+		}
+		close(release)
+		hanging.Wait()
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
 	"github.com/zalando/go-keyring"
@@ -44,7 +45,8 @@ type Provider struct {
 	// SaveAndDelete calls Save for credentials that the proxy has accepted, if
 	// they are not stored yet, and Delete for those that it has refused. Set it
 	// for the store of [github.com/go-proxyauth/proxyauth/credentials.Saved].
-	// False means that the provider only reads.
+	// A store that does not answer is given up after a minute. False means that the
+	// provider only reads.
 	SaveAndDelete bool
 
 	// Logger logs failures of Save and Delete with SaveAndDelete, at
@@ -93,11 +95,17 @@ func (p *Provider) Delete(ctx context.Context, proxy *url.URL, user string) erro
 	return err
 }
 
+// maxStoring is how long a store that may have to be unlocked, or hangs, keeps Accepted and
+// Rejected.
+const maxStoring = time.Minute
+
 // Accepted implements [proxyauth.CredentialsObserver].
 func (p *Provider) Accepted(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
 	if !p.SaveAndDelete {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, maxStoring)
+	defer cancel()
 	stored, err := p.get(ctx, p.service(req.Proxy), c.Username)
 	if err == nil && stored == c.Password.Reveal() {
 		return
@@ -110,6 +118,8 @@ func (p *Provider) Rejected(ctx context.Context, req *proxyauth.CredentialsReque
 	if !p.SaveAndDelete {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, maxStoring)
+	defer cancel()
 	// What somebody has stored since was not refused.
 	stored, err := p.get(ctx, p.service(req.Proxy), c.Username)
 	if err != nil || stored != c.Password.Reveal() {
