@@ -3,6 +3,7 @@ package credentials
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-proxyauth/proxyauth"
@@ -33,13 +34,20 @@ type Cached struct {
 	// or is refused.
 	MaxAge time.Duration
 
-	calls   onecall.Group[memo.Key, cachedAnswer]
+	calls   onecall.Group[question, cachedAnswer]
 	answers memo.Table[cachedAnswer]
 }
 
 // callOptions give a source whose requests have ended a second to end: it may have a
 // helper to stop.
 var callOptions = onecall.Options{Linger: time.Second, Abandon: time.Second}
+
+// A question is one that the source is asked by one request at a time: it may ask a person,
+// unless the answer is doubted.
+type question struct {
+	key     memo.Key
+	doubted bool
+}
 
 type cachedAnswer struct {
 	credentials proxyauth.Credentials
@@ -59,10 +67,17 @@ func (c *Cached) Credentials(ctx context.Context, req *proxyauth.CredentialsRequ
 	if a, found := c.remembered(req); found {
 		return a.credentials, nil
 	}
-	a, err := c.calls.Do(ctx, memo.Attempt(req), callOptions, func(ctx context.Context) (cachedAnswer, error) {
-		return c.ask(ctx, req)
-	})
-	return a.credentials, err
+	for {
+		var own atomic.Bool
+		a, err := c.calls.Do(ctx, question{memo.Question(req), req.Doubted}, callOptions, func(ctx context.Context) (cachedAnswer, error) {
+			own.Store(true)
+			return c.ask(ctx, req)
+		})
+		if err != nil || own.Load() || !memo.Contains(req.Rejected, a.credentials) {
+			return a.credentials, err
+		}
+		// The answer to a request that does not know of the refusal, of another Transport.
+	}
 }
 
 func (c *Cached) remembered(req *proxyauth.CredentialsRequest) (cachedAnswer, bool) {

@@ -54,6 +54,39 @@ func TestCachedAsksOnce(t *testing.T) {
 	})
 }
 
+// Transports that know of different refusals do not ask at once, and one whose refusal is
+// answered already takes the answer of the other.
+func TestCachedAsksForOneTransportAtATime(t *testing.T) {
+	for _, tt := range []struct {
+		desc   string
+		second proxyauth.Credentials // what the second Transport knows to be refused
+		want   string
+		asked  int32
+	}{
+		{"of use to both", pair("ann", "0"), "1", 1},
+		{"refused by the second", pair("ann", "1"), "2", 2},
+	} {
+		t.Run(tt.desc, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				source := &counter{}
+				cached := &credentials.Cached{Source: source}
+				var callers sync.WaitGroup
+				callers.Go(func() {
+					c, err := cached.Credentials(t.Context(), request(t, proxyText))
+					requireCredentials(t, "ann", "1", c, err)
+				})
+				synctest.Wait()
+				start := time.Now()
+				c, err := cached.Credentials(t.Context(), request(t, proxyText, tt.second))
+				requireCredentials(t, "ann", tt.want, c, err)
+				require.Equal(t, tt.asked, source.asked.Load())
+				require.Equal(t, time.Duration(tt.asked)*time.Second, time.Since(start))
+				callers.Wait()
+			})
+		})
+	}
+}
+
 func TestCachedKeepsProxiesApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cached := &credentials.Cached{Source: &counter{}}

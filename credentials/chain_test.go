@@ -192,6 +192,16 @@ func TestSavedAsksTheSourceWhatTheStoreLacks(t *testing.T) {
 	}
 }
 
+func TestSavedNeedsBoth(t *testing.T) {
+	for _, saved := range []proxyauth.CredentialsProvider{
+		credentials.Saved(nil, always("source", "ann", "s3cret")),
+		credentials.Saved(failing("store", proxyauth.ErrNoCredentials), nil),
+	} {
+		_, err := saved.Credentials(t.Context(), request(t, proxyText))
+		requireFailure(t, err, "store or source is nil")
+	}
+}
+
 func TestSavedReportsErrors(t *testing.T) {
 	broken := errors.New("locked")
 	empty, source := failing("drawer", proxyauth.ErrNoCredentials), failing("source", proxyauth.ErrNoCredentials)

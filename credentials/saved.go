@@ -31,6 +31,9 @@ func Saved(store proxyauth.CredentialsObserver, source proxyauth.CredentialsProv
 
 // Credentials implements [proxyauth.CredentialsProvider].
 func (s *saved) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+	if s.store == nil || s.source == nil {
+		return proxyauth.Credentials{}, errors.New("proxyauth: saved credentials: store or source is nil")
+	}
 	c, err := s.store.Credentials(ctx, req)
 	if err == nil && !memo.Contains(req.Rejected, c) {
 		s.fromStore.Put(memo.Answer(req, c), true)
