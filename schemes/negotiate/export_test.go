@@ -23,3 +23,9 @@ func Remember(n int) int {
 
 // WantsWrapped reports whether the proxy is known to want NTLM inside SPNEGO.
 func (s *Scheme) WantsWrapped(ex proxyauth.Exchange) bool { return s.wants.has(memoryKey(ex)) }
+
+// WithoutTicket and WithoutCache return what the hints say on a system.
+var (
+	WithoutTicket = withoutTicket
+	WithoutCache  = withoutCache
+)

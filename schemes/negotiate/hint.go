@@ -2,6 +2,7 @@ package negotiate
 
 import (
 	"cmp"
+	"runtime"
 	"strings"
 
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
@@ -67,9 +68,28 @@ var hints = map[Code]string{
 	MalformedReply: "What answers as the KDC {of realm} does not speak Kerberos. Check the KDC's address in krb5.conf, DNS or negotiate.Scheme.KDCs.",
 	KDCRefuses:     "The KDC {of realm} refuses the request, with the code in the error (RFC 4120, Section 7.5.9). Ask whoever runs it; its log has the reason.",
 	TicketExpired:  "The Kerberos ticket has expired{what}. Run kinit.",
-	CacheType: "The ticket cache is of a type that only the system's own Kerberos library reads{what}. " +
-		"Set KRB5CCNAME=FILE:/path/of/a/file and run kinit.",
-	MalformedFile: "A file of Kerberos can't be read{what}. Mend it or, if it is a ticket cache, run kdestroy and kinit.",
-	NoTicket:      "There is no Kerberos ticket that can be used{what}. Run kinit, set KRB5CCNAME to the cache that has it, name a keytab, or supply user and password.",
-	NoPassword:    "The proxy wants NTLM inside Negotiate, and takes no ticket. Supply a password (Transport.Credentials), or enable Kerberos at the proxy.",
+	CacheType:      "The ticket cache is of a type that can't be read here{what}. " + withoutCache(runtime.GOOS),
+	MalformedFile:  "A file of Kerberos can't be read{what}. Mend it or, if it is a ticket cache, run kdestroy and kinit.",
+	NoTicket:       "There is no Kerberos ticket that can be used{what}. " + withoutTicket(runtime.GOOS),
+	NoPassword:     "The proxy wants NTLM inside Negotiate, and takes no ticket. Supply a password (Transport.Credentials), or enable Kerberos at the proxy.",
+}
+
+// withoutTicket says what to do on a system where there is no ticket.
+func withoutTicket(goos string) string {
+	const others = "set KRB5CCNAME to the cache that has it, name a keytab, or supply user and password."
+	switch goos {
+	case "windows":
+		return "Supply user and password, use the logon session (negotiate.Scheme.Engine), name a keytab, or set KRB5CCNAME to a file that kinit has written."
+	case "darwin":
+		return "Run kinit -c FILE:/tmp/krb5cc_$UID, as macOS's default cache can't be read, " + others
+	}
+	return "Run kinit, " + others
+}
+
+// withoutCache says what to do on a system where a type of ticket cache can't be read.
+func withoutCache(goos string) string {
+	if goos == "windows" {
+		return "Supply user and password, or use the logon session (negotiate.Scheme.Engine)."
+	}
+	return "Set KRB5CCNAME=FILE:/path/of/a/file and run kinit."
 }

@@ -62,3 +62,13 @@ func TestHintNamesWhatWasAskedFor(t *testing.T) {
 		})
 	}
 }
+
+// On Windows people log on. Nobody is told of kinit first. On macOS kinit is to write a file.
+func TestHintsOnEachSystem(t *testing.T) {
+	t.Parallel()
+	for _, hint := range []func(string) string{negotiate.WithoutTicket, negotiate.WithoutCache} {
+		require.Contains(t, hint("linux"), "un kinit")
+		require.Contains(t, hint("darwin"), "FILE:/")
+		require.Regexp(t, "^Supply user and password.*negotiate.Scheme.Engine", hint("windows"))
+	}
+}

@@ -3,6 +3,7 @@ package krb
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -16,9 +17,9 @@ const errorPrefix = "proxyauth: negotiate: "
 // The causes of a failure. They are told apart since each has a remedy of its
 // own, which its text names.
 var (
-	ErrNoTicket       = errors.New("proxyauth: negotiate: no Kerberos credentials: run kinit, name a keytab, or supply user and password")
+	ErrNoTicket       = errors.New("proxyauth: negotiate: no Kerberos credentials: " + withoutTicket(runtime.GOOS))
 	ErrTicketExpired  = errors.New("proxyauth: negotiate: the Kerberos ticket has expired: run kinit")
-	ErrCacheType      = errors.New("proxyauth: negotiate: ticket cache of a type that only the system's own Kerberos library reads: set KRB5CCNAME=FILE:/path/of/a/file and run kinit")
+	ErrCacheType      = errors.New("proxyauth: negotiate: ticket cache of a type that can't be read here: " + withoutCache(runtime.GOOS))
 	ErrMalformedFile  = errors.New("proxyauth: negotiate: malformed file")
 	ErrNoRealm        = errors.New("proxyauth: negotiate: Kerberos realm unknown: give the user as user@REALM, or set default_realm in krb5.conf")
 	ErrNoKDC          = errors.New("proxyauth: negotiate: no KDC known for the realm: add it to [realms] in krb5.conf, or publish it in DNS")
@@ -38,6 +39,27 @@ var (
 	ErrProxyReports   = errors.New("proxyauth: negotiate: the proxy reports Kerberos error")
 	ErrNotVerified    = errors.New("proxyauth: negotiate: the proxy's mutual authentication is wrong: this may not be your proxy")
 )
+
+// withoutTicket says what to do on a system where there is no ticket. On Windows it is the
+// logon session that has one, not what kinit writes. On macOS kinit writes to a cache that
+// nothing else can read, unless it is told of a file.
+func withoutTicket(goos string) string {
+	switch goos {
+	case "windows":
+		return "supply user and password, use the logon session (negotiate.Scheme.Engine), or name a keytab"
+	case "darwin":
+		return "run kinit -c FILE:/tmp/krb5cc_$UID, name a keytab, or supply user and password"
+	}
+	return "run kinit, name a keytab, or supply user and password"
+}
+
+// withoutCache says what to do on a system where a type of ticket cache can't be read.
+func withoutCache(goos string) string {
+	if goos == "windows" {
+		return "supply user and password, or use the logon session (negotiate.Scheme.Engine)"
+	}
+	return "set KRB5CCNAME=FILE:/path/of/a/file and run kinit"
+}
 
 // codes maps the error codes of RFC 4120, Section 7.5.9 that have a cause of
 // their own.
