@@ -105,7 +105,7 @@ func TestNegotiateLocalFailures(t *testing.T) {
 		{"ticket expired", cache(kdc.CCache{Client: user, Age: 2 * time.Hour, Life: time.Hour}), negotiate.TicketExpired, "kinit"},
 		{"ticket of somebody else", cache(kdc.CCache{Client: "bob"}), negotiate.NoTicket, "kinit"},
 		{"cache of another type", func(l *negotiateLab) {
-			l.scheme.Sources, l.scheme.TicketCache = []negotiate.Source{negotiate.TicketCache}, "KEYRING:persistent:1000"
+			l.scheme.Sources, l.scheme.TicketCache = []negotiate.Source{negotiate.TicketCache}, "XCACHE:1000"
 		}, negotiate.CacheType, "KRB5CCNAME=FILE:"},
 		{"KDC down", func(l *negotiateLab) { l.scheme.DialKDC = refuseKDC }, negotiate.KDCUnreachable, "port 88"},
 		{"KDC silent", func(l *negotiateLab) { l.scheme.DialKDC = silentKDC }, negotiate.KDCUnreachable, "port 88"},

@@ -12,8 +12,7 @@
 // order:
 //
 //   - the ticket cache that kinit fills: [Scheme.TicketCache], KRB5CCNAME,
-//     default_ccache_name, /tmp/krb5cc_UID, of type FILE, or DIR, of which the
-//     primary cache is the one. It is read again when it has changed.
+//     default_ccache_name, /tmp/krb5cc_UID. See below.
 //   - a keytab: [Scheme.Keytab], KRB5_CLIENT_KTNAME, default_client_keytab_name.
 //   - user and password from the provider. The user name is user@REALM,
 //     REALM\user, or user of the realm in [Scheme.Realm] or of default_realm. A
@@ -22,6 +21,15 @@
 //
 // If the provider names a user, a ticket cache or keytab of another user is left
 // alone.
+//
+// A ticket cache is of type FILE or DIR; of type KCM, which sssd or Heimdal keep in a daemon
+// (kcm_socket in krb5.conf); or, on Linux, of type KEYRING in the kernel, in the keyring that
+// persists, or in that of the session or the user. Where the name is that of a collection
+// (DIR:path, KCM:, KEYRING:persistent:1000), the cache of the user who is asked for is the
+// one, or else the primary cache. Caches are read, never written, and read again when they
+// have changed. One that was emptied is waited for, a quarter of a second at most, as kinit
+// may be filling it. A daemon that does not answer for five seconds is left alone for half
+// a minute. Caches of type API and XCACHE on macOS, and MSLSA on Windows, can't be read.
 //
 // krb5.conf is the one in [Scheme.ConfigFile], KRB5_CONFIG, or the system's, with
 // what it includes. Without any, [Scheme.Realm] and [Scheme.KDCs] suffice.

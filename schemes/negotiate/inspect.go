@@ -37,8 +37,8 @@ type Setup struct {
 	KDCErr error
 
 	// Caches are the ticket caches found. The first one is the one that is read,
-	// whether or not it exists; the others are files in the places where caches
-	// usually are.
+	// whether or not it exists; the others are those of its collection, and files in
+	// the place where caches usually are.
 	Caches []Cache
 
 	// Keytab is the path of the keytab, empty if none is configured.
@@ -47,7 +47,7 @@ type Setup struct {
 
 // A Cache describes a ticket cache.
 type Cache struct {
-	// Name is the name with its type, such as FILE:/tmp/krb5cc_1000, or a path.
+	// Name is the name with its type, such as FILE:/tmp/krb5cc_1000 or KCM:1000:7.
 	Name string
 
 	// From says what names the cache that is read: Scheme.TicketCache, KRB5CCNAME,
@@ -76,8 +76,8 @@ type CachedTicket struct {
 }
 
 // Inspect returns what there is to work with for a proxy. The user is the one that the
-// [proxyauth.CredentialsProvider] names, empty if it names nobody. Inspect reads files,
-// and asks DNS for KDCs that krb5.conf does not name; it sends nothing to a KDC or to the
+// [proxyauth.CredentialsProvider] names, empty if it names nobody. Inspect reads files and
+// ticket caches, and asks DNS for KDCs that krb5.conf does not name; it sends nothing to a KDC or to the
 // proxy, and changes nothing.
 func (s *Scheme) Inspect(ctx context.Context, proxy *url.URL, user string) *Setup {
 	found := s.client().Inspect(ctx, krb.User{Name: user})

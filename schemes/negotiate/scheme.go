@@ -22,7 +22,7 @@ type Source int
 
 // The sources of tickets.
 const (
-	// TicketCache is the file that kinit fills.
+	// TicketCache is the ticket cache that kinit fills.
 	TicketCache = Source(krb.TicketCache)
 
 	// Keytab is a file with the long-term keys of a service or a batch job.
@@ -52,8 +52,8 @@ type Scheme struct {
 	// the system's, which may be missing.
 	ConfigFile string
 
-	// TicketCache is the name of the ticket cache: a path, FILE:path or
-	// DIR:path. Empty means KRB5CCNAME, and so on.
+	// TicketCache is the name of the ticket cache: a path, or FILE:path, DIR:path,
+	// KCM:name, KEYRING:name. Empty means KRB5CCNAME, and so on.
 	TicketCache string
 
 	// Keytab is the path of the keytab. Empty means KRB5_CLIENT_KTNAME, and so

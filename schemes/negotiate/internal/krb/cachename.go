@@ -2,11 +2,10 @@ package krb
 
 import (
 	"cmp"
-	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -14,15 +13,16 @@ import (
 
 // cacheNameOf returns the name of the ticket cache to use, as MIT's library finds
 // it: the one configured, KRB5CCNAME, default_ccache_name, /tmp/krb5cc_UID. On Windows
-// there is no such file, and the name is empty if nothing gives it. Of the
-// caches in a DIR, that looks for one of the proxy's realm, too; here it is the
-// primary one.
-func (c *conf) cacheNameOf(configured string) string {
+// there is no such file, and none is used if nothing names it.
+func (c *conf) cacheNameOf(configured string) (string, error) {
 	name := cmp.Or(configured, os.Getenv("KRB5CCNAME"))
-	if name == "" {
-		name = expand(cmp.Or(c.cacheName, defaultCache(runtime.GOOS)))
+	if name != "" {
+		return name, nil
 	}
-	return name
+	if name = cmp.Or(c.cacheName, defaultCache(runtime.GOOS)); name == "" {
+		return "", because(ErrNoTicket, "KRB5CCNAME names no ticket cache")
+	}
+	return expand("default_ccache_name", name)
 }
 
 func defaultCache(goos string) string {
@@ -32,24 +32,73 @@ func defaultCache(goos string) string {
 	return "FILE:/tmp/krb5cc_%{uid}"
 }
 
-// expand replaces the parameters of a name in krb5.conf. One that is unknown is
-// left, and its file is not found.
-func expand(name string) string {
-	if !strings.Contains(name, "%{") {
-		return name
+// expand replaces the parameters in a value of krb5.conf.
+func expand(tag, value string) (string, error) {
+	var text strings.Builder
+	for {
+		before, rest, more := strings.Cut(value, "%{")
+		text.WriteString(before)
+		if !more {
+			return text.String(), nil
+		}
+		parameter, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			return "", malformed("krb5.conf", tag+": unclosed %{")
+		}
+		known, err := expansion(runtime.GOOS, parameter)
+		if err != nil {
+			return "", malformed("krb5.conf", fmt.Sprintf("%s: %%{%s}: %v", tag, parameter, err))
+		}
+		text.WriteString(known)
+		value = after
 	}
-	username := ""
-	if u, err := user.Current(); err == nil {
-		username = u.Username
+}
+
+// expansion returns what stands for a parameter: those of MIT's library but for the
+// directories in which it is installed.
+func expansion(goos, parameter string) (string, error) {
+	switch parameter {
+	case "null":
+		return "", nil
+	case "TEMP":
+		return os.TempDir(), nil
+	case "uid", "USERID":
+		if goos != "windows" {
+			return strconv.Itoa(os.Getuid()), nil
+		}
+		u, err := user.Current() // whose Uid is a SID
+		if err != nil {
+			return "", err
+		}
+		return u.Uid, nil
 	}
-	return strings.NewReplacer(
-		"%{uid}", strconv.Itoa(os.Getuid()),
-		"%{euid}", strconv.Itoa(os.Geteuid()),
-		"%{USERID}", strconv.Itoa(os.Getuid()),
-		"%{username}", username,
-		"%{TEMP}", cmp.Or(os.Getenv("TMPDIR"), "/tmp"),
-		"%{null}", "",
-	).Replace(name)
+	if goos == "windows" {
+		return windowsFolder(parameter)
+	}
+	switch parameter {
+	case "euid":
+		return strconv.Itoa(os.Geteuid()), nil
+	case "username":
+		u, err := user.LookupId(strconv.Itoa(os.Geteuid()))
+		if err != nil {
+			return "", err
+		}
+		return u.Username, nil
+	}
+	return "", errUnknownParameter
+}
+
+var errUnknownParameter = errors.New("unknown parameter")
+
+// windowsFolder returns the path of a folder of Windows.
+func windowsFolder(parameter string) (string, error) {
+	variable := map[string]string{
+		"APPDATA": "APPDATA", "LOCAL_APPDATA": "LOCALAPPDATA", "COMMON_APPDATA": "ProgramData", "WINDOWS": "SystemRoot",
+	}[parameter]
+	if path := os.Getenv(variable); path != "" {
+		return path, nil
+	}
+	return "", errUnknownParameter
 }
 
 // splitType splits the type off the name of a ticket cache or keytab. A drive
@@ -62,42 +111,16 @@ func splitType(name string) (kind, rest string) {
 	return strings.ToUpper(kind), rest
 }
 
-// cachePath returns the file of the ticket cache of that name.
-func cachePath(ctx context.Context, name string) (string, error) {
-	kind, rest := splitType(name)
-	switch kind {
-	case "FILE":
-		return rest, nil
-	case "DIR":
-		return directoryCache(ctx, rest)
-	}
-	return "", because(ErrCacheType, "it is %s", name)
-}
-
-// directoryCache returns the file of a DIR cache: the one named behind a further
-// colon, or the primary one.
-func directoryCache(ctx context.Context, dir string) (string, error) {
-	if file, ok := strings.CutPrefix(dir, ":"); ok {
-		return file, nil
-	}
-	data, _, err := readFile(ctx, filepath.Join(dir, "primary"), 4096)
-	if os.IsNotExist(err) {
-		return filepath.Join(dir, "tkt"), nil
-	}
-	if err != nil {
-		return "", err
-	}
-	primary := strings.TrimSpace(string(data))
-	if !strings.HasPrefix(primary, "tkt") || filepath.Base(primary) != primary {
-		return "", malformed(filepath.Join(dir, "primary"), "no name of a ticket cache")
-	}
-	return filepath.Join(dir, primary), nil
-}
-
 // keytabPath returns the file of the client keytab: the one configured,
 // KRB5_CLIENT_KTNAME, default_client_keytab_name, or "" if there is none.
 func (c *conf) keytabPath(configured string) (string, error) {
-	name := cmp.Or(configured, os.Getenv("KRB5_CLIENT_KTNAME"), expand(c.clientKeytab))
+	name := cmp.Or(configured, os.Getenv("KRB5_CLIENT_KTNAME"))
+	if name == "" {
+		var err error
+		if name, err = expand("default_client_keytab_name", c.clientKeytab); err != nil {
+			return "", err
+		}
+	}
 	kind, rest := splitType(name)
 	if kind != "FILE" && kind != "WRFILE" {
 		return "", fmt.Errorf("%w: keytab of type %s: use FILE", ErrMalformedFile, kind)

@@ -10,8 +10,14 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
-// maxCacheSize bounds a ticket cache. A ticket takes up to 64 KiB.
-const maxCacheSize = 8 << 20
+const (
+	// maxCacheSize bounds a ticket cache, as MIT's library bounds what a daemon
+	// sends. A ticket takes up to 64 KiB.
+	maxCacheSize = 10 << 20
+
+	// maxTickets bounds the entries of a cache that are fetched one by one.
+	maxTickets = 4096
+)
 
 // A cache is what a ticket cache holds.
 type cache struct {

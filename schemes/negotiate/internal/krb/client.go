@@ -44,7 +44,7 @@ type Config struct {
 type Client struct {
 	config   Config
 	conf     confFile
-	cache    cacheFile
+	caches   func() *cacheTable // hidden from fmt, since it has names of users
 	keytab   keytabFile
 	refusals refusals
 	pauses   pauses
@@ -60,7 +60,8 @@ func NewClient(config Config) *Client {
 	if config.Resolver == nil {
 		config.Resolver = net.DefaultResolver
 	}
-	return &Client{config: config}
+	caches := &cacheTable{}
+	return &Client{config: config, caches: func() *cacheTable { return caches }}
 }
 
 // A User is who a ticket is for. The zero value means whoever ticket cache or
@@ -187,5 +188,5 @@ func (c *Client) Forget() {
 	c.refusals.clear()
 	c.pauses.clear()
 	c.table.clear()
-	c.cache.forget()
+	c.caches().forget()
 }

@@ -40,6 +40,7 @@ type conf struct {
 	ticketTypes  []int32
 	serviceTypes []int32
 	cacheName    string
+	kcmSocket    string
 	clientKeytab string
 }
 
@@ -53,6 +54,7 @@ func newConf(root *section) (*conf, error) {
 		skew:         duration(lib.get("clockskew"), defaultSkew),
 		lifetime:     duration(lib.get("ticket_lifetime"), defaultLifetime),
 		cacheName:    lib.get("default_ccache_name"),
+		kcmSocket:    lib.get("kcm_socket"),
 		clientKeytab: lib.get("default_client_keytab_name"),
 	}
 	for name, realm := range root.sub("realms").subs {

@@ -205,28 +205,30 @@ func TestPrincipalOf(t *testing.T) {
 	}
 }
 
-func TestCachePath(t *testing.T) {
+func TestCacheNames(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "primary"), []byte("tkt1\n"), 0o600))
+	for _, name := range []string{"tkt0", "tkt1", "other"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
 	evil := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(evil, "primary"), []byte("tkt/../../x\n"), 0o600))
 	for _, tc := range []struct {
-		name, want string
-		err        error
+		name string
+		want []string
+		err  error
 	}{
-		{"/tmp/cc", "/tmp/cc", nil},
-		{"FILE:/tmp/cc", "/tmp/cc", nil},
-		{"DIR:" + dir, filepath.Join(dir, "tkt1"), nil},
-		{"DIR::/tmp/tkt", "/tmp/tkt", nil},
-		{"DIR:/nonexistent", "/nonexistent/tkt", nil},
-		{"DIR:" + evil, "", krb.ErrMalformedFile},
-		{"KEYRING:persistent:0", "", krb.ErrCacheType},
-		{"KCM:", "", krb.ErrCacheType},
-		{"API:x", "", krb.ErrCacheType},
-		{"MEMORY:x", "", krb.ErrCacheType},
+		{"/tmp/cc", []string{"FILE:/tmp/cc"}, nil},
+		{"FILE:/tmp/cc", []string{"FILE:/tmp/cc"}, nil},
+		{"DIR:" + dir, []string{"FILE:" + dir + "/tkt1", "FILE:" + dir + "/tkt0"}, nil},
+		{"DIR::/tmp/tkt", []string{"FILE:/tmp/tkt"}, nil},
+		{"DIR:/nonexistent", []string{"FILE:/nonexistent/tkt"}, nil},
+		{"DIR:" + evil, nil, krb.ErrMalformedFile},
+		{"API:x", nil, krb.ErrCacheType},
+		{"MEMORY:x", nil, krb.ErrCacheType},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := krb.CachePath(t.Context(), tc.name)
+			got, err := krb.CacheNames(t.Context(), tc.name)
 			require.ErrorIs(t, err, tc.err)
 			require.Equal(t, tc.want, got)
 		})

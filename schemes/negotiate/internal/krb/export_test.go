@@ -1,8 +1,10 @@
 package krb
 
 import (
+	"bytes"
 	"context"
 	"strconv"
+	"testing"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/types"
@@ -52,7 +54,26 @@ func CacheNameOf(names, configured string) string {
 	if err != nil {
 		return err.Error()
 	}
-	return c.cacheNameOf(configured)
+	name, err := c.cacheNameOf(configured)
+	if err != nil {
+		return err.Error()
+	}
+	return name
+}
+
+// CacheNames returns the names of the caches that a name stands for.
+func CacheNames(ctx context.Context, name string) (names []string, err error) {
+	kind, rest, err := new(conf).cacheType(name)
+	if err != nil {
+		return nil, err
+	}
+	for name, err := range kind.collection(ctx, rest) {
+		if err != nil {
+			return names, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 func PrincipalOf(text, user, own string) (name, realm string, err error) {
@@ -93,7 +114,6 @@ func ParseKeytab(data []byte) (owner string, keys int, err error) {
 }
 
 var (
-	CachePath     = cachePath
 	ParseEncTypes = parseEncTypes
 	Duration      = duration
 )
@@ -176,3 +196,37 @@ func KeyInfo(data types.PADataSequence, allowed ...int32) (encType int32, salt, 
 // DropIdentities drops the tickets of secrets, and keeps what is known of the
 // secrets.
 func (c *Client) DropIdentities() { c.table.clear() }
+
+// DialUnix makes connections to KCM daemons by dial until the test ends.
+func DialUnix(t testing.TB, dial DialFunc) {
+	before := dialUnix
+	t.Cleanup(func() { dialUnix = before })
+	dialUnix = dial
+}
+
+// ParseKCM parses what a daemon sends, of which at most limit octets are taken, as the reply to
+// each operation, and returns how many octets come of it.
+func ParseKCM(data []byte, limit int) (size int, err error) {
+	reply, err := readKCMReply(bytes.NewReader(data), limit)
+	if err != nil {
+		return 0, err
+	}
+	name, _ := parseKCMName(reply)
+	ids, _ := parseUUIDs(reply)
+	list, _ := parseCredList(reply)
+	parseCache("KCM", fileFormat(reply, list))
+	return max(len(reply), len(name), len(bytes.Join(ids, nil)), len(bytes.Join(list, nil))), nil
+}
+
+// ReadCache returns the services that a cache has tickets for. It does not leave its goroutine.
+func ReadCache(ctx context.Context, name string) (owner string, services []string, err error) {
+	kind, rest, err := new(conf).cacheType(name)
+	if err != nil {
+		return "", nil, err
+	}
+	got, err := kind.read(ctx, rest)
+	if err != nil {
+		return "", nil, err
+	}
+	return ParseCache(got.data)
+}

@@ -3,13 +3,10 @@ package krb
 import (
 	"cmp"
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/iana"
@@ -49,8 +46,8 @@ type TicketInfo struct {
 // maxCaches bounds the ticket caches that are looked at.
 const maxCaches = 8
 
-// Inspect returns what there is to work with for a user. It reads files, asks DNS for
-// KDCs, and asks no KDC.
+// Inspect returns what there is to work with for a user. It reads files and ticket caches,
+// asks DNS for KDCs, and asks no KDC.
 func (c *Client) Inspect(ctx context.Context, user User) *Setup {
 	conf, err := c.conf.load(ctx, c.config.ConfFile)
 	if err != nil {
@@ -58,7 +55,7 @@ func (c *Client) Inspect(ctx context.Context, user User) *Setup {
 	}
 	s := &Setup{ConfFiles: c.conf.files(), Skew: conf.skew}
 	conf = conf.with(c.config.Realm, c.config.KDCs)
-	s.Caches = c.caches(ctx, conf, user)
+	s.Caches = c.inspectCaches(ctx, conf, user)
 	s.Keytab, _ = conf.keytabPath(c.config.KeytabName)
 	if s.Realm = c.realmOf(conf, user, s.Caches); s.Realm != "" {
 		s.KDCs, s.KDCErr = conf.kdcs(ctx, s.Realm, c.lookUp)
@@ -89,14 +86,38 @@ func (c *Client) realmOf(conf *conf, user User, caches []CacheInfo) string {
 	return cmp.Or(caches[0].Realm, conf.defaultRealm)
 }
 
-// caches returns the ticket cache that is read, and then those found in the usual places.
-func (c *Client) caches(ctx context.Context, conf *conf, user User) []CacheInfo {
-	name := conf.cacheNameOf(c.config.CacheName)
-	list := []CacheInfo{c.cacheInfo(ctx, conf, user, name, conf.cacheFrom(c.config.CacheName))}
-	read, _ := cachePath(ctx, name)
-	for _, path := range otherCaches(name) {
-		if path != read && len(list) < maxCaches {
-			list = append(list, c.cacheInfo(ctx, conf, user, "FILE:"+path, ""))
+// inspectCaches returns the ticket cache that is read, and then the others of its collection
+// and those found in the usual place.
+func (c *Client) inspectCaches(ctx context.Context, conf *conf, user User) []CacheInfo {
+	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	from := conf.cacheFrom(c.config.CacheName)
+	name, err := conf.cacheNameOf(c.config.CacheName)
+	if err != nil {
+		return []CacheInfo{{From: from, Err: err}}
+	}
+	meant := func(p principal) bool { return c.meant(conf, p, user) }
+	var all []found
+	add := func(name string) {
+		for f := range c.caches().all(ctx, conf, name) {
+			if len(all) == maxCaches {
+				return
+			}
+			if !slices.ContainsFunc(all, func(g found) bool { return g.name == f.name }) {
+				all = append(all, f)
+			}
+		}
+	}
+	add(name)
+	read := choose(slices.Values(all), wanted{name, c.principal(user)}, meant)
+	for _, path := range otherCaches() {
+		add("FILE:" + path)
+	}
+	list := []CacheInfo{infoOf(read, meant)}
+	list[0].From = from
+	for _, f := range all {
+		if f.name != read.name {
+			list = append(list, infoOf(f, meant))
 		}
 	}
 	return list
@@ -115,52 +136,22 @@ func (c *conf) cacheFrom(configured string) string {
 	return "the default"
 }
 
-// otherCaches returns the files of the user's in the default place and, of a DIR, those
-// beside the one that is read.
-func otherCaches(name string) []string {
+// otherCaches returns the files of the user's in the default place.
+func otherCaches() []string {
 	paths, _ := filepath.Glob("/tmp/krb5cc_" + strconv.Itoa(os.Getuid()) + "*")
-	if kind, dir := splitType(name); kind == "DIR" && !strings.HasPrefix(dir, ":") {
-		more, _ := filepath.Glob(filepath.Join(dir, "tkt*"))
-		paths = append(paths, more...)
-	}
 	return paths
 }
 
-// cacheInfo reads a ticket cache.
-func (c *Client) cacheInfo(ctx context.Context, conf *conf, user User, name, from string) CacheInfo {
-	info := CacheInfo{Name: name, From: from}
-	if name == "" {
-		info.Err = because(ErrNoTicket, "KRB5CCNAME names no ticket cache")
+// infoOf returns what is known of a ticket cache.
+func infoOf(f found, meant func(principal) bool) CacheInfo {
+	info := CacheInfo{Name: f.name, Err: f.usable(meant)}
+	if f.cache == nil {
 		return info
 	}
-	path, err := cachePath(ctx, name)
-	if err != nil {
-		info.Err = unreadable("ticket cache", err)
-		return info
-	}
-	data, _, err := readFile(ctx, path, maxCacheSize)
-	if errors.Is(err, fs.ErrNotExist) {
-		info.Err = because(ErrNoTicket, "there is no %s", path)
-		return info
-	}
-	var held *cache
-	if err == nil {
-		held, err = parseCache(path, data)
-	}
-	if err != nil {
-		info.Err = unreadable("ticket cache", err)
-		return info
-	}
-	info.Owner, info.Realm = held.owner.name.PrincipalNameString()+"@"+held.owner.realm, held.owner.realm
-	for _, t := range held.tickets {
+	info.Owner, info.Realm = f.cache.owner.name.PrincipalNameString()+"@"+f.cache.owner.realm, f.cache.owner.realm
+	for _, t := range f.cache.tickets {
 		service := t.ticket.SName.PrincipalNameString() + "@" + t.ticket.Realm
 		info.Tickets = append(info.Tickets, TicketInfo{Service: service, Start: t.start, End: t.end})
-	}
-	switch {
-	case !c.meant(conf, held.owner, user):
-		info.Err = because(ErrNoTicket, "%s is another user's", path)
-	case held.expired(time.Now()):
-		info.Err = because(ErrTicketExpired, "%s", path)
 	}
 	return info
 }

@@ -23,7 +23,7 @@ func TestCacheName(t *testing.T) {
 		{"the default", "", "", "", "FILE:/tmp/krb5cc_" + uid},
 		{"krb5.conf", "", "", "DIR:/run/user/1/krb5cc", "DIR:/run/user/1/krb5cc"},
 		{"krb5.conf, with the user's number", "", "", "FILE:/run/%{uid}/cc_%{euid}_%{USERID}", "FILE:/run/" + uid + "/cc_" + uid + "_" + uid},
-		{"krb5.conf, with what is unknown", "", "", "/run/%{null}%{future}", "/run/%{future}"},
+		{"krb5.conf, with nothing", "", "", "/run/%{null}x", "/run/x"},
 		{"the environment", "", "FILE:/env", "FILE:/conf", "FILE:/env"},
 		{"the environment, as it is", "", "FILE:/%{uid}", "", "FILE:/%{uid}"},
 		{"the configuration", "/code", "FILE:/env", "FILE:/conf", "/code"},
@@ -33,6 +33,17 @@ func TestCacheName(t *testing.T) {
 			path := write(t, "krb5.conf", "[libdefaults]\ndefault_ccache_name = "+tc.conf+"\n")
 			require.Equal(t, tc.want, krb.CacheNameOf(path, tc.configured))
 		})
+	}
+}
+
+// MIT's library refuses such a name, too.
+func TestCacheNameThatCanNotBeExpanded(t *testing.T) {
+	t.Setenv("KRB5CCNAME", "")
+	for _, name := range []string{"/run/%{future}", "/run/%{uid", "%{}", "%{LIBDIR}/cc", "%{USERNAME}"} {
+		path := write(t, "krb5.conf", "[libdefaults]\ndefault_ccache_name = "+name+"\n")
+		got := krb.CacheNameOf(path, "")
+		require.Contains(t, got, "malformed file: krb5.conf: default_ccache_name: ")
+		require.Equal(t, "/code", krb.CacheNameOf(path, "/code"))
 	}
 }
 

@@ -3,9 +3,7 @@ package krb
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -63,55 +61,29 @@ func (c *Client) open(ctx context.Context, source Source, conf *conf, user User)
 
 // openCache opens the ticket cache.
 func (c *Client) openCache(ctx context.Context, conf *conf, user User) (*identity, login, error) {
-	name := conf.cacheNameOf(c.config.CacheName)
-	if name == "" {
-		return nil, nil, because(ErrNoTicket, "KRB5CCNAME names no ticket cache")
-	}
-	path, err := cachePath(ctx, name)
+	name, err := conf.cacheNameOf(c.config.CacheName)
 	if err != nil {
-		return nil, nil, unreadable("ticket cache", err)
+		return nil, nil, err
 	}
-	held, id, err := c.cache.load(ctx, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, because(ErrNoTicket, "there is no %s", path)
-	}
+	f, err := c.caches().open(ctx, conf, wanted{name, c.principal(user)}, func(p principal) bool { return c.meant(conf, p, user) })
 	if err != nil {
-		return nil, nil, unreadable("ticket cache", err)
+		return nil, nil, err
 	}
-	if !c.meant(conf, held.owner, user) {
-		return nil, nil, because(ErrNoTicket, "%s is another user's", path)
-	}
-	if held.expired(time.Now()) {
-		return nil, nil, because(ErrTicketExpired, "%s", path)
-	}
-	return id, func(context.Context) (*credential, error) {
-		if tgt := held.initial(); tgt.valid(time.Now()) {
+	return f.cache.id, func(context.Context) (*credential, error) {
+		if tgt := f.cache.initial(); tgt.valid(time.Now()) {
 			return tgt, nil
 		}
-		return nil, because(ErrTicketExpired, "%s", path)
+		return nil, because(ErrTicketExpired, "%s", shown(f.name))
 	}, nil
 }
 
-// unreadable returns the error for a file that can't be read: another source may
-// do, just as if there were no such file.
-func unreadable(what string, err error) error {
-	if errors.Is(err, ErrMalformedFile) || errors.Is(err, ErrCacheType) {
-		return err
-	}
-	return detailed{
-		fmt.Errorf("%w (%s: %w: check its path, its owner and its mode)", ErrNoTicket, what, err),
-		About{What: fmt.Sprintf("%s: %v", what, err)},
-	}
-}
+// principal returns whose tickets or keys are wanted, "" for anybody's.
+func (c *Client) principal(user User) string { return cmp.Or(c.config.Principal, user.Name) }
 
 // meant reports whether a principal is the one that is configured, or else the
 // user's.
 func (c *Client) meant(conf *conf, p principal, user User) bool {
-	name := c.config.Principal
-	if name == "" {
-		name = user.Name
-	}
-	return conf.meant(p, name, c.config.Realm)
+	return conf.meant(p, c.principal(user), c.config.Realm)
 }
 
 // openKeytab opens the keytab.

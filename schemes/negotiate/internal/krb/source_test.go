@@ -76,7 +76,7 @@ func TestCacheThatCanNotBeRead(t *testing.T) {
 		name string
 		want error
 	}{
-		{"KCM:", krb.ErrCacheType},
+		{"API:", krb.ErrCacheType},
 		{write(t, "cc", ""), krb.ErrMalformedFile},
 		{write(t, "cc", "\x05\x04\x00"), krb.ErrMalformedFile},
 	} {
