@@ -56,6 +56,7 @@ const kdcConfText = `[kdcdefaults]
 		database_name = %[3]s/principal
 		key_stash_file = %[3]s/stash
 		max_life = 10h
+		max_renewable_life = 7d
 	}
 [logging]
 	kdc = FILE:%[3]s/` + kdcLog + `

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/go-proxyauth/proxyauth/internal/interop"
 	"github.com/go-proxyauth/proxyauth/internal/secretscan"
 )
 
@@ -16,6 +17,10 @@ func TestMain(m *testing.M) {
 	if slices.Equal(os.Args[1:], []string{ntlmHelperArg}) {
 		helpWithNTLM(os.Stdin, os.Stdout)
 		return
+	}
+	if err := interop.JoinNewSession(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
 	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil {

@@ -51,6 +51,13 @@ type Command struct {
 	// ready.
 	Addrs []string
 
+	// Socket, if not empty, is the path of the Unix socket on which the server listens
+	// once it is ready.
+	Socket string
+
+	// Files are handed to the server, from descriptor 3.
+	Files []*os.File
+
 	// Gracefully says that the server is asked, in Apache's way, to finish what
 	// it does before it stops.
 	Gracefully bool
@@ -82,6 +89,7 @@ func Start(t testing.TB, command Command) *Process {
 	cmd.Dir = command.Dir.path
 	cmd.Env = append(os.Environ(), command.Env...)
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	cmd.ExtraFiles = command.Files
 	cmd.Cancel = func() error { return terminate(cmd.Process, command.Gracefully) }
 	cmd.WaitDelay = stopTimeout
 	if err := setAttributes(cmd, command.Privileged); err != nil {
@@ -144,6 +152,14 @@ func (p *Process) listens(ctx context.Context) bool {
 		}
 		conn.Close()
 	}
+	if p.command.Socket == "" {
+		return true
+	}
+	conn, err := dialer.DialContext(ctx, "unix", p.command.Socket)
+	if err != nil {
+		return false
+	}
+	conn.Close()
 	return true
 }
 
