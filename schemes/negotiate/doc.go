@@ -34,17 +34,40 @@
 // krb5.conf is the one in [Scheme.ConfigFile], KRB5_CONFIG, or the system's, with
 // what it includes. Without any, [Scheme.Realm] and [Scheme.KDCs] suffice.
 //
-// Tickets are kept in memory, shared by all connections, and renewed when they
-// are asked for shortly before their end. Nothing runs in the background. KDCs
-// that did not answer are not waited for again for half a minute.
+// Tickets are kept in memory, shared by all connections. One that ends soon is used as long as
+// it lasts, and renewed beside the request that asks for it; one that has ended is fetched
+// anew. Nothing runs without a request.
 //
-// A password that the KDC has refused is not sent to it again. If it does not
-// answer whether the password is right ([NoVerdict]), or says that the account
-// is locked or expired without having seen the password, it is not asked again
-// for a while: ten seconds the first time, and twice as long each further time, up
-// to half an hour. Meanwhile it is not sent to the proxy in NTLM inside Negotiate,
-// either. After an error that leaves open whether the password is right, the KDC is
-// not asked for the same while. [Scheme.Reset] ends all of this.
+// # KDCs
+//
+// KDCs are asked over TCP alone (RFC 4120, Section 7.2.2), at port 88: tickets of Active Directory
+// are longer than a datagram, and a proof of a password must not be sent again because a
+// datagram may have been lost. UDP is not used, and a firewall has to let TCP through.
+//
+// The KDC that answered last is asked first, and the next one, of at most eight, as well if there
+// is no answer for half a second. A connection that is refused, reset or without an answer is
+// tried once more, by one call for all requests that wait. While KDCs can't be reached that call
+// goes on for 3 seconds, and waits 10 seconds for an answer. After that requests fail at once,
+// and one at a time asks again, 0.2 seconds later at first and at most 5. A failure of the KDC
+// opens no NTLM to a proxy that has accepted a ticket, unless
+// [proxyauth.Transport.InsecureAllowDowngrade] is set.
+//
+// A password is proved to one KDC at a time, and not before that has asked for the proof. One
+// that the KDC has refused is proved to one other KDC of the realm, if there is another, since a
+// replica may learn of a new password late. Then it is not sent again for half an hour, twice as
+// long each further time, up to a day; the same holds for the key of a keytab. If the KDC does
+// not answer whether the password is right ([NoVerdict]), answers the proof with any other error
+// or with a reply that can't be decrypted, or says that the account is locked or expired without
+// having seen the password, it is not asked again for a while: ten seconds the first time, and
+// twice as long each further time, up to half an hour. Meanwhile a password that the KDC may
+// have refused is not sent to the proxy in NTLM inside Negotiate, either. [Scheme.Reset] ends
+// all of this.
+//
+// What comes from a KDC before it has proved anything may come from somebody else. So a key of a
+// password is not made with fewer than 4,096 iterations (RFC 3962, Section 4), and not for RC4,
+// unless default_tkt_enctypes or permitted_enctypes in krb5.conf lists it; for the tickets of
+// services RC4 is the last choice. A ticket must be for the service that the encrypted part of
+// the KDC's reply names.
 //
 // [Scheme.Inspect] says what of all this there is, for programs that explain failures.
 //

@@ -103,7 +103,8 @@ const (
 	EncType Code = "enctype"
 
 	// PasswordWrong means that the KDC has refused the password or, if it asks
-	// for no proof, that its reply can't be decrypted with it.
+	// for no proof, that its reply can't be decrypted with it. The latter is not
+	// [proxyauth.ErrRejected], since anybody may have made the reply.
 	PasswordWrong Code = "password_wrong"
 
 	// PasswordExpired means that the password must be changed. The error wraps
@@ -116,7 +117,8 @@ const (
 	// to the KDC before.
 	AccountRevoked Code = "account_revoked"
 
-	// KeytabStale means that the KDC has refused the key in the keytab.
+	// KeytabStale means that the KDC has refused the key in the keytab. It is tried
+	// again half an hour later.
 	KeytabStale Code = "keytab_stale"
 
 	// ProxyKey means that the proxy can't decrypt the ticket.

@@ -22,7 +22,7 @@ const (
 	defaultSkew       = 5 * time.Minute
 	defaultMaxUDP     = 1400
 	defaultKVNO       = 2
-	defaultIterations = 100
+	defaultIterations = 4096
 )
 
 // Config is the configuration of a [KDC]. The zero value is a KDC that knows
@@ -63,9 +63,9 @@ type Config struct {
 
 	// Iterations is the number of PBKDF2 iterations that make an AES key of a
 	// password, which the KDC tells its clients (RFC 3962, Section 4). Zero
-	// means 100, for fast tests; a negative value means the default of the
-	// encryption type, which may take 20 ms and which clients are not told. MIT's
-	// clients refuse anything below the default.
+	// means 4096, the fewest that a client should take; a negative value means the
+	// default of the encryption type, which may take 20 ms and which clients are not
+	// told. MIT's clients refuse anything below the default.
 	Iterations int
 }
 

@@ -3,6 +3,7 @@ package kdc
 import (
 	"time"
 
+	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
@@ -16,8 +17,9 @@ type Forgery struct {
 	// realm.
 	Client, Realm string
 
-	// Service, if not empty, takes the place of the service's name.
-	Service string
+	// Service, if not empty, takes the place of the service's name in what the client is
+	// told under its key, and Outer of the name on the ticket, which anybody can change.
+	Service, Outer string
 
 	// AuthTime is added to the time of the authentication.
 	AuthTime time.Duration
@@ -28,6 +30,13 @@ func (k *KDC) SetForgery(f Forgery) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.forgery = f
+}
+
+// address changes the name on a ticket.
+func (f Forgery) address(ticket *messages.Ticket) {
+	if f.Outer != "" {
+		ticket.SName = types.NewPrincipalName(ntServiceInstance, f.Outer)
+	}
 }
 
 // apply changes what g is about to tell, and returns the nonce to tell.

@@ -40,6 +40,7 @@ func (g *grant) reply(kind replyKind, f Forgery, r *request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.address(&ticket)
 	plain, err := g.encPart(f.apply(g, r.body.Nonce), kind.encTag)
 	if err != nil {
 		return nil, err

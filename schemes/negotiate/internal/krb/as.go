@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,11 +18,6 @@ import (
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 )
-
-// errSecretRefused is wrapped by the error of an AS exchange in which a password
-// has turned out to be wrong, or its account not to be used, so that it is not
-// sent again.
-var errSecretRefused = errors.New("secret refused")
 
 // An asExchange gets a ticket-granting ticket for a secret (RFC 4120, Section
 // 3.1).
@@ -42,6 +37,7 @@ type asExchange struct {
 	types  []int32
 
 	request messages.ASReq
+	kdc     string              // that has answered, "" if none has
 	key     types.EncryptionKey // proved, or none
 	proved  bool                // the proof was sent
 	info    types.PADataSequence
@@ -64,35 +60,37 @@ func (x *asExchange) run(ctx context.Context) (*credential, error) {
 			EType:      x.types,
 		},
 	}}
-	reply, kdc, err := x.send(ctx, x.exchange)
+	request, err := x.marshal()
 	if err != nil {
 		return nil, err
 	}
+	reply, kdc, err := x.exchange(ctx, request, isKerberos)
+	if err != nil {
+		return nil, err
+	}
+	x.kdc = kdc
 	if e := parseError(reply); e != nil {
 		if e.ErrorCode != errorcode.KDC_ERR_PREAUTH_REQUIRED {
-			return nil, x.refusal(e, false)
+			return nil, x.refusal(e)
 		}
-		if reply, err = x.prove(ctx, kdc, e); err != nil {
+		if reply, err = x.prove(ctx, e); err != nil {
 			return nil, err
 		}
 	}
-	cred, err := x.accept(reply)
-	if x.proved && errors.Is(err, ErrMalformedReply) {
-		err = x.secret.held(err)
-	}
-	return cred, err
+	return x.accept(reply)
 }
 
-func (x *asExchange) send(ctx context.Context, exchange func(context.Context, []byte) ([]byte, string, error)) ([]byte, string, error) {
+func (x *asExchange) marshal() ([]byte, error) {
 	request, err := guard(x.request.Marshal)
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: the names can't be sent", ErrClientUnknown)
+		return nil, fmt.Errorf("%w: the names can't be sent", ErrClientUnknown)
 	}
-	return exchange(ctx, request)
+	return request, nil
 }
 
-// prove answers the KDC's demand for pre-authentication.
-func (x *asExchange) prove(ctx context.Context, kdc string, demand *messages.KRBError) ([]byte, error) {
+// prove answers the KDC's demand for pre-authentication. The proof goes to that KDC alone, on
+// one connection.
+func (x *asExchange) prove(ctx context.Context, demand *messages.KRBError) ([]byte, error) {
 	x.info = parsePAData(demand.EData)
 	if len(x.info) > 0 && !x.info.Contains(patype.PA_ENC_TIMESTAMP) {
 		return nil, fmt.Errorf("%w: it wants a pre-authentication other than a password's", ErrKDC)
@@ -111,37 +109,52 @@ func (x *asExchange) prove(ctx context.Context, kdc string, demand *messages.KRB
 	}
 	x.request.PAData = types.PADataSequence{stamp}
 	x.request.ReqBody.Nonce = newNonce()
-	// From here on the verdict is waited for, even if nobody needs the ticket
-	// any more: who asks next would have to be told that it is unknown.
+	request, err := x.marshal()
+	if err != nil {
+		return nil, err
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	t := x.only(kdc, verdictTimeout(ctx), func() {
-		x.proved = true
-		x.proves()
-	})
-	reply, _, err := x.send(context.WithoutCancel(ctx), t.exchange)
-	switch {
-	case err != nil && x.proved:
-		return nil, x.secret.held(noVerdict(err))
-	case err != nil:
+	// From here on the verdict is waited for, even if nobody needs the ticket
+	// any more: who asks next would have to be told that it is unknown.
+	timeout := verdictTimeout(ctx)
+	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	var reply []byte
+	for range 2 { // one connection may be lost, but not once the proof was sent
+		reply, err = x.one(waiting, x.kdc, request, func() {
+			x.proved = true
+			x.proves()
+		})
+		if err == nil || x.proved {
+			break
+		}
+	}
+	if err != nil {
+		if waiting.Err() != nil {
+			err = fmt.Errorf("no answer within %v", timeout.Round(time.Second))
+		}
+		err = x.failure(ErrKDCUnreachable, []string{x.kdc}, map[string]error{x.kdc: err})
+		if x.proved {
+			err = x.secret.held(noVerdict(err))
+		}
 		return nil, err
 	}
 	if e := parseError(reply); e != nil {
-		return nil, x.refusal(e, true)
+		return nil, x.refusal(e)
 	}
 	return reply, nil
 }
 
 // verdictTimeout is for how long the verdict on a proof is waited for: for as long as
-// the call lasts, less what the next exchange takes, since a proof without a
-// verdict can't be repeated.
+// the call lasts, since a proof without a verdict can't be repeated.
 func verdictTimeout(ctx context.Context) time.Duration {
 	left := proofTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		left = time.Until(deadline)
 	}
-	return max(left-kdcTimeout, kdcTimeout)
+	return max(left, answerTimeout)
 }
 
 // noVerdict returns the error for a proof without an answer: the KDC may have
@@ -151,72 +164,104 @@ func noVerdict(err error) error {
 }
 
 // refusal puts a KDC's error in words. After a proof a failed decryption means
-// that the secret is wrong.
-func (x *asExchange) refusal(e *messages.KRBError, proved bool) error {
+// that the secret is wrong, and any other error is reason for a pause: what a KDC does not
+// explain may have been counted.
+func (x *asExchange) refusal(e *messages.KRBError) error {
+	err := x.explain(e)
+	if x.proved && verdictless(err) {
+		err = paused(err)
+	}
+	return err
+}
+
+func (x *asExchange) explain(e *messages.KRBError) error {
 	switch e.ErrorCode {
 	case errorcode.KDC_ERR_PREAUTH_FAILED, errorcode.KRB_AP_ERR_BAD_INTEGRITY:
-		if proved {
+		if x.proved {
 			return x.secret.refused(fmt.Errorf("%w (KDC: error %d)", x.secret.wrong(), e.ErrorCode))
 		}
 	case errorcode.KRB_AP_ERR_SKEW:
-		// The KDC has read the time, so that the secret is right.
 		if d := time.Since(e.STime).Round(time.Second).Abs(); d > x.conf.skew {
 			return because(ErrClockSkew, "by %v from the KDC's", d)
 		}
-		return kdcError(e)
 	case errorcode.KDC_ERR_CLIENT_REVOKED, errorcode.KDC_ERR_KEY_EXPIRED, errorcode.KDC_ERR_NAME_EXP:
-		if !proved {
+		if !x.proved {
 			// The secret was not looked at, and the next hour may see the
 			// account unlocked.
 			return x.secret.held(kdcError(e))
 		}
 		return x.secret.refused(kdcError(e))
 	}
-	if proved {
-		// Perhaps the secret is wrong, and the KDC has counted a failure.
-		return fmt.Errorf("%w%w", kdcError(e), silent{errPaused})
-	}
 	return kdcError(e)
 }
 
-// accept takes an AS-REP.
+// accept takes an AS-REP. One that brings no ticket is reason for a pause.
 func (x *asExchange) accept(data []byte) (*credential, error) {
-	rep, err := guard(func() (messages.ASRep, error) {
+	rep, err := guard(func() (*messages.ASRep, error) {
 		var rep messages.ASRep
-		return rep, rep.Unmarshal(data)
+		return &rep, rep.Unmarshal(data)
 	})
-	if err != nil {
+	switch {
+	case err != nil && x.proved:
+		return nil, x.secret.held(ErrMalformedReply)
+	case err != nil:
 		return nil, ErrMalformedReply
 	}
-	key, err := x.replyKey(&rep)
+	cred, err := x.open(rep)
+	if err != nil && verdictless(err) {
+		err = paused(err)
+	}
+	return cred, err
+}
+
+// open decrypts an AS-REP and verifies that it is the answer to the request.
+func (x *asExchange) open(rep *messages.ASRep) (*credential, error) {
+	key, err := x.replyKey(rep)
 	if err != nil {
 		return nil, err
 	}
 	part, err := decryptReply(rep.EncPart, key, keyusage.AS_REP_ENCPART)
 	if err != nil {
+		// Where the KDC has asked for no proof, this is how a wrong password shows. But
+		// anybody on the way may have made the reply.
 		if x.key.KeyValue == nil {
-			// The KDC has asked for no proof, so this is where a wrong
-			// password shows.
-			return nil, x.secret.refused(x.secret.wrong())
+			err = fmt.Errorf("%w%w", ErrUndecipherable, silent{x.secret.wrong()})
 		}
-		return nil, err
+		return nil, x.secret.held(err)
 	}
 	client := principal{name: rep.CName, realm: rep.CRealm}
-	service := principal{name: part.SName, realm: part.SRealm}
 	wanted := principal{name: x.request.ReqBody.SName, realm: x.client.realm}
-	if part.Nonce != x.request.ReqBody.Nonce || !client.equalFold(x.client) || !service.equalFold(wanted) {
-		return nil, fmt.Errorf("%w: the KDC's reply is not for this request", ErrMalformedReply)
+	if part.Nonce != x.request.ReqBody.Nonce || !client.equalFold(x.client) || !sealed(rep.Ticket, part, wanted) {
+		return nil, x.secret.held(errOtherRequest)
 	}
 	if d := time.Since(part.AuthTime).Round(time.Second).Abs(); d > x.conf.skew {
 		return nil, because(ErrClockSkew, "by %v from the KDC's", d)
 	}
-	return newCredential(client, rep.Ticket, part)
+	cred, err := newCredential(client, rep.Ticket, part)
+	if err == nil && !cred.valid(time.Now()) {
+		return nil, because(ErrTicketExpired, "the KDC has issued it so")
+	}
+	return cred, err
+}
+
+// errOtherRequest is the error for a reply that is not the answer to the request.
+var errOtherRequest = fmt.Errorf("%w: the KDC's reply is not for this request", ErrMalformedReply)
+
+// sealed reports whether a ticket is for the service that the encrypted part of the reply
+// names, and that it is wanted. What stands outside of the encrypted parts anybody on the way
+// may have changed.
+func sealed(ticket messages.Ticket, part messages.EncKDCRepPart, wanted principal) bool {
+	outer, inner := principal{ticket.SName, ticket.Realm}, principal{part.SName, part.SRealm}
+	return outer.equalFold(inner) && inner.equalFold(wanted)
 }
 
 // replyKey returns the key that an AS-REP is encrypted with.
 func (x *asExchange) replyKey(rep *messages.ASRep) (types.EncryptionKey, error) {
 	if x.key.KeyValue != nil && x.key.KeyType == rep.EncPart.EType {
 		return x.key, nil
+	}
+	if !slices.Contains(x.types, rep.EncPart.EType) {
+		return types.EncryptionKey{}, fmt.Errorf("%w: the KDC's reply has type %d", ErrEncType, rep.EncPart.EType)
 	}
 	data := types.PADataSequence(rep.PAData)
 	if _, ok := etypeInfo(data); !ok {

@@ -9,7 +9,6 @@
 package krb
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -42,14 +41,15 @@ type Config struct {
 
 // A Client gets tickets. It is safe for concurrent use.
 type Client struct {
-	config   Config
-	conf     confFile
-	caches   func() *cacheTable // hidden from fmt, since it has names of users
-	keytab   keytabFile
-	refusals refusals
-	pauses   pauses
-	table    table
-	lookups  onecall.Group[string, []string] // by realm
+	config  Config
+	conf    confFile
+	caches  func() *cacheTable // hidden from fmt, since it has names of users
+	keytab  keytabFile
+	prints  fingerprints
+	pauses  pauses
+	table   table
+	good    lastGood
+	lookups onecall.Group[string, []string] // by realm
 }
 
 // NewClient returns a client. It reads nothing before it is asked for a ticket.
@@ -133,7 +133,7 @@ func (c *Client) transport(ctx context.Context, conf *conf, realm string) (*tran
 	if err != nil {
 		return nil, err
 	}
-	return &transport{realm: realm, kdcs: kdcs, dial: c.config.Dial, timeout: kdcTimeout}, nil
+	return &transport{realm: realm, kdcs: kdcs, dial: c.config.Dial, good: &c.good}, nil
 }
 
 // lookUp returns the addresses of the KDCs that DNS has for a realm. Any number of
@@ -145,10 +145,11 @@ func (c *Client) lookUp(ctx context.Context, realm string) ([]string, error) {
 }
 
 // authenticate is the AS exchange for a secret, whose fingerprint is print. A
-// secret that the KDC has refused before is not sent again, nor for a while one
-// of which the KDC has not said whether it is right.
+// secret that a KDC has refused, or of which it has not said whether it is right, is not sent
+// again for a while. But another KDC is asked once about one that was refused: a replica may
+// get a new key late.
 func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, secret longTermKey, print fingerprint) (*credential, error) {
-	if err := cmp.Or(c.refusals.of(print), c.pauses.of(print)); err != nil {
+	if err := c.pauses.of(print); err != nil {
 		return nil, err
 	}
 	// The exchange may go on when nobody waits for it any more. Without its identity
@@ -160,16 +161,23 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 	}
 	x := &asExchange{transport: t, conf: conf, client: who, secret: secret}
 	x.proves = func() { c.pauses.prove(print, inRealm(secret.held(ErrNoVerdict), who.realm)) }
+	again := !c.pauses.refused(print)
 	cred, err := x.run(ctx)
+	if others := t.without(x.kdc); again && errors.Is(err, secret.wrong()) && errors.Is(err, errRefused) && len(others.kdcs) > 0 {
+		y := &asExchange{transport: others, conf: conf, client: who, secret: secret, proves: x.proves}
+		if better, err2 := y.run(ctx); err2 == nil {
+			cred, err = better, nil
+		}
+	}
 	err = inRealm(err, who.realm)
 	switch {
-	case errors.Is(err, errPaused):
-		return nil, c.pauses.add(print, err)
-	case errors.Is(err, errSecretRefused), errors.Is(err, ErrKeytabStale):
-		c.refusals.add(print, err)
-	}
-	if x.proved || err == nil {
+	case err == nil:
 		c.pauses.forget(print)
+	case !verdictless(err):
+		if errors.Is(err, errPaused) {
+			c.good.leave(who.realm, t.kdcs, x.kdc)
+		}
+		err = c.pauses.add(print, err)
 	}
 	return cred, err
 }
@@ -185,8 +193,8 @@ func SecretHeld(err error) bool { return errors.Is(err, errSecretHeld) }
 // Forget forgets the secrets that KDCs have refused or not answered, the KDCs
 // that were unreachable, and all tickets.
 func (c *Client) Forget() {
-	c.refusals.clear()
 	c.pauses.clear()
 	c.table.clear()
+	c.good.clear()
 	c.caches().forget()
 }

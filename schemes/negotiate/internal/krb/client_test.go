@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -60,7 +61,6 @@ func TestPassword(t *testing.T) {
 		{"without pre-authentication", "bob", kdc.Principal{Name: "bob", Password: "s3cret", NoPreauth: true}},
 		{"AES with SHA-2", "bob", kdc.Principal{Name: "bob", Password: "s3cret", Enctypes: []int32{kdc.AES256SHA2}}},
 		{"AES with 128 bits", "bob", kdc.Principal{Name: "bob", Password: "s3cret", Enctypes: []int32{kdc.AES128SHA1}}},
-		{"RC4", "bob", kdc.Principal{Name: "bob", Password: "s3cret", Enctypes: []int32{kdc.RC4}}},
 		{"not in ASCII", "jörg", kdc.Principal{Name: "jörg", Password: "s3cret"}},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
@@ -159,7 +159,6 @@ func TestFailuresAreToldApart(t *testing.T) {
 		{"a wrong password", nil, user("ann", "wrong"), krb.ErrPasswordWrong, true},
 		{"no common encryption type", func(k *kdc.KDC) { k.Refuse("ann", 14) }, user("ann", "s3cret"), krb.ErrEncType, false},
 		{"a policy", func(k *kdc.KDC) { k.Refuse("ann", 12) }, user("ann", "s3cret"), krb.ErrKDC, false},
-		{"a KDC that is down", func(k *kdc.KDC) { k.Down() }, user("ann", "s3cret"), krb.ErrKDCUnreachable, false},
 		{"a KDC that is overloaded", func(k *kdc.KDC) { k.Refuse("ann", 29) }, user("ann", "s3cret"), krb.ErrKDCUnreachable, false},
 		{"a KDC that hangs up", func(k *kdc.KDC) { k.SetFault(kdc.HangUp) }, user("ann", "s3cret"), krb.ErrKDCUnreachable, false},
 		{"garbage", func(k *kdc.KDC) { k.SetFault(kdc.Garbage) }, user("ann", "s3cret"), krb.ErrMalformedReply, false},
@@ -174,11 +173,14 @@ func TestFailuresAreToldApart(t *testing.T) {
 			}
 			c := configOf(t, k)
 			require.NoError(t, os.WriteFile(c.ConfFile, []byte("[libdefaults]\ndns_lookup_kdc = no\n"), 0o600))
-			err := ask(t, krb.NewClient(c), tc.user)
-			require.ErrorIs(t, err, tc.want)
-			require.Equal(t, tc.refused, krb.SecretRefused(err))
-			require.NotContains(t, err.Error(), "s3cret")
-			t.Log(err)
+			c.Dial = k.Dial
+			synctest.Test(t, func(t *testing.T) {
+				err := ask(t, krb.NewClient(c), tc.user)
+				require.ErrorIs(t, err, tc.want)
+				require.Equal(t, tc.refused, krb.SecretRefused(err))
+				require.NotContains(t, err.Error(), "s3cret")
+				t.Log(err)
+			})
 		})
 	}
 }
@@ -215,41 +217,51 @@ func TestNextKDCIsTried(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}
 	require.NoError(t, ask(t, krb.NewClient(cfg), user("ann", "s3cret")))
-	// The proof goes straight to the KDC that answered.
-	require.Equal(t, []string{dead.Addr(), alive.Addr(), alive.Addr(), dead.Addr(), alive.Addr()}, dialled)
+	// Proof and TGS-REQ go straight to the KDC that answered.
+	require.Equal(t, []string{dead.Addr(), alive.Addr(), alive.Addr(), alive.Addr()}, dialled)
 }
 
 func TestTicketsAreRenewedBeforeTheyEnd(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
-	c := newClient(t, k)
-	ann := user("ann", "s3cret")
-	require.NoError(t, ask(t, c, ann))
-	c.Age(9 * time.Hour)
-	require.NoError(t, ask(t, c, ann))
-	require.Equal(t, 1, k.Counts("ann").TGTs, "an hour is left of ten")
+	bubble(t, k, plainly, func(t *testing.T, c *krb.Client) {
+		ann := user("ann", "s3cret")
+		require.NoError(t, ask(t, c, ann))
+		time.Sleep(9 * time.Hour)
+		require.NoError(t, ask(t, c, ann))
+		synctest.Wait()
+		require.Equal(t, 1, k.Counts("ann").TGTs, "an hour is left of ten")
 
-	c.Age(57 * time.Minute)
-	require.NoError(t, ask(t, c, ann))
-	require.NoError(t, ask(t, c, ann))
-	require.Equal(t, 2, k.Counts("ann").TGTs)
-	require.Equal(t, 2, k.Counts("ann").ServiceTickets)
+		time.Sleep(56 * time.Minute)
+		for range 3 {
+			require.NoError(t, ask(t, c, ann))
+			synctest.Wait()
+			require.Equal(t, 2, k.Counts("ann").TGTs)
+		}
+		time.Sleep(9 * time.Hour)
+		require.NoError(t, ask(t, c, ann))
+		require.Equal(t, 2, k.Counts("ann").TGTs)
+		require.Equal(t, 3, k.Counts("ann").ServiceTickets, "at first by the old TGT")
+	})
 }
 
 // An old ticket is used for as long as it lasts, and the KDC is not asked again
 // and again.
 func TestFailedRenewalLeavesTheOldTicket(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
-	c := newClient(t, k)
-	require.NoError(t, ask(t, c, user("ann", "s3cret")))
-	c.Age(10*time.Hour - 2*time.Minute)
-	k.SetPassword("ann", "another")
-	for range 3 {
+	bubble(t, k, plainly, func(t *testing.T, c *krb.Client) {
 		require.NoError(t, ask(t, c, user("ann", "s3cret")))
-	}
-	require.Equal(t, 1, k.Counts("ann").PreauthFailed)
-	c.Age(10 * time.Hour)
-	require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), krb.ErrPasswordWrong)
-	require.Equal(t, 1, k.Counts("ann").PreauthFailed)
+		time.Sleep(10*time.Hour - 4*time.Minute)
+		k.SetPassword("ann", "another")
+		for range 3 {
+			require.NoError(t, ask(t, c, user("ann", "s3cret")))
+			synctest.Wait()
+			require.Equal(t, 1, k.Counts("ann").PreauthFailed)
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(time.Minute)
+		require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), krb.ErrPasswordWrong)
+		require.Equal(t, 1, k.Counts("ann").PreauthFailed)
+	})
 }
 
 func TestIdleIdentitiesAreDestroyed(t *testing.T) {

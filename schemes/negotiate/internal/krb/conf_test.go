@@ -126,7 +126,7 @@ func TestConfIncludes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "EXAMPLE.COM", realm)
 	require.Equal(t, []string{"kdc.example.com:88"}, kdcs)
-	require.Equal(t, []int32{20, 19, 18, 17, 23}, types)
+	require.Equal(t, []int32{20, 19, 18, 17}, types)
 }
 
 func TestConfErrors(t *testing.T) {

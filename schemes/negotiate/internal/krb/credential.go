@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// endMargin is how long before its end a ticket is not used any more: it
-	// has a way to go, and clocks differ.
+	// endMargin is how long before its end a ticket is not used any more, or a
+	// twentieth of its life if that is shorter: it has a way to go, and clocks differ.
 	endMargin = 10 * time.Second
 
 	// renewMargin is how long before its end a ticket is renewed, or a tenth
@@ -29,7 +29,7 @@ type credential struct {
 
 // valid reports whether the ticket can be used at t.
 func (c *credential) valid(t time.Time) bool {
-	return c != nil && t.Add(endMargin).Before(c.end)
+	return c != nil && t.Add(min(endMargin, c.end.Sub(c.start)/20)).Before(c.end)
 }
 
 // fresh reports whether there is no need to renew the ticket at t.

@@ -8,15 +8,19 @@ import (
 )
 
 // defaultEncTypes are the encryption types that are asked for if no krb5.conf
-// says otherwise. RC4 is weak and last, yet Active Directory still issues RC4
-// tickets for a service account that has no msDS-SupportedEncryptionTypes.
-var defaultEncTypes = []int32{
-	etypeID.AES256_CTS_HMAC_SHA384_192,
-	etypeID.AES128_CTS_HMAC_SHA256_128,
-	etypeID.AES256_CTS_HMAC_SHA1_96,
-	etypeID.AES128_CTS_HMAC_SHA1_96,
-	etypeID.RC4_HMAC,
-}
+// says otherwise. RC4 is weak, last, and for the tickets of services alone: Active Directory
+// still issues it for a service account that has no msDS-SupportedEncryptionTypes. A
+// password is not proved with it, since from that proof it could be guessed cheaply by anybody
+// who pretends to be the KDC and asks for it.
+var (
+	strongEncTypes = []int32{
+		etypeID.AES256_CTS_HMAC_SHA384_192,
+		etypeID.AES128_CTS_HMAC_SHA256_128,
+		etypeID.AES256_CTS_HMAC_SHA1_96,
+		etypeID.AES128_CTS_HMAC_SHA1_96,
+	}
+	defaultEncTypes = append(slices.Clip(strongEncTypes), etypeID.RC4_HMAC)
+)
 
 // encTypeNames are the names that krb5.conf uses, families included. Types that
 // are not supported are not among them.

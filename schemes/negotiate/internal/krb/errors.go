@@ -31,6 +31,7 @@ var (
 	ErrServiceUnknown = errors.New("proxyauth: negotiate: the KDC does not know the proxy's service principal")
 	ErrEncType        = errors.New("proxyauth: negotiate: no encryption type in common: compare permitted_enctypes in krb5.conf with what KDC and accounts support")
 	ErrPasswordWrong  = errors.New("proxyauth: negotiate: the KDC refuses the password; it is not sent again, to spare the account")
+	ErrUndecipherable = errors.New("proxyauth: negotiate: the KDC's reply can't be decrypted: the password, or the keytab's key, is wrong, or the reply is not the KDC's; it is not used again for a while")
 	ErrPasswordOld    = errors.New("proxyauth: negotiate: the password has expired: change it")
 	ErrRevoked        = errors.New("proxyauth: negotiate: the account is locked, disabled or expired")
 	ErrKeytabStale    = errors.New("proxyauth: negotiate: the KDC refuses the keytab's key: the account's password was changed, export the keytab anew")

@@ -123,7 +123,7 @@ type Identity struct{ identity }
 
 // LogIn gets a ticket-granting ticket by in, which returns none.
 func (id *Identity) LogIn(ctx context.Context, in func(context.Context) error) error {
-	_, err := id.get(ctx, "", func(ctx context.Context) (*credential, error) { return nil, in(ctx) })
+	_, err := id.call(ctx, "", func(ctx context.Context) (*credential, error) { return nil, in(ctx) })
 	return err
 }
 
@@ -146,6 +146,9 @@ func (c *Client) Age(d time.Duration) {
 }
 
 func older(s *slot, d time.Duration) {
+	if s.cred == nil {
+		return
+	}
 	cred := *s.cred
 	cred.start, cred.end, cred.obtained = cred.start.Add(-d), cred.end.Add(-d), cred.obtained.Add(-d)
 	*s = slot{cred: &cred}
@@ -174,17 +177,13 @@ func Identities(n int) (used, kept int) {
 	return used, t.ids.Len()
 }
 
-// SecretsRemembered notes that n secrets were refused, and that n are held back, and
-// returns how many of each are remembered.
-func SecretsRemembered(n int) (refused, held int) {
-	var r refusals
+// SecretsRemembered notes that n secrets are held back, and returns how many are remembered.
+func SecretsRemembered(n int) int {
 	var p pauses
 	for i := range n {
-		print := fingerprint{byte(i), byte(i >> 8)}
-		r.add(print, ErrPasswordWrong)
-		p.add(print, ErrNoVerdict)
+		p.add(fingerprint{byte(i), byte(i >> 8)}, ErrNoVerdict)
 	}
-	return r.known.Len(), p.known.Len()
+	return p.known.Len()
 }
 
 // KeyInfo returns what a KDC's pre-authentication data say of bob's key.

@@ -10,20 +10,37 @@ import (
 	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
 
-// callTimeout bounds an exchange with KDCs, whoever waits for it.
+// callTimeout bounds an exchange with KDCs, whoever waits for it. That for a ticket-granting
+// ticket and that for a service's have it each.
 const callTimeout = 30 * time.Second
 
 // retryInterval is for how long a ticket that is still good is used without
-// another try to renew it, after one has failed, and for how long nobody waits
-// again for KDCs that did not answer.
+// another try to renew it, after one has failed.
 const retryInterval = 30 * time.Second
+
+// KDCs that can't be reached at all are tried again by the same call after each of retries, so
+// that a KDC that is restarted fails nobody, but no longer than retryFor after it began: who
+// waits may have another scheme. Then requests fail at once for minUnanswered, twice as long
+// each further time up to maxUnanswered. After that one request makes another call, for which
+// it waits no longer than probeWait. When nobody has asked for staleAfter, it is as if
+// nothing were known.
+const (
+	retryFor      = 3 * time.Second
+	minUnanswered = 200 * time.Millisecond
+	maxUnanswered = 5 * time.Second
+	probeWait     = time.Second
+	staleAfter    = 30 * time.Second
+)
+
+var retries = []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, 1600 * time.Millisecond}
 
 // A login gets a new ticket-granting ticket.
 type login func(ctx context.Context) (*credential, error)
 
 // An identity holds the tickets of one user from one source. It gets them when
-// they are asked for: nothing runs in the background, where a password that was
-// changed would lock the account while nobody looks.
+// they are asked for. One that ends soon is renewed beside the request that asks for it, which
+// uses the old one. Nothing runs without a request, while nobody looks: that would lock the
+// account after a change of the password.
 type identity struct {
 	calls onecall.Group[string, *credential] // by the ticket's name
 
@@ -37,21 +54,25 @@ type identity struct {
 // A slot holds a ticket, or why there is none.
 type slot struct {
 	cred  *credential
-	err   error     // that the KDC did not answer, nil if there is a ticket
-	retry time.Time // not to be renewed before
+	err   error         // that no KDC has answered, nil if there is a ticket
+	pause time.Duration // after err
+	retry time.Time     // no other call before
+	busy  bool          // a call is made beside
 }
 
-// known returns the ticket if there is no need, or no point, to renew it, or why
-// there is no point in asking for one; neither if it is to be asked for.
-func (s *slot) known(now time.Time) (*credential, error) {
-	early := now.Before(s.retry)
+// known returns the ticket, or why there is none, and whether it is time for another call
+// beside; neither if there is nothing to do but to wait for a call.
+func (s *slot) known(now time.Time) (cred *credential, err error, due bool) {
+	due = !now.Before(s.retry) && !s.busy
 	switch {
-	case s.cred.fresh(now), s.cred.valid(now) && early:
-		return s.cred, nil
-	case early:
-		return nil, s.err
+	case s.cred.fresh(now):
+		return s.cred, nil, false
+	case s.cred.valid(now):
+		return s.cred, nil, due
+	case s.err != nil && now.Sub(s.retry) < staleAfter:
+		return nil, s.err, due
 	}
-	return nil, nil
+	return nil, nil, false
 }
 
 // maxServices bounds the tickets of an identity: one for each proxy in use.
@@ -71,26 +92,82 @@ func (id *identity) slot(name string) *slot {
 	return s
 }
 
-// get returns the ticket of that name, and gets a new one by fetch if it is
-// needed. If that fails the old one will do for as long as it lasts.
+// get returns the ticket of that name. If that is needed it gets a new one by fetch: beside, if
+// there is one that still is good, or if there was no answer a moment ago.
 func (id *identity) get(ctx context.Context, name string, fetch login) (*credential, error) {
-	if cred, err := id.known(name); cred != nil || err != nil {
+	id.mu.Lock()
+	s := id.slot(name)
+	cred, err, due := s.known(time.Now())
+	s.busy = s.busy || due
+	id.mu.Unlock()
+	switch {
+	case due && cred != nil:
+		go id.beside(ctx, s, fetch)
+		return cred, nil
+	case due:
+		return id.probe(ctx, s, err, fetch)
+	case cred != nil || err != nil:
 		return cred, err
 	}
+	return fetch(ctx)
+}
+
+// beside calls fetch for a request that may have ended.
+func (id *identity) beside(ctx context.Context, s *slot, fetch login) (*credential, error) {
+	defer func() {
+		id.mu.Lock()
+		defer id.mu.Unlock()
+		s.busy = false
+	}()
+	return fetch(context.WithoutCancel(ctx))
+}
+
+// probe calls fetch after there was no answer, as known says, and does not wait for it for long.
+func (id *identity) probe(ctx context.Context, s *slot, known error, fetch login) (*credential, error) {
+	waiting, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	cred, err, left := onecall.Go(waiting, func() (*credential, error) { return id.beside(ctx, s, fetch) }, func(*credential) {})
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case left:
+		return nil, known
+	}
+	return cred, err
+}
+
+// call returns what fetch returns, which is shared by all who ask for the ticket of that name
+// at the same time. If it fails, the old ticket will do for as long as it lasts.
+func (id *identity) call(ctx context.Context, name string, fetch login) (*credential, error) {
 	return id.calls.Do(ctx, name, onecall.Options{Limit: callTimeout}, func(ctx context.Context) (*credential, error) {
-		if cred, err := id.known(name); cred != nil || err != nil {
+		id.mu.Lock()
+		s := id.slot(name)
+		cred, err := s.cred, s.err
+		early := time.Now().Before(s.retry)
+		id.mu.Unlock()
+		if early && (cred.valid(time.Now()) || err != nil) {
 			return cred, err // by a call that has just ended
 		}
-		cred, err := guard(func() (*credential, error) { return fetch(ctx) })
+		cred, err = persist(ctx, fetch)
 		return id.put(name, cred, overdue(ctx, err))
 	})
 }
 
-// known returns the ticket of that name, or why there is none, if a new one is not needed.
-func (id *identity) known(name string) (*credential, error) {
-	id.mu.Lock()
-	defer id.mu.Unlock()
-	return id.slot(name).known(time.Now())
+// persist calls fetch, and again for as long as no KDC can be reached.
+func persist(ctx context.Context, fetch login) (*credential, error) {
+	begin := time.Now()
+	for _, pause := range retries {
+		cred, err := guard(func() (*credential, error) { return fetch(ctx) })
+		if !errors.Is(err, ErrKDCUnreachable) || !isUnanswered(err) || time.Since(begin)+pause > retryFor {
+			return cred, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return guard(func() (*credential, error) { return fetch(ctx) })
 }
 
 // overdue returns the error for an exchange that has reached callTimeout.
@@ -107,15 +184,18 @@ func (id *identity) put(name string, cred *credential, err error) (*credential, 
 	now, s := time.Now(), id.slot(name)
 	switch {
 	case err == nil && cred.valid(now):
-		*s = slot{cred: cred, retry: now.Add(retryInterval)}
+		s.cred, s.err, s.pause, s.retry = cred, nil, 0, now.Add(retryInterval)
 		return cred, nil
 	case s.cred.valid(now):
 		s.retry = now.Add(retryInterval)
 		return s.cred, nil
 	case isUnanswered(err):
-		*s = slot{err: err, retry: now.Add(retryInterval)}
+		s.cred, s.err = nil, err
+		s.pause = min(max(2*s.pause, minUnanswered), maxUnanswered)
+		s.retry = now.Add(s.pause)
 		return nil, err
 	case err != nil:
+		s.err = nil
 		return nil, err
 	}
 	return nil, ErrTicketExpired
@@ -129,19 +209,24 @@ func isUnanswered(err error) bool {
 
 // ticket returns a ticket for a service.
 func (id *identity) ticket(ctx context.Context, s service, x *tgsExchange, in login) (*credential, error) {
-	cred, err := id.get(ctx, s.key(), func(ctx context.Context) (*credential, error) {
-		tgt, err := id.get(ctx, "", in)
-		if err != nil {
-			return nil, err
-		}
-		cred, err := x.run(ctx, tgt, s)
-		if errors.Is(err, ErrTicketExpired) {
+	return id.get(ctx, s.key(), func(ctx context.Context) (*credential, error) {
+		cred, tgt, err := id.serviceTicket(ctx, s, x, in)
+		if tgt != nil && errors.Is(err, ErrTicketExpired) && time.Since(tgt.obtained) >= newFor {
 			// The KDC no longer takes it: a new one is needed.
 			id.forget("", tgt)
+			cred, _, err = id.serviceTicket(ctx, s, x, in)
 		}
 		return cred, err
 	})
-	return cred, err
+}
+
+func (id *identity) serviceTicket(ctx context.Context, s service, x *tgsExchange, in login) (cred, tgt *credential, err error) {
+	tgt, err = id.get(ctx, "", func(ctx context.Context) (*credential, error) { return id.call(ctx, "", in) })
+	if err != nil {
+		return nil, nil, err
+	}
+	cred, err = id.call(ctx, s.key(), func(ctx context.Context) (*credential, error) { return x.run(ctx, tgt, s) })
+	return cred, tgt, err
 }
 
 func (s service) key() string { return s.String() + "@" + s.realm }
@@ -152,6 +237,6 @@ func (id *identity) forget(name string, cred *credential) {
 	id.mu.Lock()
 	defer id.mu.Unlock()
 	if s := id.slot(name); s.cred == cred {
-		*s = slot{}
+		s.cred, s.err, s.pause, s.retry = nil, nil, 0, time.Time{}
 	}
 }

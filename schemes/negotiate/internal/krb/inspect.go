@@ -165,9 +165,9 @@ func (c *Client) Probe(ctx context.Context, realm, address string) (skew time.Du
 	if err != nil {
 		return 0, errNoToken
 	}
-	t := &transport{realm: realm, kdcs: []string{address}, dial: c.config.Dial, timeout: kdcTimeout}
+	t := &transport{realm: realm, kdcs: []string{address}, dial: c.config.Dial}
 	begin := time.Now()
-	reply, _, err := t.exchange(ctx, request)
+	reply, _, err := t.exchange(ctx, request, isKerberos)
 	if err != nil {
 		return 0, err
 	}

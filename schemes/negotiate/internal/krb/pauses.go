@@ -10,23 +10,41 @@ import (
 )
 
 const (
-	// firstPause is for how long a secret is held back the first time. It is
-	// twice as long each further time, up to maxPause, which is how long
-	// directories count failures, as a rule.
+	// firstPause is for how long a secret is held back the first time that its proof brought
+	// no ticket, though the KDC has not refused it. It is twice as long each further time, up
+	// to maxPause: as long as most directories count failures.
 	firstPause = 10 * time.Second
 	maxPause   = 30 * time.Minute
 
+	// firstRefusal and maxRefusal are the same for a secret that the KDC has refused: the
+	// replica that was asked may not have known a new key yet, or an account is unlocked.
+	firstRefusal = 30 * time.Minute
+	maxRefusal   = 24 * time.Hour
+
 	// maxPauses bounds the memory of secrets that are held back.
 	maxPauses = 1 << 12
+
+	// proofTimeout bounds for how long a KDC is waited for that has been sent a
+	// proof.
+	proofTimeout = callTimeout
 )
 
-// errPaused is wrapped by the error of an AS exchange after which the secret is
-// held back for a while, though the KDC has not refused it; errSecretHeld if the
-// secret is a password.
+// An AS exchange ends with an error that wraps one of these if the secret is not to be proved
+// again for a while.
 var (
+	errRefused       = errors.New("refused by the KDC")
+	errSecretRefused = fmt.Errorf("password refused: %w", errRefused)
+
 	errPaused     = errors.New("asked again after a pause")
-	errSecretHeld = fmt.Errorf("secret held back: %w", errPaused)
+	errSecretHeld = fmt.Errorf("password held back: %w", errPaused)
 )
+
+// refused and paused return err with what it means for the secret.
+func refused(err error) error { return fmt.Errorf("%w%w", err, silent{errRefused}) }
+func paused(err error) error  { return fmt.Errorf("%w%w", err, silent{errPaused}) }
+
+// verdictless reports whether err says nothing of the secret yet.
+func verdictless(err error) bool { return !errors.Is(err, errRefused) && !errors.Is(err, errPaused) }
 
 // A pause is for how long a secret is held back, and why.
 type pause struct {
@@ -47,9 +65,18 @@ func (p *pauses) of(print fingerprint) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if known, _ := p.known.Get(print); time.Now().Before(known.until) {
-		return heldUntil{known.err, known.until}
+		return known.err
 	}
 	return nil
+}
+
+// refused reports whether a KDC has refused the secret, however long ago, and none has said
+// anything else since.
+func (p *pauses) refused(print fingerprint) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known, _ := p.known.Get(print)
+	return errors.Is(known.err, errRefused)
 }
 
 // prove notes that the secret is about to be proved: for as long as that may
@@ -58,19 +85,28 @@ func (p *pauses) prove(print fingerprint, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known, _ := p.known.Get(print)
-	known.err, known.until = err, time.Now().Add(proofTimeout)
+	known.until = time.Now().Add(proofTimeout)
+	known.err = heldUntil{err, known.until}
 	p.put(print, known)
 }
 
-// add begins a pause, and returns err with its end.
+// add begins the pause that err says is due, and returns err with its end, unless the secret
+// was refused.
 func (p *pauses) add(print fingerprint, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known, _ := p.known.Get(print)
-	length := min(max(2*known.length, firstPause), maxPause)
+	first, longest := firstPause, maxPause
+	if errors.Is(err, errRefused) {
+		first, longest = firstRefusal, maxRefusal
+	}
+	length := min(max(2*known.length, first), longest)
 	until := time.Now().Add(length)
+	if !errors.Is(err, errRefused) {
+		err = heldUntil{err, until}
+	}
 	p.put(print, pause{err, length, until})
-	return heldUntil{err, until}
+	return err
 }
 
 // put sets what is known of a secret. The caller holds p.mu.
@@ -79,7 +115,7 @@ func (p *pauses) put(print fingerprint, known pause) {
 	p.known.Put(print, known)
 }
 
-// forget notes that the secret was answered.
+// forget notes that the secret has brought a ticket.
 func (p *pauses) forget(print fingerprint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -26,7 +26,7 @@ func bubble(t *testing.T, k *kdc.KDC, a answer, f func(t *testing.T, c *krb.Clie
 
 // A directory may have to ask another one, over a slow line.
 func TestVerdictThatIsLateIsWaitedFor(t *testing.T) {
-	for _, delay := range []time.Duration{6 * time.Second, 24 * time.Second} {
+	for _, delay := range []time.Duration{6 * time.Second, 29 * time.Second} {
 		k := startKDC(t, kdc.Config{})
 		late := toProof(func(conn net.Conn, _, reply []byte) {
 			time.Sleep(delay)
@@ -97,7 +97,7 @@ func TestOtherErrorsOfAProofPause(t *testing.T) {
 		{14, krb.ErrEncType, 2},   // encryption type
 		{25, krb.ErrKDC, 2},       // more pre-authentication
 		{60, krb.ErrKDC, 2},       // anything
-		{37, krb.ErrClockSkew, 5}, // what was encrypted with the key could be read
+		{37, krb.ErrClockSkew, 2}, // clocks, or so says whoever answers
 	} {
 		t.Run(fmt.Sprint("error ", tc.code), func(t *testing.T) {
 			k := startKDC(t, kdc.Config{})
@@ -126,10 +126,10 @@ func TestNoVerdictIsToldInWords(t *testing.T) {
 	bubble(t, k, toProof(neverAnswer), func(t *testing.T, c *krb.Client) {
 		start := time.Now()
 		err := ask(t, c, user("ann", "wrong"))
-		require.Equal(t, 25*time.Second, time.Since(start))
+		require.Equal(t, 30*time.Second, time.Since(start))
 		require.ErrorIs(t, err, krb.ErrKDCUnreachable)
 		require.ErrorContains(t, err, "not sent again for a while")
-		require.ErrorContains(t, err, "realm EXAMPLE.COM: "+k.Addr()+": no answer within 25s")
+		require.ErrorContains(t, err, "realm EXAMPLE.COM: "+k.Addr()+": no answer within 30s")
 	})
 }
 
@@ -175,7 +175,7 @@ func TestProofThatIsNotSentIsNotHeldBack(t *testing.T) {
 	cfg := configOf(t, k)
 	dialled := 0
 	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if dialled++; dialled == 2 {
+		if dialled++; dialled > 1 && dialled < 100 {
 			return nil, errors.New("connection refused")
 		}
 		return piped(k, plainly)(ctx, network, address)
@@ -186,7 +186,8 @@ func TestProofThatIsNotSentIsNotHeldBack(t *testing.T) {
 		require.ErrorIs(t, err, krb.ErrKDCUnreachable)
 		require.NotErrorIs(t, err, krb.ErrNoVerdict)
 		require.False(t, krb.SecretHeld(err))
-		c.DropIdentities()
+		dialled = 100
+		time.Sleep(200 * time.Millisecond)
 		require.NoError(t, ask(t, c, user("ann", "s3cret")))
 	})
 }
@@ -225,21 +226,27 @@ func TestAccountThatIsNotToBeUsed(t *testing.T) {
 	}
 }
 
-// What the KDC says of a password that was proved to it is about the password.
+// What the KDC says of a password that was proved to it is about the password. An account
+// is unlocked at some time.
 func TestAccountThatIsLockedByTheProof(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
-	a := func(conn net.Conn, _, reply []byte) {
+	proofs := 0
+	locked := toProof(func(conn net.Conn, request, _ []byte) {
+		proofs++
 		k.Lock("ann", true)
-		send(conn, reply)
-	}
-	bubble(t, k, a, func(t *testing.T, c *krb.Client) {
-		for range 2 {
-			err := ask(t, c, user("ann", "s3cret"))
-			require.ErrorIs(t, err, krb.ErrRevoked)
-			require.True(t, krb.SecretRefused(err))
-			time.Sleep(time.Hour)
+		send(conn, k.Answer(request))
+		k.Lock("ann", false)
+	})
+	bubble(t, k, locked, func(t *testing.T, c *krb.Client) {
+		for i := range 3 {
+			for range 5 {
+				err := ask(t, c, user("ann", "s3cret"))
+				require.ErrorIs(t, err, krb.ErrRevoked)
+				require.True(t, krb.SecretRefused(err))
+				require.Equal(t, i+1, proofs)
+			}
+			time.Sleep(30 * time.Minute << i)
 		}
-		require.Equal(t, 2, k.Total().ASRequests)
 	})
 }
 
@@ -263,20 +270,42 @@ func TestKeytabIsHeldBack(t *testing.T) {
 	})
 }
 
-// An answer that says nothing of the password is an answer.
-func TestProofThatIsAnsweredIsNotHeldBack(t *testing.T) {
-	k := startKDC(t, kdc.Config{})
-	a := func(conn net.Conn, _, reply []byte) {
-		k.SetClockOffset(time.Hour)
-		send(conn, reply)
-	}
-	bubble(t, k, a, func(t *testing.T, c *krb.Client) {
-		for range 2 {
-			require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), krb.ErrClockSkew)
-			k.SetClockOffset(0)
+// Whatever the KDC says to a proof, if that brings no ticket it is not repeated at once. But a
+// code that says nothing of the password does not keep it from the proxy.
+func TestProofThatBringsNoTicket(t *testing.T) {
+	for _, code := range []int32{9, 12, 14, 16, 25, 37, 60, 68, 91, 127, 999} {
+		for _, keytab := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d, keytab: %t", code, keytab), func(t *testing.T) {
+				k := startKDC(t, kdc.Config{})
+				cfg := configOf(t, k)
+				who := user("ann", "s3cret")
+				if keytab {
+					cfg.KeytabName, who = write(t, "keytab", string(k.Keytab("ann"))), krb.User{}
+				}
+				proofs := 0
+				cfg.Dial = piped(k, toProof(func(conn net.Conn, request, _ []byte) {
+					proofs++
+					k.Refuse("ann", code)
+					send(conn, k.Answer(request))
+					k.Refuse("ann", 0)
+				}))
+				synctest.Test(t, func(t *testing.T) {
+					c := krb.NewClient(cfg)
+					for i, pause := range []time.Duration{10, 20, 40} {
+						for range 100 {
+							err := ask(t, c, who)
+							require.Error(t, err)
+							require.False(t, krb.SecretRefused(err))
+							require.False(t, krb.SecretHeld(err))
+							require.Equal(t, time.Now().Add(pause*time.Second), krb.RetryOf(err))
+							require.Equal(t, i+1, proofs)
+						}
+						time.Sleep(pause * time.Second)
+					}
+				})
+			})
 		}
-		require.Equal(t, 4, k.Total().ASRequests)
-	})
+	}
 }
 
 // So is a ticket that takes no proof.
@@ -295,25 +324,18 @@ func TestTicketWithoutProofEndsTheDoubling(t *testing.T) {
 }
 
 // A verdict that comes when nobody waits any more is a verdict.
-func TestVerdictAfterTheCallCounts(t *testing.T) {
+func TestVerdictAfterTheRequestCounts(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
-	cfg := configOf(t, k)
-	cfg.KDCs = []string{"dead", "dead", "dead", "dead", "dead", "slow"}
-	slow := piped(k, func(conn net.Conn, _, reply []byte) {
+	slow := toProof(func(conn net.Conn, _, reply []byte) {
 		time.Sleep(3 * time.Second)
 		send(conn, reply)
 	})
-	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if address == "dead:88" {
-			return piped(k, neverAnswer)(ctx, network, address)
-		}
-		return slow(ctx, network, address)
-	}
-	synctest.Test(t, func(t *testing.T) {
-		c := krb.NewClient(cfg)
-		require.ErrorIs(t, ask(t, c, user("ann", "wrong")), krb.ErrKDCUnreachable)
-		time.Sleep(2 * time.Second)
-		_, err := c.Ticket(t.Context(), user("ann", "wrong"), "HTTP/other.example.com", "")
+	bubble(t, k, slow, func(t *testing.T, c *krb.Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Ticket(ctx, user("ann", "wrong"), proxySPN, "")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		_, err = c.Ticket(t.Context(), user("ann", "wrong"), "HTTP/other.example.com", "")
 		require.ErrorIs(t, err, krb.ErrPasswordWrong)
 		require.Equal(t, 1, k.Counts("ann").PreauthFailed)
 	})

@@ -12,9 +12,13 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
-// maxIterations bounds the work that a KDC, or who pretends to be it, can ask
-// for with the parameters of a key. The default is 4,096 or 32,768.
-const maxIterations = 1 << 20
+// minIterations and maxIterations bound the parameters of a key (RFC 3962, Section 4), which
+// come from the KDC, or from somebody who pretends to be it: few iterations make a proof that
+// is cheap to guess the password from, and many are work. The defaults are 4,096 and 32,768.
+const (
+	minIterations = 4096
+	maxIterations = 1 << 20
+)
 
 // keySizes are the lengths of the keys by encryption type.
 var keySizes = map[int32]int{16: 24, 17: 16, 18: 32, 19: 16, 20: 32, 23: 16}
@@ -100,9 +104,9 @@ func (k keytabKeys) key(info keyInfo) (types.EncryptionKey, int, error) {
 
 func (keytabKeys) wrong() error { return ErrKeytabStale }
 
-func (keytabKeys) refused(err error) error { return err }
+func (keytabKeys) refused(err error) error { return refused(err) }
 
-func (keytabKeys) held(err error) error { return fmt.Errorf("%w%w", err, silent{errPaused}) }
+func (keytabKeys) held(err error) error { return paused(err) }
 
 // keyInfoOf returns how to make the key, from the pre-authentication data of
 // the KDC (RFC 4120, Section 5.2.7.5): the first of the types that the KDC names
@@ -117,8 +121,8 @@ func keyInfoOf(data types.PADataSequence, client principal, allowed []int32) (ke
 			continue
 		}
 		if len(e.S2KParams) == 4 {
-			if n := binary.BigEndian.Uint32(e.S2KParams); n == 0 || n > maxIterations {
-				return keyInfo{}, fmt.Errorf("%w: too many iterations", ErrMalformedReply)
+			if n := binary.BigEndian.Uint32(e.S2KParams); n < minIterations || n > maxIterations {
+				return keyInfo{}, fmt.Errorf("%w: a key of %d iterations (from %d to %d are allowed)", ErrMalformedReply, n, minIterations, maxIterations)
 			}
 		}
 		info := keyInfo{encType: e.EType, salt: e.Salt, params: hex.EncodeToString(e.S2KParams)}

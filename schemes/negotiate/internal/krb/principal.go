@@ -3,6 +3,7 @@ package krb
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jcmturner/gokrb5/v8/iana/nametype"
@@ -38,7 +39,7 @@ func isTicketGranting(name types.PrincipalName) (realm string, ok bool) {
 // spelling.
 func (p principal) equalFold(q principal) bool {
 	return strings.EqualFold(p.realm, q.realm) &&
-		strings.EqualFold(p.name.PrincipalNameString(), q.name.PrincipalNameString())
+		slices.EqualFunc(p.name.NameString, q.name.NameString, strings.EqualFold)
 }
 
 // principalOf returns the principal that a user name means: user@REALM,

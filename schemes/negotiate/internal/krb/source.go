@@ -104,7 +104,7 @@ func (c *Client) openKeytab(ctx context.Context, conf *conf, user User) (*identi
 		return nil, nil, because(ErrNoTicket, "no key of the user in %s", path)
 	}
 	keys := keytabKeys(tab.keys(who))
-	print := c.refusals.fingerprint(append([]string{"keytab", who.realm, who.name.PrincipalNameString()}, keys.text()...)...)
+	print := c.prints.of(append([]string{"keytab", who.realm, who.name.PrincipalNameString()}, keys.text()...)...)
 	return c.table.use(print), func(ctx context.Context) (*credential, error) {
 		return c.authenticate(ctx, conf, who, keys, print)
 	}, nil
@@ -130,7 +130,7 @@ func (c *Client) openPassword(conf *conf, user User) (*identity, login, error) {
 		return nil, nil, err
 	}
 	secret := user.Password()
-	print := c.refusals.fingerprint("password", who.realm, who.name.PrincipalNameString(), secret)
+	print := c.prints.of("password", who.realm, who.name.PrincipalNameString(), secret)
 	return c.table.use(print), func(ctx context.Context) (*credential, error) {
 		return c.authenticate(ctx, conf, who, password(secret), print)
 	}, nil

@@ -2,6 +2,7 @@ package krb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -71,7 +72,11 @@ func (x *tgsExchange) step(ctx context.Context, tgt *credential, realm string, w
 	if err != nil {
 		return nil, errNoToken
 	}
-	reply, _, err := t.exchange(ctx, data)
+	valid := func(reply []byte) bool {
+		_, err := x.accept(reply, tgt, req)
+		return !errors.Is(err, ErrMalformedReply)
+	}
+	reply, _, err := t.exchange(ctx, data, valid)
 	if err != nil {
 		return nil, err
 	}
@@ -145,8 +150,12 @@ func (x *tgsExchange) accept(data []byte, tgt *credential, req *messages.TGSReq)
 		return nil, err
 	}
 	client := principal{name: rep.CName, realm: rep.CRealm}
-	if part.Nonce != req.ReqBody.Nonce || !client.equalFold(tgt.client) {
-		return nil, fmt.Errorf("%w: the KDC's reply is not for this request", ErrMalformedReply)
+	wanted := principal{name: req.ReqBody.SName, realm: req.ReqBody.Realm}
+	if _, referred := isTicketGranting(part.SName); referred {
+		wanted.name = part.SName
+	}
+	if part.Nonce != req.ReqBody.Nonce || !client.equalFold(tgt.client) || !sealed(rep.Ticket, part, wanted) {
+		return nil, errOtherRequest
 	}
 	return newCredential(tgt.client, rep.Ticket, part)
 }

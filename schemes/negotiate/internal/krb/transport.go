@@ -1,12 +1,14 @@
 package krb
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,12 +17,19 @@ import (
 )
 
 const (
-	// kdcTimeout is for how long one KDC is waited for.
-	kdcTimeout = 5 * time.Second
+	// answerTimeout is for how long the KDCs of a realm are waited for, all together. One
+	// that is busy may take a while, and its answer serves everybody who waits.
+	answerTimeout = 10 * time.Second
 
-	// proofTimeout bounds for how long a KDC is waited for that has been sent a
-	// proof.
-	proofTimeout = callTimeout
+	// nextKDC is after how long without an answer the next KDC is asked as well.
+	nextKDC = 500 * time.Millisecond
+
+	// secondTry is after how long without an answer a KDC is asked again, on another
+	// connection: a single one may have been lost.
+	secondTry = 2500 * time.Millisecond
+
+	// connectTimeout bounds the time to connect to a KDC.
+	connectTimeout = 5 * time.Second
 
 	// maxReply bounds a KDC's reply. A ticket with a PAC of 64 KiB fits well.
 	maxReply = 1 << 20
@@ -36,56 +45,123 @@ type transport struct {
 	realm string
 	kdcs  []string
 	dial  DialFunc
-
-	timeout time.Duration // for one KDC
-	sends   func()        // called before a request is sent, nil for none
+	good  *lastGood // nil for none
 }
 
-// only returns the transport for a proof, which goes to one KDC alone.
-func (t *transport) only(kdc string, timeout time.Duration, sends func()) *transport {
-	return &transport{realm: t.realm, kdcs: []string{kdc}, dial: t.dial, timeout: timeout, sends: sends}
+// without returns the transport for the KDCs but one.
+func (t *transport) without(kdc string) *transport {
+	clone := *t
+	clone.kdcs = slices.DeleteFunc(slices.Clone(t.kdcs), func(k string) bool { return k == kdc })
+	return &clone
 }
 
-// exchange sends a request to one KDC after another until one answers, and
-// returns its answer and which one it was.
-func (t *transport) exchange(ctx context.Context, request []byte) (reply []byte, kdc string, err error) {
-	var texts []string // hides errors such as a timeout, which is not the caller's
-	for _, kdc := range t.kdcs {
-		reply, err := t.one(ctx, kdc, request)
-		if err == nil {
-			return reply, kdc, nil
+// An attempt is what came of one request to one KDC.
+type attempt struct {
+	kdc   string
+	reply []byte
+	err   error
+}
+
+// exchange sends a request, which must prove nothing, to the KDCs of the realm, and returns
+// the first answer that is valid, and whose it is. The one that answered last time is first. The next one is
+// asked when one has failed, or has not answered for a moment and may yet; each of them is
+// asked twice.
+func (t *transport) exchange(ctx context.Context, request []byte, valid func(reply []byte) bool) (reply []byte, kdc string, err error) {
+	asked, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	todo := t.good.first(t.realm, t.kdcs)
+	once := len(todo)
+	todo = slices.Concat(todo, todo)
+	answers := make(chan attempt, len(todo))
+	errs := map[string]error{}
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for i, under := 0, 0; i < len(todo) || under > 0; {
+		select {
+		case <-next.C:
+			if i == len(todo) {
+				continue
+			}
+			kdc := todo[i]
+			go func() {
+				reply, err := t.one(asked, kdc, request, nil)
+				if err == nil && !valid(reply) {
+					err = errNotKerberos
+				}
+				answers <- attempt{kdc, reply, err}
+			}()
+			under++
+			if i++; i < once {
+				next.Reset(nextKDC)
+			} else {
+				next.Reset(secondTry)
+			}
+		case a := <-answers:
+			if a.err == nil {
+				t.good.set(t.realm, a.kdc)
+				return a.reply, a.kdc, nil
+			}
+			if asked.Err() == nil { // or else it is the end of the wait
+				errs[a.kdc] = a.err
+			}
+			under--
+			next.Reset(0)
+		case <-asked.Done():
+			if ctx.Err() != nil {
+				return nil, "", context.Cause(ctx)
+			}
+			under, i = 0, len(todo)
 		}
-		if ctx.Err() != nil {
-			return nil, "", context.Cause(ctx)
-		}
-		texts = append(texts, fmt.Sprintf("%s: %v", kdc, err))
+	}
+	cause := ErrKDCUnreachable
+	if !slices.ContainsFunc(todo, func(kdc string) bool { return errs[kdc] != errNotKerberos }) {
+		cause = ErrMalformedReply
+	}
+	return nil, "", t.failure(cause, todo[:once], errs)
+}
+
+// failure returns the error for KDCs of which none has answered. It hides errors such as a
+// timeout, which is not the caller's.
+func (t *transport) failure(cause error, kdcs []string, errs map[string]error) error {
+	var texts []string
+	for _, kdc := range kdcs {
+		texts = append(texts, fmt.Sprintf("%s: %v", kdc, cmp.Or(errs[kdc], errSilent)))
 	}
 	what := strings.Join(texts, "; ")
-	return nil, "", detailed{fmt.Errorf("%w: realm %s: %s", ErrKDCUnreachable, t.realm, what), About{What: what, Realm: t.realm}}
+	return detailed{fmt.Errorf("%w: realm %s: %s", cause, t.realm, what), About{What: what, Realm: t.realm}}
 }
 
-// one exchanges messages with one KDC (RFC 4120, Section 7.2.2).
-func (t *transport) one(ctx context.Context, kdc string, request []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
-	conn, err := t.dial(ctx, "tcp", kdc)
+// errNotKerberos is the error of what answers in some other way than a KDC does.
+var errNotKerberos = errors.New("no valid Kerberos message")
+
+// isKerberos reports whether a reply begins as an AS-REP or a KRB-ERROR does (RFC 4120, Section
+// 5.10).
+func isKerberos(reply []byte) bool { return len(reply) > 0 && (reply[0] == 0x6b || reply[0] == 0x7e) }
+
+// errSilent is the error of a KDC that has not answered in time.
+var errSilent = fmt.Errorf("no answer within %v", answerTimeout)
+
+// one exchanges messages with one KDC (RFC 4120, Section 7.2.2). It calls sends, unless that is
+// nil, when the connection is open.
+func (t *transport) one(ctx context.Context, kdc string, request []byte, sends func()) ([]byte, error) {
+	conn, err := t.connect(ctx, kdc)
 	if err != nil {
-		return nil, t.timedOut(ctx, err)
+		return nil, err
 	}
 	defer conn.Close()
 	// Closing the connection ends what blocks on it.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if t.sends != nil {
-		t.sends()
+	if sends != nil {
+		sends()
 	}
 	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(request)), uint32(len(request)))
 	if _, err := conn.Write(append(frame, request...)); err != nil {
-		return nil, t.timedOut(ctx, err)
+		return nil, err
 	}
 	reply, err := readReply(conn)
 	if err != nil {
-		return nil, t.timedOut(ctx, err)
+		return nil, err
 	}
 	if e := parseError(reply); e != nil && e.ErrorCode == errorcode.KDC_ERR_SVC_UNAVAILABLE {
 		return nil, errUnavailable
@@ -93,17 +169,18 @@ func (t *transport) one(ctx context.Context, kdc string, request []byte) ([]byte
 	return reply, nil
 }
 
+func (t *transport) connect(ctx context.Context, kdc string) (net.Conn, error) {
+	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := t.dial(connecting, "tcp", kdc)
+	if err != nil && connecting.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("no connection within %v", connectTimeout)
+	}
+	return conn, err
+}
+
 // errUnavailable is an error of one KDC, after which the next one is tried.
 var errUnavailable = errors.New("service unavailable")
-
-// timedOut tells a timeout from the error of the closed connection that it
-// caused.
-func (t *transport) timedOut(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("no answer within %v", t.timeout.Round(time.Second))
-	}
-	return err
-}
 
 func readReply(r io.Reader) ([]byte, error) {
 	var header [4]byte
@@ -112,7 +189,7 @@ func readReply(r io.Reader) ([]byte, error) {
 	}
 	n := binary.BigEndian.Uint32(header[:])
 	if n == 0 || n > maxReply {
-		return nil, ErrMalformedReply
+		return nil, errNotKerberos
 	}
 	reply := make([]byte, n)
 	_, err := io.ReadFull(r, reply)
