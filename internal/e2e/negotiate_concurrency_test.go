@@ -133,7 +133,7 @@ func (r *realm) noVerdict(request []byte) []byte {
 // came of it: they do not wait one after the other.
 func TestNegotiateSilentKDC(t *testing.T) {
 	t.Parallel()
-	const kdcTimeout = 5 * time.Second
+	const kdcTimeout = 10 * time.Second
 	for _, w := range ways {
 		r := newRealm(t)
 		bubble(t, w.desc, func(t *testing.T) {
@@ -143,13 +143,13 @@ func TestNegotiateSilentKDC(t *testing.T) {
 			for _, err := range together(100, func(int) error { return w.reach(t.Context(), l.rt, originHost) }) {
 				require.ErrorIs(t, requireKerberosCause(t, err), negotiate.KDCUnreachable)
 			}
-			require.LessOrEqual(t, time.Since(start), 2*kdcTimeout)
+			require.LessOrEqual(t, time.Since(start), kdcTimeout)
 
 			for range 2 {
 				err := w.reach(t.Context(), l.rt, originHost)
 				require.ErrorIs(t, requireKerberosCause(t, err), negotiate.KDCUnreachable)
 			}
-			require.LessOrEqual(t, time.Since(start), 2*kdcTimeout, "nobody waits again at once")
+			require.LessOrEqual(t, time.Since(start), kdcTimeout, "nobody waits again at once")
 
 			time.Sleep(time.Minute)
 			start = time.Now()

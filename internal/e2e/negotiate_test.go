@@ -28,6 +28,7 @@ const proxySPN = "HTTP/proxy.example.com"
 type realm struct {
 	*kdc.KDC
 	answer atomic.Pointer[func(request []byte) []byte] // in place of the KDC's own, nil closes
+	fail   atomic.Pointer[krbDial]                     // in place of a connection
 	dials  atomic.Int64
 }
 
@@ -39,8 +40,14 @@ func newRealm(t testing.TB, principals ...kdc.Principal) *realm {
 	return &realm{KDC: kdc.Start(t, kdc.Config{Principals: append(principals, ann, kdc.Principal{Name: proxySPN})})}
 }
 
-func (r *realm) dial(context.Context, string, string) (net.Conn, error) {
+// A krbDial connects to a KDC.
+type krbDial func(ctx context.Context, network, address string) (net.Conn, error)
+
+func (r *realm) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	r.dials.Add(1)
+	if fail := r.fail.Load(); fail != nil {
+		return (*fail)(ctx, network, address)
+	}
 	client, server := net.Pipe()
 	go r.serve(server)
 	return client, nil
