@@ -16,10 +16,14 @@ import (
 const DomainRealm = "LAB.TEST"
 
 // A Domain is an Active Directory domain, called [NTLMDomain], with a domain
-// controller that runs: Samba's. It has no network: what asks it for a user does
-// so over a socket in its directory.
+// controller that runs: Samba's. Of its network there is the KDC alone: what asks it for a user
+// does so over a socket in its directory.
 type Domain struct {
+	// ConfigFile is the path of the krb5.conf that leads to its KDC.
+	ConfigFile string
+
 	dir     *Dir
+	kdc     string // its address
 	config  string
 	preload string // the library that makes programs look for the socket there
 }
@@ -30,7 +34,11 @@ const controllerConfig = `[global]
 	realm = %[2]s
 	netbios name = DC
 	server role = active directory domain controller
-	server services = winbindd
+	server services = winbindd kdc
+	interfaces = lo
+	bind interfaces only = yes
+	krb5 port = %[4]s
+	kpasswd port = %[5]s
 	dcerpc endpoint servers =
 	ntlm auth = ntlmv2-only
 	winbindd socket directory = %[3]s/w
@@ -48,38 +56,68 @@ const controllerConfig = `[global]
 // for root alone: elsewhere the test is skipped.
 func StartDomain(t testing.TB, accounts ...Account) *Domain {
 	t.Helper()
+	d := newDomain(t, accounts...)
+	d.tool(t, "user", "create", "proxy", "of the proxies", "-s", d.config)
+	d.tool(t, "spn", "add", proxyService, "proxy", "-s", d.config)
+	d.tool(t, "domain", "exportkeytab", d.proxyKeytab(), "--principal="+proxyService, "-s", d.config)
+	require.NoError(t, giveToServer(d.proxyKeytab()))
+	d.start(t)
+	return d
+}
+
+// newDomain makes a domain whose controller does not run yet.
+func newDomain(t testing.TB, accounts ...Account) *Domain {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("Samba's domain controller wants to be root")
 	}
-	samba, tool := Program(t, "samba"), Program(t, "samba-tool")
+	Program(t, "samba")
 	File(t, "provision.ldif", "/usr/share/samba/setup") // is a package of its own
-	d := &Domain{dir: NewDir(t)}
+	d := &Domain{dir: NewDir(t), kdc: Addr(t)}
 	d.preload = File(t, "libnss_wrapper.so", globbed(t, "/usr/lib/*-linux-gnu")...)
-
-	run := func(args ...string) {
-		cmd := exec.CommandContext(t.Context(), tool, args...)
-		cmd.Dir = d.dir.path
-		output, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", output)
-	}
-	run("domain", "provision", "--targetdir="+d.dir.path, "--server-role=dc", "--dns-backend=NONE",
+	d.tool(t, "domain", "provision", "--targetdir="+d.dir.path, "--server-role=dc", "--dns-backend=NONE",
 		"--domain="+NTLMDomain, "--realm="+DomainRealm, "--host-name=dc", "--host-ip=127.0.0.1",
 		"--option=vfs objects=dfs_samba4 acl_xattr xattr_tdb")
-	d.config = d.dir.Write("dc.conf", fmt.Sprintf(controllerConfig, NTLMDomain, DomainRealm, d.dir.path))
-	run("domain", "passwordsettings", "set", "--complexity=off", "--min-pwd-length=0",
+	d.config = d.dir.Write("dc.conf", fmt.Sprintf(controllerConfig, NTLMDomain, DomainRealm, d.dir.path, portOf(d.kdc), portOf(Addr(t))))
+	d.ConfigFile = d.dir.Write(krb5Conf, fmt.Sprintf(krb5ConfText, DomainRealm, d.kdc, d.dir.path))
+	d.tool(t, "domain", "passwordsettings", "set", "--complexity=off", "--min-pwd-length=0",
 		"--account-lockout-threshold=3", "-s", d.config) // without a threshold it does not count
 	for _, a := range accounts {
-		run("user", "create", a.Username, a.Password, "-s", d.config)
+		d.tool(t, "user", "create", a.Username, a.Password, "-s", d.config)
 	}
+	return d
+}
+
+// tool runs samba-tool.
+func (d *Domain) tool(t testing.TB, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), Program(t, "samba-tool"), args...)
+	cmd.Dir = d.dir.path
+	output, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+}
+
+// start starts the controller.
+func (d *Domain) start(t testing.TB) {
+	t.Helper()
 	Start(t, Command{
-		Path:       samba,
+		Path:       Program(t, "samba"),
 		Args:       []string{"--interactive", "--model=single", "--configfile=" + d.config, "--debug-stdout"},
 		Dir:        d.dir,
+		Addrs:      []string{d.kdc},
 		Privileged: true,
 	})
 	d.waitReady(t)
-	return d
 }
+
+// Env returns the environment that a proxy needs to take tickets of the domain.
+func (d *Domain) Env() []string {
+	return []string{"KRB5_CONFIG=" + d.ConfigFile, "KRB5RCACHEDIR=" + d.dir.path}
+}
+
+func (d *Domain) proxyKeytab() string { return d.dir.Path(proxyKeys) }
+
+func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
 
 func globbed(t testing.TB, pattern string) []string {
 	t.Helper()

@@ -67,37 +67,55 @@ type KDC struct {
 	// ConfigFile is the path of the krb5.conf that leads to it.
 	ConfigFile string
 
-	dir     *Dir
-	process *Process
+	realm, addr string
+	dir         *Dir
+	process     *Process
 }
 
 // StartKDC starts a KDC that knows the accounts, which have to pre-authenticate,
 // and the service of the proxies at [ProxyHost].
 func StartKDC(t testing.TB, accounts ...Account) *KDC {
 	t.Helper()
-	program := Program(t, "krb5kdc")
-	k := &KDC{dir: NewDir(t)}
-	addr := Addr(t)
-	k.ConfigFile = k.dir.Write(krb5Conf, fmt.Sprintf(krb5ConfText, KerberosRealm, addr, k.dir.path))
-	k.dir.Write(kdcConf, fmt.Sprintf(kdcConfText, KerberosRealm, addr, k.dir.path))
-	k.run(t, "kdb5_util", "create", "-s", "-P", "master", "-r", KerberosRealm)
-	for _, a := range accounts {
-		k.admin(t, "addprinc", "-pw", a.Password, "+requires_preauth", a.Username)
-	}
-	k.admin(t, "addprinc", "-randkey", proxyService)
-	k.admin(t, "ktadd", "-k", k.dir.Path(proxyKeys), proxyService)
-	k.process = Start(t, Command{
-		Path:  program,
-		Args:  []string{"-n"},
-		Env:   k.Env(),
-		Dir:   k.dir,
-		Addrs: []string{addr},
-		Logs:  []string{kdcLog},
-	})
+	k := newKDC(t, KerberosRealm, accounts...)
+	k.addProxy(t)
+	k.Restart(t)
 	return k
 }
 
-// Stop stops the KDC. It is stopped at the end of the test in any case.
+// newKDC makes the database of a KDC that does not run yet.
+func newKDC(t testing.TB, realm string, accounts ...Account) *KDC {
+	t.Helper()
+	k := &KDC{realm: realm, addr: Addr(t), dir: NewDir(t)}
+	k.ConfigFile = k.dir.Write(krb5Conf, fmt.Sprintf(krb5ConfText, realm, k.addr, k.dir.path))
+	k.dir.Write(kdcConf, fmt.Sprintf(kdcConfText, realm, k.addr, k.dir.path))
+	k.run(t, "kdb5_util", "create", "-s", "-P", "master", "-r", realm)
+	for _, a := range accounts {
+		k.admin(t, "addprinc", "-pw", a.Password, "+requires_preauth", a.Username)
+	}
+	return k
+}
+
+// addProxy adds the service of the proxies.
+func (k *KDC) addProxy(t testing.TB) {
+	t.Helper()
+	k.admin(t, "addprinc", "-randkey", proxyService)
+	k.admin(t, "ktadd", "-k", k.dir.Path(proxyKeys), proxyService)
+}
+
+// Restart starts the KDC again, at the same address.
+func (k *KDC) Restart(t testing.TB) {
+	t.Helper()
+	k.process = Start(t, Command{
+		Path:  Program(t, "krb5kdc"),
+		Args:  []string{"-n"},
+		Env:   k.Env(),
+		Dir:   k.dir,
+		Addrs: []string{k.addr},
+		Logs:  []string{kdcLog},
+	})
+}
+
+// Stop stops the KDC, until [KDC.Restart]. It is stopped at the end of the test in any case.
 func (k *KDC) Stop() { k.process.Stop() }
 
 // Env returns the environment that a program needs to find the KDC, and to leave

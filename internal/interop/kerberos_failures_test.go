@@ -2,6 +2,7 @@ package interop_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -210,4 +211,45 @@ func TestKDCDown(t *testing.T) {
 		require.Contains(t, []proxyauth.Cause{proxyauth.CauseTicketMissing, proxyauth.CauseKerberosFailed}, why.Cause, way)
 		requireTried(t, why, negotiate.KDCUnreachable)
 	}
+}
+
+// A KDC that is restarted fails nobody: who has a ticket does not notice, and who needs one waits.
+func TestKDCRestartsInMidRun(t *testing.T) {
+	t.Parallel()
+	kdc, origin := interop.StartKDC(t, ann, bob), newOrigin(t)
+	proxy := startSquidNegotiate(t, kdc)
+	scheme := &negotiate.Scheme{ConfigFile: kdc.ConfigFile, DisableNTLM: true}
+	clientOf := func(account interop.Account) *http.Client {
+		return user{origin: origin, proxy: proxy, via: proxy.URL, scheme: scheme, provider: fixed(account)}.client(t)
+	}
+	const requests = 100
+	warm := make(chan *http.Client, requests)
+	for range requests { // a connection each
+		warm <- clientOf(ann)
+	}
+	require.NoError(t, fetch(<-warm, origin.url))
+	kdc.Stop()
+	concurrently(t, requests-1, func() error { return fetch(<-warm, origin.url) })
+
+	cold, errs := clientOf(bob), make(chan error, requests)
+	for range requests {
+		go func() {
+			err := fetch(cold, origin.tlsURL)
+			for range 100 { // on a busy machine the KDC takes its time
+				if !errors.Is(err, negotiate.KDCUnreachable) {
+					break
+				}
+				time.Sleep(100 * time.Millisecond)
+				err = fetch(cold, origin.tlsURL)
+			}
+			errs <- err
+		}()
+	}
+	kdc.Restart(t)
+	for range requests {
+		require.NoError(t, <-errs)
+	}
+	require.Len(t, kdc.Issued(t, "AS"), 2)
+	require.Len(t, kdc.Issued(t, "TGS"), 2)
+	require.Zero(t, kdc.PreauthFailures(t))
 }

@@ -50,7 +50,7 @@ var kerberosProxies = []struct {
 }
 
 // startSquidNegotiate starts a squid that offers Negotiate first.
-func startSquidNegotiate(t *testing.T, kdc *interop.KDC, others ...interop.SquidAuth) *interop.Proxy {
+func startSquidNegotiate(t *testing.T, kdc interop.TicketIssuer, others ...interop.SquidAuth) *interop.Proxy {
 	t.Helper()
 	auth := append([]interop.SquidAuth{interop.SquidNegotiate(kdc)}, others...)
 	return interop.Squid{Auth: auth, TLS: true, Env: kdc.Env()}.Start(t)

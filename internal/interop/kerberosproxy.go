@@ -2,9 +2,19 @@ package interop
 
 import "testing"
 
+// A TicketIssuer is what issues tickets for the proxies: a [KDC] or a [Domain].
+type TicketIssuer interface {
+	// Env is the environment of the proxies.
+	Env() []string
+
+	proxyKeytab() string
+}
+
+func (k *KDC) proxyKeytab() string { return k.dir.Path(proxyKeys) }
+
 // SquidNegotiate offers Negotiate with tickets of a KDC. squid's environment has
 // to be the KDC's.
-func SquidNegotiate(kdc *KDC) SquidAuth {
+func SquidNegotiate(kdc TicketIssuer) SquidAuth {
 	return func(t testing.TB, _ *Dir) []string {
 		return squidNegotiate(squidKerberosHelper(t, kdc))
 	}
@@ -23,9 +33,9 @@ func SquidNegotiateWrapper(kdc *KDC, ntlm string) SquidAuth {
 
 // squidKerberosHelper accepts whatever service the keytab has a key of: the
 // machine's own name has nothing to do with the proxy's.
-func squidKerberosHelper(t testing.TB, kdc *KDC) string {
+func squidKerberosHelper(t testing.TB, kdc TicketIssuer) string {
 	t.Helper()
-	return SquidHelper(t, "negotiate_kerberos_auth") + " -k " + kdc.dir.Path(proxyKeys) + " -s GSS_C_NO_NAME"
+	return SquidHelper(t, "negotiate_kerberos_auth") + " -k " + kdc.proxyKeytab() + " -s GSS_C_NO_NAME"
 }
 
 func squidNegotiate(program string) []string {
