@@ -360,6 +360,7 @@ func (d *driver) open(ctx context.Context) (next step, ok bool) {
 func (d *driver) terms(l *login, own []Challenge) Exchange {
 	ex := d.path.terms()
 	ex.Proxy, ex.Credentials, ex.Challenges = d.p.url, l.creds, own
+	ex.Named = d.p.rules.allowProxy != nil // which was asked for the login
 	d.p.mu.Lock()
 	if ex.TLS == nil {
 		ex.TLS = d.p.lastTLS

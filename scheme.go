@@ -118,6 +118,10 @@ type Exchange struct {
 	// connection that the new one is for. A proxy may accept a nonce only on
 	// the connection that it came on.
 	AcceptedHere bool
+
+	// Named reports whether the program has named the proxy as one that may have
+	// credentials: [Transport.AllowProxy] is set, and allows it.
+	Named bool
 }
 
 // A Session is one exchange of a [Scheme] with a proxy: the authentication of

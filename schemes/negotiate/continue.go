@@ -98,7 +98,7 @@ func (s *session) bare() (proxyauth.Next, error) {
 func (s *session) refused(why error) (proxyauth.Next, error) {
 	err := errTicketRefused
 	if s.binding != nil {
-		err = fmt.Errorf("%w; or TLS ends before the proxy: see InsecureOmitChannelBindings", err)
+		err = withoutBindings(err)
 	}
 	if why != nil {
 		err = fmt.Errorf("%w: %w", err, why)
@@ -113,6 +113,11 @@ func (s *session) refused(why error) (proxyauth.Next, error) {
 		return proxyauth.Refused, err
 	}
 	return proxyauth.Broken, err
+}
+
+// withoutBindings adds to a refusal what a channel binding may have to do with it.
+func withoutBindings(err error) error {
+	return fmt.Errorf("%w; or TLS ends before the proxy: see InsecureOmitChannelBindings", err)
 }
 
 // rawNTLM takes a message of NTLM without SPNEGO around it.

@@ -8,8 +8,9 @@
 // whom the provider names, or nobody if it says [proxyauth.ErrNoCredentials], is
 // who a ticket is looked for. Any other error of the provider is the end of it.
 //
-// Unless [Scheme.Sources] says otherwise, the sources are then tried in this
-// order:
+// The [Engine] of the scheme is then tried, if it has one: [Scheme.Engine] is that
+// of Windows in package sspi, or one of the program's own. Unless [Scheme.Sources]
+// says otherwise, the sources are tried after it in this order:
 //
 //   - the ticket cache that kinit fills: [Scheme.TicketCache], KRB5CCNAME,
 //     default_ccache_name, /tmp/krb5cc_UID. See below.

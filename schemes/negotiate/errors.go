@@ -2,6 +2,9 @@ package negotiate
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-proxyauth/proxyauth"
@@ -149,7 +152,10 @@ var (
 	errIPAddress     = errors.New("proxyauth: negotiate: Kerberos needs the proxy's host name, not its IP address: configure the name, or set SPN")
 	errNoMutual      = errors.New("proxyauth: negotiate: the proxy has sent no mutual authentication: not every proxy can, clear RequireMutual to allow that")
 	errNoPassword    = errors.New("proxyauth: negotiate: the proxy wants NTLM, for which there is no password")
+	errNTLMDisabled  = fmt.Errorf("%w: NTLM inside Negotiate: see negotiate.Scheme.DisableNTLM and RequireMutual", proxyauth.ErrForbidden)
+	errLogonNTLM     = fmt.Errorf("%w: NTLM inside Negotiate, as the user who is logged in, at an http:// proxy that Transport.AllowProxy does not name: see negotiate.Scheme.InsecureLogonNTLM", proxyauth.ErrForbidden)
 
+	errClosed         = errors.New("proxyauth: negotiate: session used after Close")
 	errLegs           = errors.New("proxyauth: negotiate: too many legs")
 	errNoAnswer       = errors.New("proxyauth: negotiate: the proxy does not answer NTLM")
 	errOtherMechanism = errors.New("proxyauth: negotiate: the proxy answers NTLM with another mechanism")
@@ -208,13 +214,44 @@ func explained(err error, spn string) error {
 	if _, ok := errors.AsType[*Error](err); ok || err == nil {
 		return err
 	}
-	if errors.Is(err, spnego.ErrMIC) || errors.Is(err, krb.ErrNotVerified) {
+	if errors.Is(err, spnego.ErrMIC) || errors.Is(err, krb.ErrNotVerified) || errors.Is(err, NotVerified) {
 		err = notVerified{err}
 	}
 	for _, f := range failures {
-		if errors.Is(err, f.err) {
+		if errors.Is(err, f.err) || errors.Is(err, f.code) {
 			return &Error{Code: f.code, Err: err, spn: spn}
 		}
 	}
 	return err
 }
+
+// joined returns the errors of engine and sources as one, in which the one that explains
+// more comes first. engine is nil if there is none, and the other is about spn.
+func joined(engine, sources error, spn string) error {
+	if engine == nil {
+		return sources
+	}
+	sources = explained(sources, spn)
+	if rank(sources) < rank(engine) {
+		return twoErrors{sources, engine}
+	}
+	return twoErrors{engine, sources}
+}
+
+// rank returns the place in failures of the code that err has.
+func rank(err error) int {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return len(failures)
+	}
+	return slices.IndexFunc(failures, func(f failure) bool { return f.code == e.Code })
+}
+
+// twoErrors are two errors on one line.
+type twoErrors [2]error
+
+func (e twoErrors) Error() string {
+	return e[0].Error() + "; " + strings.TrimPrefix(e[1].Error(), "proxyauth: negotiate: ")
+}
+
+func (e twoErrors) Unwrap() []error { return e[:] }

@@ -2,6 +2,7 @@ package negotiate
 
 import (
 	"cmp"
+	"errors"
 	"runtime"
 	"strings"
 
@@ -9,8 +10,12 @@ import (
 )
 
 // Hint returns what is likely to be wrong and what fixes it, for [proxyauth.Error]. It is
+// that of an error below with a method Hint() string, as an [Engine] may return one, and
 // empty if the Code is not known.
 func (e *Error) Hint() string {
+	if h, ok := errors.AsType[hinter](e.Err); ok {
+		return h.Hint()
+	}
 	hint, ok := hints[e.Code]
 	if !ok {
 		return ""
@@ -34,6 +39,12 @@ func (e *Error) Hint() string {
 		hint += " If TLS ends before the proxy, in a load balancer, set InsecureOmitChannelBindings."
 	}
 	return hint
+}
+
+// A hinter is an error of an [Engine] with a hint of its own.
+type hinter interface {
+	error
+	Hint() string
 }
 
 // hints holds the hint for each code. What is known of the failure is put in place of

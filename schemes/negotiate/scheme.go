@@ -36,6 +36,18 @@ const (
 // Kerberos. It holds tickets, so it must not be copied, and it must not be
 // changed after first use. It is safe for concurrent use.
 type Scheme struct {
+	// Engine, if not nil, makes the tokens, before the sources are tried: see package
+	// sspi for that of Windows. If it fails, the sources are tried, and after them NTLM
+	// where there is a password. To use the engine alone, set Sources to an empty list
+	// and DisableNTLM.
+	Engine Engine
+
+	// InsecureLogonNTLM allows NTLM of the Engine, as the user who is logged in, at any
+	// http:// proxy. Whoever is on the way there can guess the user's password offline
+	// or relay the logon to another server. Otherwise NTLM of the Engine is for
+	// https:// proxies, and for those that [proxyauth.Transport.AllowProxy] allows.
+	InsecureLogonNTLM bool
+
 	// Sources are the sources of tickets in the order in which they are tried.
 	// Nil means TicketCache, Keytab, Password.
 	Sources []Source
@@ -112,10 +124,10 @@ var (
 func (*Scheme) Name() string { return name }
 
 // Properties returns that Negotiate authenticates the connection. It is Ambient
-// unless Password is the only source of tickets: a ticket cache or keytab may be
-// used without credentials from the provider.
+// unless Password is the only source of tickets and there is no Engine: an engine,
+// ticket cache or keytab may be used without credentials from the provider.
 func (s *Scheme) Properties() proxyauth.SchemeProperties {
-	ambient := s.Sources == nil || slices.ContainsFunc(s.Sources, func(source Source) bool { return source != Password })
+	ambient := s.Engine != nil || s.Sources == nil || slices.ContainsFunc(s.Sources, func(source Source) bool { return source != Password })
 	return proxyauth.SchemeProperties{BindsConnection: true, Ambient: ambient}
 }
 
@@ -150,6 +162,16 @@ func (s *Scheme) NewSession(ctx context.Context, ex proxyauth.Exchange) (proxyau
 	if s.allowsNTLM(ex) && s.proxies.has(memoryKey(ex)) {
 		n.localErr = errTicketRefused
 		return n, nil
+	}
+	if s.Engine != nil {
+		e, err := s.newEngineSession(ctx, ex, n.binding)
+		if err == nil {
+			return e, nil
+		}
+		if ctx.Err() != nil || errors.Is(err, proxyauth.ErrRejected) || errors.Is(err, proxyauth.ErrHeldBack) {
+			return nil, err
+		}
+		n.engineErr = err
 	}
 	if err := n.obtain(ctx); err != nil {
 		return nil, explained(err, n.spn)

@@ -34,6 +34,8 @@ type session struct {
 	localErr error       // why not
 	spn      string      // that was asked for, "" if none was
 
+	engineErr error // why the scheme's engine is not used, nil if it has none
+
 	legs     int
 	pending  []byte // the next token, nil if there is none
 	final    bool   // the token sent, or pending, should be the last
@@ -99,7 +101,9 @@ func (s *session) obtain(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", proxyauth.ErrRejected, s.localErr)
 	case krb.SecretHeld(s.localErr):
 		return fmt.Errorf("%w: %w", proxyauth.ErrHeldBack, s.localErr)
-	case ctx.Err() != nil || !s.scheme.allowsNTLM(s.ex):
+	}
+	s.localErr = joined(s.engineErr, s.localErr, s.spn)
+	if ctx.Err() != nil || !s.scheme.allowsNTLM(s.ex) {
 		return s.localErr
 	}
 	return nil
