@@ -7,12 +7,14 @@ import (
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/schemes/basic"
 	"github.com/go-proxyauth/proxyauth/schemes/digest"
-	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
 	"github.com/go-proxyauth/proxyauth/schemes/ntlm"
 )
 
 // Default returns all schemes with their default settings, the strongest first:
 // Negotiate, NTLM, Digest, Basic. The caller may change the list.
+//
+// On Windows, Negotiate has the Kerberos tickets of the user who is logged in, from SSPI:
+// see package sspi, also for NTLM as this user, which is not among the defaults.
 func Default() []proxyauth.Scheme {
-	return []proxyauth.Scheme{&negotiate.Scheme{}, &ntlm.Scheme{}, &digest.Scheme{}, &basic.Scheme{}}
+	return []proxyauth.Scheme{newNegotiate(), &ntlm.Scheme{}, &digest.Scheme{}, &basic.Scheme{}}
 }

@@ -52,7 +52,7 @@ func (s *session) take(ctx context.Context, text string) (proxyauth.Next, error)
 	if err != nil {
 		return proxyauth.GoOn, err
 	}
-	if bytes.HasPrefix(token, []byte(ntlmSignature)) {
+	if bytes.HasPrefix(token, []byte(spnego.NTLMSignature)) {
 		return proxyauth.GoOn, s.rawNTLM(ctx, token)
 	}
 	return s.answer(ctx, token)

@@ -44,7 +44,18 @@ func (e *Error) Cause() proxyauth.Cause { return known(e.Code).cause }
 // Retry returns when credentials that are held back may be sent again, for
 // [proxyauth.Error]. It is the zero time if they are not held back, or if that is not
 // known.
-func (e *Error) Retry() time.Time { return krb.RetryOf(e.Err) }
+func (e *Error) Retry() time.Time {
+	if r, ok := errors.AsType[retrier](e.Err); ok {
+		return r.Retry()
+	}
+	return krb.RetryOf(e.Err)
+}
+
+// A retrier is an error of an [Engine] that says when the credentials may be sent again.
+type retrier interface {
+	error
+	Retry() time.Time
+}
 
 // A Code is a failure of Kerberos. It is an error for use with [errors.Is].
 type Code string
@@ -232,7 +243,11 @@ func joined(engine, sources error, spn string) error {
 		return sources
 	}
 	sources = explained(sources, spn)
-	if rank(sources) < rank(engine) {
+	e, _ := errors.AsType[*Error](sources)
+	switch {
+	case e != nil && e.Code == NoTicket: // no news, after the engine
+		return engine
+	case rank(sources) < rank(engine):
 		return twoErrors{sources, engine}
 	}
 	return twoErrors{engine, sources}

@@ -13,7 +13,7 @@ import (
 // that of an error below with a method Hint() string, as an [Engine] may return one, and
 // empty if the Code is not known.
 func (e *Error) Hint() string {
-	if h, ok := errors.AsType[hinter](e.Err); ok {
+	if h, ok := errors.AsType[hinter](e.Err); ok && h.Hint() != "" {
 		return h.Hint()
 	}
 	hint, ok := hints[e.Code]

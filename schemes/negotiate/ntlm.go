@@ -10,13 +10,6 @@ import (
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/spnego"
 )
 
-// ntlmOID is NTLM as a GSS-API mechanism (MS-SPNG, Section 1.9), in DER without
-// tag and length.
-var ntlmOID = []byte{0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0a}
-
-// ntlmSignature begins each message of NTLM.
-const ntlmSignature = "NTLMSSP\x00"
-
 var errNTLMOutOfTurn = errors.New("proxyauth: negotiate: NTLM message out of turn")
 
 // An ntlmContext is NTLM as a mechanism.

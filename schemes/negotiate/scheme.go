@@ -132,8 +132,12 @@ func (s *Scheme) Properties() proxyauth.SchemeProperties {
 }
 
 // Reset drops all tickets. It also forgets which passwords the KDCs have refused or
-// not answered, which KDCs did not answer at all, and which proxies refuse tickets.
+// not answered, which KDCs did not answer at all, and which proxies refuse tickets. If
+// the Engine has a method Reset(), that is called, too.
 func (s *Scheme) Reset() {
+	if r, ok := s.Engine.(interface{ Reset() }); ok {
+		r.Reset()
+	}
 	s.client().Forget()
 	s.proxies.clear()
 	s.wants.clear()

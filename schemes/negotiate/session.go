@@ -115,7 +115,7 @@ func (s *session) beginKerberos(ctx context.Context) error {
 	if s.scheme.allowsNTLM(s.ex) {
 		// Credentials that NTLM can't send are no reason to do without Kerberos.
 		if err := s.makeNTLM(ctx); err == nil {
-			mechs = append(mechs, spnego.Mechanism{OIDs: [][]byte{ntlmOID}, Context: s.ntlm})
+			mechs = append(mechs, spnego.Mechanism{OIDs: spnego.NTLM, Context: s.ntlm})
 		}
 	}
 	s.wrapped = spnego.New(mechs...)
@@ -133,7 +133,7 @@ func (s *session) beginNTLM(ctx context.Context, wrap bool) error {
 	if !wrap {
 		return s.step(ctx, s.ntlm, nil)
 	}
-	s.wrapped = spnego.New(spnego.Mechanism{OIDs: [][]byte{ntlmOID}, Context: s.ntlm})
+	s.wrapped = spnego.New(spnego.Mechanism{OIDs: spnego.NTLM, Context: s.ntlm})
 	return s.step(ctx, s.wrapped, nil)
 }
 

@@ -6,14 +6,12 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/spnego"
 )
 
-// OIDs are Kerberos 5 as a GSS-API mechanism (RFC 4121, Section 1), in DER without
-// tag and length, and what early Windows took for it: later ones still answer so.
-var OIDs = [][]byte{
-	{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02},
-	{0x2a, 0x86, 0x48, 0x82, 0xf7, 0x12, 0x01, 0x02, 0x02},
-}
+// OIDs are Kerberos 5 as a GSS-API mechanism, in DER without tag and length.
+var OIDs = spnego.Kerberos
 
 // The token identifiers of RFC 4121, Section 4.1.
 const (

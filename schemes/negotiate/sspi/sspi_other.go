@@ -1,0 +1,10 @@
+//go:build !windows
+
+package sspi
+
+// native is the SSPI of this computer: none.
+var native system = absent{}
+
+type absent struct{}
+
+func (absent) acquire(Package, *identity) (credential, status) { return nil, statusNotWindows }
