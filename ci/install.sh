@@ -11,6 +11,8 @@ packages=(
 	krb5-kdc krb5-admin-server krb5-user
 	# ... ntlm_auth, and a domain controller that it can ask
 	winbind samba-ad-dc samba-ad-provision libnss-wrapper
+	# ... Windows' SSPI, and a DLL that Go needs there
+	wine wine64 binutils-mingw-w64-x86-64
 	# internal/testproxy/spnegoserver: other clients of SPNEGO
 	curl python3-gssapi
 	# credentials, credentials/keyring

@@ -166,6 +166,19 @@ func (d *Domain) environment() []string {
 	}
 }
 
+// Logon logs a user in and returns the environment in which programs of Samba, and so
+// Wine, find the logon: the password is kept by winbindd, and the user of the tests goes by
+// the user's name.
+func (d *Domain) Logon(t testing.TB, a Account) []string {
+	t.Helper()
+	env := append(d.environment()[1:], "NSS_WRAPPER_PASSWD="+d.dir.Write("passwd", a.Username+":x:0:0::/:/bin/sh\n"))
+	cmd := exec.CommandContext(t.Context(), Program(t, "wbinfo"), "--ccache-save="+NTLMDomain+`\`+a.Username+"%"+a.Password)
+	cmd.Env = append(os.Environ(), env...)
+	output, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	return env
+}
+
 // BadPasswords returns how many wrong passwords of a user the controller counts.
 func (d *Domain) BadPasswords(t testing.TB, user string) string {
 	t.Helper()
