@@ -58,9 +58,9 @@ type Engine struct {
 	// that a domain controller has refused is not sent to it again before Reset.
 	UseCredentials bool
 
-	system system // nil means this computer's
-	logins logins
-	guard  lockout.Limiter // of passwords at the domain controllers
+	system  system // nil means this computer's
+	logins  logins
+	limiter lockout.Limiter // of passwords at the domain controllers
 }
 
 var _ negotiate.Engine = (*Engine)(nil)
@@ -93,7 +93,7 @@ func (e *Engine) NewContext(ctx context.Context, t negotiate.Target) (negotiate.
 		pkg: pkg, id: id, target: target, bindings: bindingsBuffer(t.Bindings),
 	}
 	if id != nil {
-		x.secret = e.guard.Handle(lockout.Secret{Proxy: "domain " + id.domain, User: id.user, Password: id.password()})
+		x.secret = e.limiter.Handle(lockout.Secret{Proxy: "domain " + id.domain, User: id.user, Password: id.password()})
 	}
 	if pkg == Kerberos {
 		return newWrapped(x), nil
@@ -122,7 +122,7 @@ func (e *Engine) identity(t negotiate.Target) (*identity, error) {
 // Reset forgets which passwords were refused, and releases the login that is kept for
 // further contexts. [negotiate.Scheme.Reset] calls it.
 func (e *Engine) Reset() {
-	e.guard.Reset()
+	e.limiter.Reset()
 	e.logins.reset()
 }
 

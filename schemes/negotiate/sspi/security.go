@@ -94,10 +94,10 @@ func (s *security) step(ctx context.Context, in []byte) (result, error) {
 	first := s.steps == 1
 	results := make(chan result, 1)
 	go func() {
-		defer s.mu.Unlock()
 		turn.Sent()
 		r, st := s.call(in, first)
 		turn.Done(verdict(st))
+		s.mu.Unlock() // before the caller may close s
 		results <- r
 	}()
 	select {
