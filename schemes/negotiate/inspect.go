@@ -12,12 +12,16 @@ import (
 // programs that explain why Kerberos works or doesn't, and holds no key and no password.
 // Its errors may be an [*Error].
 type Setup struct {
+	// Engine is what the engine says of itself: who is logged in, for example. It is
+	// empty if there is none, or if it has no method Describe() string.
+	Engine string
+
 	// ConfigFiles are the krb5.conf that was read, and what it includes. It is empty
 	// if the machine has none.
 	ConfigFiles []string
 
 	// ConfigErr is why krb5.conf can't be used, nil if it can. If it is not nil, only
-	// SPN is set besides.
+	// Engine and SPN are set besides.
 	ConfigErr error
 
 	// MaxSkew is by how much clocks may differ.
@@ -91,6 +95,9 @@ func (s *Scheme) Inspect(ctx context.Context, proxy *url.URL, user string) *Setu
 		KDCs:        found.KDCs,
 		KDCErr:      explained(found.KDCErr, spn),
 		Keytab:      found.Keytab,
+	}
+	if d, ok := s.Engine.(interface{ Describe() string }); ok {
+		setup.Engine = d.Describe()
 	}
 	for _, c := range found.Caches {
 		cache := Cache{Name: c.Name, From: c.From, Principal: c.Owner, Err: explained(c.Err, spn)}

@@ -119,6 +119,10 @@ func (e *Engine) identity(t negotiate.Target) (*identity, error) {
 	return newIdentity(t.User, t.Password)
 }
 
+// Describe returns, for people, who is logged in and which packages SSPI offers. It is
+// empty on other systems than Windows.
+func (e *Engine) Describe() string { return describe() }
+
 // Reset forgets which passwords were refused, and releases the login that is kept for
 // further contexts. [negotiate.Scheme.Reset] calls it.
 func (e *Engine) Reset() {

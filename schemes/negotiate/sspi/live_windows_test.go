@@ -163,6 +163,7 @@ func codeOf(err error) negotiate.Code {
 // logged in.
 func TestLiveEngine(t *testing.T) {
 	newLive(t)
+	require.Regexp(t, `^logged in as .+; SSPI offers Kerberos, Negotiate, NTLM$`, new(sspi.Engine).Describe())
 	via, err := url.Parse(live.proxy)
 	require.NoError(t, err)
 	enginetest.Test(t, enginetest.Config{

@@ -8,3 +8,5 @@ var native system = absent{}
 type absent struct{}
 
 func (absent) acquire(Package, *identity) (credential, status) { return nil, statusNotWindows }
+
+func describe() string { return "" }

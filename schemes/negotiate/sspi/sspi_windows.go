@@ -2,7 +2,10 @@ package sspi
 
 import (
 	"bytes"
+	"cmp"
+	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"unsafe"
 
@@ -20,7 +23,6 @@ var (
 	initializeSecurityContext    = dll.NewProc("InitializeSecurityContextW")
 	deleteSecurityContext        = dll.NewProc("DeleteSecurityContext")
 	freeContextBuffer            = dll.NewProc("FreeContextBuffer")
-	enumerateSecurityPackages    = dll.NewProc("EnumerateSecurityPackagesW")
 	openCredentials, openHandles atomic.Int64 // for tests
 )
 
@@ -211,4 +213,29 @@ func (c *contextHandle) free() {
 		openHandles.Add(-1)
 		c.h = nil
 	}
+}
+
+// describe says who is logged in and which of the packages that are used here there are.
+func describe() string {
+	offered := []string{}
+	for _, pkg := range []Package{Kerberos, Negotiate, ntlmPackage} {
+		name, err := windows.UTF16PtrFromString(string(pkg))
+		if err != nil || querySecurityPackageInfo.Find() != nil {
+			continue
+		}
+		if _, st := packageInfo(name); st == statusOK {
+			offered = append(offered, string(pkg))
+		}
+	}
+	return fmt.Sprintf("logged in as %s; SSPI offers %s", cmp.Or(loggedIn(), "an unknown user"), cmp.Or(strings.Join(offered, ", "), "nothing"))
+}
+
+// loggedIn returns the user as whom the process runs, as DOMAIN\user, "" if that is not known.
+func loggedIn() string {
+	const enough = 512
+	name, n := make([]uint16, enough), uint32(enough)
+	if err := windows.GetUserNameEx(windows.NameSamCompatible, &name[0], &n); err != nil {
+		return ""
+	}
+	return windows.UTF16ToString(name)
 }
