@@ -22,7 +22,8 @@ of a KDC, to a password ends it, since directories lock accounts after a few.
 The proxy is the one of HTTPS_PROXY, HTTP_PROXY and NO_PROXY, or that of -proxy.
 Credentials come from -password-stdin or else, in this order, from the user info
 of the proxy's URL, PROXY_USER and PROXY_PASSWORD, netrc, the system's keyring,
-and the person at the terminal. Tickets come from the ticket cache or a keytab.
+and the person at the terminal. Tickets come from the ticket cache or a keytab,
+on Windows from the logon session first.
 
 Flags:
   -proxy URL        use this proxy, whatever the environment says
@@ -62,7 +63,8 @@ thing.
                a third one is for a host that does not exist
   schemes      enabled; offered; common (the strongest first)
   credentials  list, in the order of looking: name; found; user; text
-  kerberos     config_files; realm; caches (list, the one that is read first:
+  kerberos     engine (who is logged in, and what the system offers; Windows);
+               config_files; realm; caches (list, the one that is read first:
                name; from; principal; expires; tickets (service, start, end);
                error); keytab; kdcs (list: address; ok; skew_ms; error);
                max_skew_ms; proxy_skew_ms; spn; spn_known; error

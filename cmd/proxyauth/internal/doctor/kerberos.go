@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/schemes"
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
 )
 
@@ -21,6 +22,11 @@ const maxKDCs = 8
 // negotiateScheme returns a Negotiate as the command line wants it.
 func (d *diagnosis) negotiateScheme(sources ...negotiate.Source) *negotiate.Scheme {
 	scheme := &negotiate.Scheme{Sources: sources}
+	for _, s := range schemes.Default() {
+		if n, ok := s.(*negotiate.Scheme); ok && sources == nil {
+			scheme.Engine = n.Engine
+		}
+	}
 	if d.config.SPN != "" {
 		scheme.SPN = func(*url.URL) string { return d.config.SPN }
 	}
@@ -56,7 +62,7 @@ func (d *diagnosis) kerberos(ctx context.Context) {
 		d.setup = d.negotiateScheme().Inspect(ctx, d.proxyURL(), d.credentials.Username)
 	}
 	s := d.setup
-	k := &Kerberos{ConfigFiles: s.ConfigFiles, Realm: s.Realm, Keytab: s.Keytab, SPN: s.SPN, MaxSkew: millis(s.MaxSkew)}
+	k := &Kerberos{ConfigFiles: s.ConfigFiles, Engine: printable(s.Engine), Realm: s.Realm, Keytab: s.Keytab, SPN: s.SPN, MaxSkew: millis(s.MaxSkew)}
 	d.report.Kerberos = k
 	if s.ConfigErr != nil {
 		k.Error = short(s.ConfigErr)
@@ -142,6 +148,9 @@ func (d *diagnosis) reportKerberos() {
 	var details []string
 	add := func(label, format string, args ...any) {
 		details = append(details, fmt.Sprintf("%-10s ", label)+fmt.Sprintf(format, args...))
+	}
+	if k.Engine != "" {
+		add("system", "%s", k.Engine)
 	}
 	add("krb5.conf", "%s", orNone(listed(k.ConfigFiles)))
 	for _, c := range k.Caches {

@@ -120,6 +120,7 @@ type Source struct {
 
 // Kerberos says what there is for Negotiate.
 type Kerberos struct {
+	Engine      string        `json:"engine,omitempty"` // who is logged in, and what the system offers
 	ConfigFiles []string      `json:"config_files,omitempty"`
 	Realm       string        `json:"realm,omitempty"`
 	Caches      []TicketCache `json:"caches,omitempty"` // the one that is read first
