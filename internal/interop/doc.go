@@ -2,6 +2,8 @@
 // tinyproxy, and MIT's Kerberos KDC, each as a child process on free loopback
 // ports, with a configuration of its own in a directory of the test's.
 //
+// A [Wine] runs programs for Windows in front of them.
+//
 // A test whose proxy is not installed is skipped. With
 // PROXYAUTH_INTEROP=required in the environment it fails instead, so that a
 // continuous integration that lost a package does not stay green.
