@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -458,6 +459,35 @@ func (l *lab) reachOften(t *testing.T, fault testproxy.Fault) {
 		wg.Wait()
 	}
 	time.Sleep(2 * time.Minute) // legs that go on without their callers
+}
+
+// The Transport says whether the program has named the proxy.
+func TestAllowProxyNamesTheProxy(t *testing.T) {
+	hermetic(t)
+	for _, named := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			network := testproxy.NewNetwork()
+			proxy := testproxy.Start(t, testproxy.Config{
+				Network: network, Auth: []testproxy.Mechanism{&spnegoserver.Mechanism{Server: new(spnegoserver.Server)}},
+			})
+			e := &logonEngine{}
+			rt := &proxyauth.Transport{
+				Base:       &http.Transport{Proxy: http.ProxyURL(proxy.URL()), DialContext: network.DialContext},
+				Schemes:    []proxyauth.Scheme{&negotiate.Scheme{Engine: e, Sources: []negotiate.Source{}}},
+				ErrorOn407: true,
+			}
+			defer rt.CloseIdleConnections()
+			if named {
+				rt.AllowProxy = proxyauth.AllowHosts(proxy.URL().Hostname())
+			}
+			_, err := rt.RoundTrip(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://origin.example.com/", nil))
+			require.Error(t, err, "the proxy knows no user")
+			require.Equal(t, !named, errors.Is(err, proxyauth.ErrForbidden))
+			sent := slices.ContainsFunc(proxy.Legs(), func(leg testproxy.Leg) bool { return leg.Scheme == "Negotiate" })
+			require.Equal(t, named, sent)
+			require.Zero(t, e.open.Load())
+		})
+	}
 }
 
 func TestEngineBindings(t *testing.T) {

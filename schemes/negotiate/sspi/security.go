@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
 )
 
@@ -96,7 +97,12 @@ func (s *security) step(ctx context.Context, in []byte) (result, error) {
 	go func() {
 		turn.Sent()
 		r, st := s.call(in, first)
-		turn.Done(verdict(st))
+		outcome := verdict(st)
+		turn.Done(outcome)
+		if first && s.secret != nil && outcome == lockout.Lost {
+			// The password may have been refused: nothing else is to send it now.
+			r.err = fmt.Errorf("%w: %w", proxyauth.ErrHeldBack, r.err)
+		}
 		s.mu.Unlock() // before the caller may close s
 		results <- r
 	}()
