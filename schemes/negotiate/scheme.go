@@ -109,9 +109,9 @@ type Scheme struct {
 	Resolver *net.Resolver
 
 	once    sync.Once
-	krb     *krb.Client
-	proxies memory // that refuse tickets
-	wants   memory // that want NTLM inside SPNEGO
+	krb     func() *krb.Client // hidden from fmt, since it knows users
+	proxies memory             // that refuse tickets
+	wants   memory             // that want NTLM inside SPNEGO
 	names   onecall.Group[string, string]
 }
 
@@ -204,7 +204,7 @@ func (s *Scheme) ticket(ctx context.Context, ex proxyauth.Exchange) (ticket *krb
 
 func (s *Scheme) client() *krb.Client {
 	s.once.Do(func() {
-		s.krb = krb.NewClient(krb.Config{
+		client := krb.NewClient(krb.Config{
 			Realm:      s.Realm,
 			KDCs:       s.KDCs,
 			ConfFile:   s.ConfigFile,
@@ -215,8 +215,9 @@ func (s *Scheme) client() *krb.Client {
 			Dial:       s.DialKDC,
 			Resolver:   s.Resolver,
 		})
+		s.krb = func() *krb.Client { return client }
 	})
-	return s.krb
+	return s.krb()
 }
 
 func (s *Scheme) sources() []krb.Source {

@@ -81,7 +81,7 @@ func (x *asExchange) run(ctx context.Context) (*credential, error) {
 }
 
 func (x *asExchange) marshal() ([]byte, error) {
-	request, err := guard(x.request.Marshal)
+	request, err := recovered(x.request.Marshal)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the names can't be sent", ErrClientUnknown)
 	}
@@ -197,7 +197,7 @@ func (x *asExchange) explain(e *messages.KRBError) error {
 
 // accept takes an AS-REP. One that brings no ticket is reason for a pause.
 func (x *asExchange) accept(data []byte) (*credential, error) {
-	rep, err := guard(func() (*messages.ASRep, error) {
+	rep, err := recovered(func() (*messages.ASRep, error) {
 		var rep messages.ASRep
 		return &rep, rep.Unmarshal(data)
 	})
@@ -282,7 +282,7 @@ func (silent) Error() string   { return "" }
 func (s silent) Unwrap() error { return s.error }
 
 func parsePAData(data []byte) types.PADataSequence {
-	list, err := guard(func() (types.PADataSequence, error) {
+	list, err := recovered(func() (types.PADataSequence, error) {
 		var list types.PADataSequence
 		return list, list.Unmarshal(data)
 	})
@@ -301,7 +301,7 @@ func newNonce() int {
 }
 
 func decryptReply(enc types.EncryptedData, key types.EncryptionKey, usage uint32) (messages.EncKDCRepPart, error) {
-	return guard(func() (messages.EncKDCRepPart, error) {
+	return recovered(func() (messages.EncKDCRepPart, error) {
 		var part messages.EncKDCRepPart
 		plain, err := crypto.DecryptEncPart(enc, key, usage)
 		if err != nil {

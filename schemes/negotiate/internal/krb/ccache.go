@@ -141,7 +141,7 @@ func (c *cache) expired(t time.Time) bool {
 }
 
 func parseTicket(data []byte) (messages.Ticket, error) {
-	return guard(func() (messages.Ticket, error) {
+	return recovered(func() (messages.Ticket, error) {
 		var t messages.Ticket
 		if err := t.Unmarshal(data); err != nil || len(t.SName.NameString) == 0 {
 			return t, ErrMalformedReply

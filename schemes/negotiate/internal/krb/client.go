@@ -43,7 +43,7 @@ type Config struct {
 type Client struct {
 	config  Config
 	conf    confFile
-	caches  func() *cacheTable // hidden from fmt, since it has names of users
+	caches  cacheTable
 	keytab  keytabFile
 	prints  fingerprints
 	pauses  pauses
@@ -60,8 +60,7 @@ func NewClient(config Config) *Client {
 	if config.Resolver == nil {
 		config.Resolver = net.DefaultResolver
 	}
-	caches := &cacheTable{}
-	return &Client{config: config, caches: func() *cacheTable { return caches }}
+	return &Client{config: config}
 }
 
 // A User is who a ticket is for. The zero value means whoever ticket cache or
@@ -196,5 +195,5 @@ func (c *Client) Forget() {
 	c.pauses.clear()
 	c.table.clear()
 	c.good.clear()
-	c.caches().forget()
+	c.caches.forget()
 }

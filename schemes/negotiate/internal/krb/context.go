@@ -69,7 +69,7 @@ var (
 func (c *Context) Init(_ context.Context, token []byte) (out []byte, done bool, err error) {
 	switch {
 	case c.auth.AVNO == 0 && token == nil:
-		out, err = guard(c.open)
+		out, err = recovered(c.open)
 		if err != nil && err != ErrTicketExpired {
 			err = errNoToken // gokrb5's own may name the user
 		}
@@ -77,7 +77,7 @@ func (c *Context) Init(_ context.Context, token []byte) (out []byte, done bool, 
 	case c.auth.AVNO == 0 || token == nil || c.verified:
 		return nil, false, errOutOfTurn
 	}
-	_, err = guard(func() (struct{}, error) { return struct{}{}, c.accept(token) })
+	_, err = recovered(func() (struct{}, error) { return struct{}{}, c.accept(token) })
 	return nil, true, err
 }
 
@@ -184,7 +184,7 @@ func (c *Context) MIC(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return guard(func() ([]byte, error) {
+	return recovered(func() ([]byte, error) {
 		mic := gssapi.MICToken{Flags: flag, SndSeqNum: uint64(c.auth.SeqNumber), Payload: message}
 		if err := mic.SetChecksum(key, keyusage.GSSAPI_INITIATOR_SIGN); err != nil {
 			return nil, err
@@ -199,7 +199,7 @@ func (c *Context) VerifyMIC(message, mic []byte) error {
 	if err != nil {
 		return err
 	}
-	ok, err := guard(func() (bool, error) {
+	ok, err := recovered(func() (bool, error) {
 		var token gssapi.MICToken
 		if err := token.Unmarshal(mic, true); err != nil || token.Flags&micFlagAcceptorSubkey != flag {
 			return false, ErrNotVerified

@@ -157,7 +157,7 @@ func (id *identity) call(ctx context.Context, name string, fetch login) (*creden
 func persist(ctx context.Context, fetch login) (*credential, error) {
 	begin := time.Now()
 	for _, pause := range retries {
-		cred, err := guard(func() (*credential, error) { return fetch(ctx) })
+		cred, err := recovered(func() (*credential, error) { return fetch(ctx) })
 		if !errors.Is(err, ErrKDCUnreachable) || !isUnanswered(err) || time.Since(begin)+pause > retryFor {
 			return cred, err
 		}
@@ -167,7 +167,7 @@ func persist(ctx context.Context, fetch login) (*credential, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	return guard(func() (*credential, error) { return fetch(ctx) })
+	return recovered(func() (*credential, error) { return fetch(ctx) })
 }
 
 // overdue returns the error for an exchange that has reached callTimeout.

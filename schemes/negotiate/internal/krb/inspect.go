@@ -99,7 +99,7 @@ func (c *Client) inspectCaches(ctx context.Context, conf *conf, user User) []Cac
 	meant := func(p principal) bool { return c.meant(conf, p, user) }
 	var all []found
 	add := func(name string) {
-		for f := range c.caches().all(ctx, conf, name) {
+		for f := range c.caches.all(ctx, conf, name) {
 			if len(all) == maxCaches {
 				return
 			}
@@ -161,7 +161,7 @@ func infoOf(f found, meant func(principal) bool) CacheInfo {
 // ahead of this machine's. A ticket, which some KDCs grant, is no answer that tells the
 // time in the clear; then zero is returned.
 func (c *Client) Probe(ctx context.Context, realm, address string) (skew time.Duration, err error) {
-	request, err := guard(anonymousRequest(realm).Marshal)
+	request, err := recovered(anonymousRequest(realm).Marshal)
 	if err != nil {
 		return 0, errNoToken
 	}
@@ -202,7 +202,7 @@ func anonymousRequest(realm string) *messages.ASReq {
 
 // isReply reports whether data is an AS-REP.
 func isReply(data []byte) bool {
-	_, err := guard(func() (messages.ASRep, error) {
+	_, err := recovered(func() (messages.ASRep, error) {
 		var rep messages.ASRep
 		return rep, rep.Unmarshal(data)
 	})

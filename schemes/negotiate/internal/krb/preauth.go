@@ -63,7 +63,7 @@ type password string
 func (password) types(allowed []int32) []int32 { return allowed }
 
 func (p password) key(info keyInfo) (types.EncryptionKey, int, error) {
-	key, err := guard(func() (types.EncryptionKey, error) {
+	key, err := recovered(func() (types.EncryptionKey, error) {
 		et, err := crypto.GetEtype(info.encType)
 		if err != nil {
 			return types.EncryptionKey{}, ErrEncType
@@ -139,11 +139,11 @@ func etypeInfo(data types.PADataSequence) (entries types.ETypeInfo2, found bool)
 	for _, pa := range data {
 		switch pa.PADataType {
 		case patype.PA_ETYPE_INFO2:
-			if list, err := guard(pa.GetETypeInfo2); err == nil {
+			if list, err := recovered(pa.GetETypeInfo2); err == nil {
 				return list, true
 			}
 		case patype.PA_ETYPE_INFO:
-			list, err := guard(pa.GetETypeInfo)
+			list, err := recovered(pa.GetETypeInfo)
 			if err != nil || found {
 				continue
 			}
@@ -158,7 +158,7 @@ func etypeInfo(data types.PADataSequence) (entries types.ETypeInfo2, found bool)
 
 // encryptedTimestamp returns PA-ENC-TIMESTAMP (RFC 4120, Section 5.2.7.2).
 func encryptedTimestamp(key types.EncryptionKey, kvno int) (types.PAData, error) {
-	return guard(func() (types.PAData, error) {
+	return recovered(func() (types.PAData, error) {
 		now, err := types.GetPAEncTSEncAsnMarshalled()
 		if err != nil {
 			return types.PAData{}, err

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// maxProfileSize and maxProfileDepth bound a krb5.conf, its nested groups
+	// maxProfileSize and maxProfileNesting bound a krb5.conf, its nested groups
 	// and its includes: it is the administrator's, but may name any file.
-	maxProfileSize  = 1 << 20
-	maxProfileDepth = 10
-	maxProfileFiles = 256
+	maxProfileSize    = 1 << 20
+	maxProfileNesting = 10
+	maxProfileFiles   = 256
 )
 
 // A section is a group of relations of a krb5.conf: a tag has values or a
@@ -50,19 +50,19 @@ func (s *section) get(tag string) string {
 // A profileReader reads krb5.conf and what it includes, and keeps the stamps of
 // what it has read.
 type profileReader struct {
-	ctx    context.Context // of the one reading
-	root   *section
-	stamps []stamp
-	depth  int
-	bare   string // the tag of the line before, if nothing came behind its =
+	ctx     context.Context // of the one reading
+	root    *section
+	stamps  []stamp
+	nesting int
+	bare    string // the tag of the line before, if nothing came behind its =
 }
 
 // file reads the file of that name into the root.
 func (p *profileReader) file(name string) error {
-	if p.depth++; p.depth > maxProfileDepth || len(p.stamps) >= maxProfileFiles {
+	if p.nesting++; p.nesting > maxProfileNesting || len(p.stamps) >= maxProfileFiles {
 		return malformed(name, "too many includes")
 	}
-	defer func() { p.depth-- }()
+	defer func() { p.nesting-- }()
 	data, st, err := readFile(p.ctx, name, maxProfileSize)
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (p *profileReader) relation(line string, open []*section) ([]*section, erro
 
 // group opens the group of that name.
 func group(tag string, open []*section) ([]*section, error) {
-	if len(open) >= maxProfileDepth {
+	if len(open) >= maxProfileNesting {
 		return nil, malformed("krb5.conf", "too many nested groups")
 	}
 	return append(slices.Clip(open), open[len(open)-1].sub(tag)), nil

@@ -65,7 +65,7 @@ func (c *Client) openCache(ctx context.Context, conf *conf, user User) (*identit
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := c.caches().open(ctx, conf, wanted{name, c.principal(user)}, func(p principal) bool { return c.meant(conf, p, user) })
+	f, err := c.caches.open(ctx, conf, wanted{name, c.principal(user)}, func(p principal) bool { return c.meant(conf, p, user) })
 	if err != nil {
 		return nil, nil, err
 	}

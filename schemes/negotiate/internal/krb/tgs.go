@@ -68,7 +68,7 @@ func (x *tgsExchange) step(ctx context.Context, tgt *credential, realm string, w
 	if err != nil {
 		return nil, err
 	}
-	data, err := guard(req.Marshal)
+	data, err := recovered(req.Marshal)
 	if err != nil {
 		return nil, errNoToken
 	}
@@ -98,7 +98,7 @@ func (x *tgsExchange) request(tgt *credential, realm string, wanted types.Princi
 	}}
 	// Active Directory refers to other realms only if this is set.
 	types.SetFlag(&req.ReqBody.KDCOptions, flags.Canonicalize)
-	pa, err := guard(func() (types.PAData, error) { return ticketPAData(tgt, &req.ReqBody) })
+	pa, err := recovered(func() (types.PAData, error) { return ticketPAData(tgt, &req.ReqBody) })
 	if err != nil {
 		return nil, errNoToken // gokrb5's own may name the user
 	}
@@ -138,7 +138,7 @@ func (x *tgsExchange) accept(data []byte, tgt *credential, req *messages.TGSReq)
 	if e := parseError(data); e != nil {
 		return nil, ticketError(e)
 	}
-	rep, err := guard(func() (messages.TGSRep, error) {
+	rep, err := recovered(func() (messages.TGSRep, error) {
 		var rep messages.TGSRep
 		return rep, rep.Unmarshal(data)
 	})

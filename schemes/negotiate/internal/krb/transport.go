@@ -198,7 +198,7 @@ func readReply(r io.Reader) ([]byte, error) {
 
 // parseError returns the KRB-ERROR that data is, or nil if it is none.
 func parseError(data []byte) *messages.KRBError {
-	e, err := guard(func() (*messages.KRBError, error) {
+	e, err := recovered(func() (*messages.KRBError, error) {
 		var e messages.KRBError
 		return &e, e.Unmarshal(data)
 	})
