@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/base64"
 	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -450,4 +453,77 @@ func TestEchoedPasswordIsNotShown(t *testing.T) {
 		require.Contains(t, got.stdout, "Proxy-Authorization: Basic [removed]")
 		require.NotContains(t, got.stdout, password)
 	}
+}
+
+// An authorization of Digest or NTLM lets a password be guessed at leisure, and is a secret, too,
+// in whatever a proxy makes of it.
+func TestEchoedAuthorizationIsNotShown(t *testing.T) {
+	t.Parallel()
+	for scheme, config := range map[string]func(*testproxy.Accounts) testproxy.Config{"Digest": digestProxy, "NTLM": ntlmProxy} {
+		for _, w := range []way{forward, tunnel} {
+			t.Run(scheme+" "+string(w), func(t *testing.T) {
+				t.Parallel()
+				users := newAccounts()
+				l := newLab(t, with(config, func(leg *testproxy.Leg) *testproxy.Action {
+					if leg.Status != http.StatusOK || leg.Scheme == "" {
+						return nil
+					}
+					sent := leg.Header.Get("Proxy-Authorization")
+					return &testproxy.Action{Status: 502, Header: http.Header{
+						"X-Echo":       {sent},
+						"X-Escaped":    {url.QueryEscape(sent)},
+						"X-Quoted":     {strconv.Quote(sent)},
+						"X-Parameters": {strings.TrimPrefix(sent, scheme+" ")},
+						"Proxy-Status": {"proxy; error=" + sent},
+					}}
+				})(users), users)
+				got := l.doctor(password, l.target(w, "/"), "-v").run(t)
+				for _, field := range []string{"X-Echo", "X-Escaped", "X-Quoted", "X-Parameters", "Proxy-Status"} {
+					require.Contains(t, got.stdout, field+": [removed]")
+				}
+				require.NotRegexp(t, `(?i)[0-9a-f]{32}"|TlRMTVNTUAAD`, after(got.stdout, "sign-in"))
+			})
+		}
+	}
+}
+
+// What the target's URL has besides host and path is shown in no header either.
+func TestEchoedTargetIsNotShown(t *testing.T) {
+	t.Parallel()
+	echo := func(leg *testproxy.Leg) *testproxy.Action {
+		return &testproxy.Action{Status: 302, Header: http.Header{
+			"Location": {"http://portal.example.com/?" + url.QueryEscape(leg.Target)},
+			"X-Orig":   {leg.Target},
+			"X-Echo":   {leg.Header.Get("Authorization")},
+		}}
+	}
+	l := newLab(t, testproxy.Config{Fault: func(leg *testproxy.Leg) *testproxy.Action {
+		if leg.Method != http.MethodGet {
+			return nil
+		}
+		return echo(leg)
+	}}, newAccounts())
+	target := strings.Replace(l.target(forward, "/?token=t0ken&b=c%20d"), "://", "://tom:s3cret-of-tom@", 1)
+	got := l.doctor("", target, "-v").run(t)
+	require.Contains(t, got.stdout, "Location: [removed]")
+	require.Contains(t, got.stdout, "X-Echo: [removed]")
+	require.NotContains(t, got.stdout, "t0ken")
+	require.NotContains(t, got.stdout, "s3cret-of-tom")
+	require.NotContains(t, got.stdout, base64.StdEncoding.EncodeToString([]byte("tom:s3cret-of-tom")))
+}
+
+// Thousands of lines of a header don't bury the rest.
+func TestManyLinesAreCutShort(t *testing.T) {
+	t.Parallel()
+	lines := slices.Repeat([]string{"Foo"}, 3000)
+	l := newLab(t, offering(lines...)(newAccounts()), newAccounts())
+	got := l.doctor("", l.target(forward, "/"), "-v").run(t)
+	require.Less(t, strings.Count(got.stdout, "\n"), 700)
+	require.Contains(t, got.stdout, "… and 2900 more")
+}
+
+// after returns what follows the first sep in text.
+func after(text, sep string) string {
+	_, rest, _ := strings.Cut(text, sep)
+	return rest
 }

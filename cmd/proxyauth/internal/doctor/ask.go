@@ -247,6 +247,7 @@ func (d *diagnosis) offerOf(a *probe) Offer {
 	for _, line := range a.resp.Header.Values("Proxy-Authenticate") {
 		o.Challenges = append(o.Challenges, printable(line))
 	}
+	o.Challenges = bounded(o.Challenges)
 	challenges, err := proxyauth.ParseChallenges(a.resp.Header)
 	o.Schemes = schemesOf(challenges)
 	if err != nil {

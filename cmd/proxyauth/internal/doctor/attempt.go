@@ -301,11 +301,7 @@ func (d *diagnosis) attemptLines(a *Attempt, o *outcome) (lines []string) {
 		}
 	}
 	if o.header != nil {
-		who := "the last answer, of the proxy"
-		if a.OK {
-			who = "the last answer, of the target"
-		}
-		lines = append(append(lines, who), d.answerLines(o.status, o.header)...)
+		lines = append(append(lines, "the last answer"), d.answerLines(o.status, o.header)...)
 	}
 	return lines
 }

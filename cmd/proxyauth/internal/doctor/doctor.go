@@ -95,6 +95,7 @@ type diagnosis struct {
 func Run(ctx context.Context, config Config) *Report {
 	config.Timeout = cmp.Or(config.Timeout, DefaultTimeout)
 	d := &diagnosis{config: config, target: inASCII(config.URL), report: &Report{Version: Version, URL: shownURL(config.URL), Target: new(TargetState)}}
+	d.secrets.hideTarget(config.URL)
 	d.ended = func() bool { return ctx.Err() != nil }
 	v := d.run(ctx)
 	if ctx.Err() != nil {
