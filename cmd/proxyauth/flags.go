@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,8 +34,11 @@ type doctorFlags struct {
 
 // runDoctor runs the command doctor, and returns the exit status.
 func runDoctor(ctx context.Context, args []string, stdin, stdout, stderr *os.File) int {
-	f, err := parseDoctor(args, stdin)
+	f, err := parseUntil(ctx, args, stdin)
 	switch {
+	case ctx.Err() != nil && f == nil:
+		io.WriteString(stderr, "proxyauth doctor: cancelled\n")
+		return exitFinding
 	case errors.Is(err, flag.ErrHelp):
 		io.WriteString(stdout, doctorHelp)
 		return exitOK
@@ -64,6 +68,23 @@ func runDoctor(ctx context.Context, args []string, stdin, stdout, stderr *os.Fil
 	return exitOK
 }
 
+// parseUntil parses the arguments, until ctx ends: a file or pipe that they name may never end.
+func parseUntil(ctx context.Context, args []string, stdin *os.File) (f *doctorFlags, err error) {
+	done := make(chan struct{})
+	var parsed *doctorFlags
+	var failed error
+	go func() {
+		defer close(done)
+		parsed, failed = parseDoctor(args, stdin)
+	}()
+	select {
+	case <-done:
+		return parsed, failed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // set returns the flags, which write to f.
 func (f *doctorFlags) set() *flag.FlagSet {
 	set := flag.NewFlagSet("doctor", flag.ContinueOnError)
@@ -83,13 +104,16 @@ func (f *doctorFlags) set() *flag.FlagSet {
 }
 
 // parseDoctor parses the arguments, and reads what they name.
-func parseDoctor(args []string, stdin io.Reader) (*doctorFlags, error) {
+func parseDoctor(args []string, stdin *os.File) (*doctorFlags, error) {
 	f := new(doctorFlags)
 	set := f.set()
 	if err := set.Parse(args); err != nil {
-		return nil, err
+		return nil, explained(err)
 	}
 	if set.NArg() != 1 {
+		if rest := set.Args(); slices.ContainsFunc(rest, func(arg string) bool { return strings.HasPrefix(arg, "-") }) {
+			return nil, errors.New("flags go before the URL, and the URL is the last argument")
+		}
 		return nil, fmt.Errorf("want one URL behind the flags, got %d arguments", set.NArg())
 	}
 	var empty error
@@ -105,6 +129,14 @@ func parseDoctor(args []string, stdin io.Reader) (*doctorFlags, error) {
 		return nil, errors.New("-timeout must be more than zero")
 	}
 	return f, errors.Join(f.target(set.Arg(0)), f.list(), f.roots(), f.password(stdin))
+}
+
+// explained adds to an error of package flag what it leaves out.
+func explained(err error) error {
+	if strings.Contains(err.Error(), "flag -timeout") {
+		return errors.New("-timeout wants a number with its unit, such as 30s or 2m")
+	}
+	return err
 }
 
 // target parses the URL.
@@ -161,21 +193,30 @@ func (f *doctorFlags) roots() error {
 }
 
 // password reads the password from standard input.
-func (f *doctorFlags) password(stdin io.Reader) error {
+func (f *doctorFlags) password(stdin *os.File) error {
 	if !f.passwordStdin {
 		return nil
 	}
 	if f.User == "" {
 		return errors.New("-password-stdin needs -user")
 	}
-	line, err := bufio.NewReader(io.LimitReader(stdin, maxPassword)).ReadString('\n')
+	if term.IsTerminal(int(stdin.Fd())) {
+		return errors.New("-password-stdin: standard input is a terminal, which would show the password; leave the flag out, and doctor asks for it")
+	}
+	line, err := bufio.NewReader(io.LimitReader(stdin, maxPassword+1)).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("-password-stdin: %w", err)
 	}
-	password := proxyauth.NewSecret(strings.TrimRight(line, "\r\n"))
-	if password.Reveal() == "" {
+	text := strings.TrimPrefix(strings.TrimRight(line, "\r\n"), "\ufeff") // the mark of an editor on Windows
+	switch {
+	case len(line) > maxPassword:
+		return fmt.Errorf("-password-stdin: the line is longer than %d bytes", maxPassword)
+	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"), strings.Contains(text, "\x00"):
+		return errors.New("-password-stdin: standard input is not text in UTF-8, but in UTF-16, it seems, as Windows PowerShell writes files")
+	case text == "":
 		return errors.New("-password-stdin: standard input is empty")
 	}
+	password := proxyauth.NewSecret(text)
 	f.Password = &password
 	return nil
 }

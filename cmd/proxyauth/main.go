@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // The exit status.
@@ -50,6 +51,10 @@ func run(ctx context.Context, args []string, stdin, stdout, stderr *os.File) int
 		return exitOK
 	case "help", "-h", "-help", "--help":
 		return help(args[1:], stdout, stderr)
+	}
+	if strings.Contains(args[0], "://") { // a URL may have a password in it
+		fmt.Fprintf(stderr, "proxyauth: a URL is no command; for what is wrong with one: proxyauth doctor URL\n\n%s", usage)
+		return exitUsage
 	}
 	fmt.Fprintf(stderr, "proxyauth: unknown command %q\n\n%s", args[0], usage)
 	return exitUsage

@@ -133,6 +133,11 @@ func TestUsage(t *testing.T) {
 		{desc: "empty name of a file", args: []string{"doctor", "-ca=", "http://a/"}, want: "-ca is empty"},
 		{desc: "password without user", args: []string{"doctor", "-password-stdin", "http://a/"}, stdin: password, want: "-user"},
 		{desc: "no password", args: []string{"doctor", "-user", user, "-password-stdin", "http://a/"}, want: "empty"},
+		{desc: "endless password", args: []string{"doctor", "-user", user, "-password-stdin", "http://a/"}, stdin: strings.Repeat("a", 1<<20), want: "longer than 4096 bytes"},
+		{desc: "password in UTF-16", args: []string{"doctor", "-user", user, "-password-stdin", "http://a/"}, stdin: "\xff\xfea\x00\r\x00\n\x00", want: "UTF-16"},
+		{desc: "timeout without a unit", args: []string{"doctor", "-timeout", "10", "http://a/"}, want: "such as 30s"},
+		{desc: "flags behind the URL", args: []string{"doctor", "http://a/", "-proxy", "http://ann:" + password + "@b/"}, want: "flags go before the URL"},
+		{desc: "URL as a command", args: []string{"http://ann:" + password + "@b/"}, want: "proxyauth doctor URL"},
 		{desc: "password in the URL", args: []string{"doctor", "http://ann:" + password + "@/"}, want: "https://host/path"},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
@@ -143,6 +148,19 @@ func TestUsage(t *testing.T) {
 			require.Contains(t, got.stderr, tt.want)
 		})
 	}
+}
+
+// What editors and shells put around a password is no part of it.
+func TestPasswordFromStandardInput(t *testing.T) {
+	t.Parallel()
+	users := newAccounts()
+	l := newLab(t, basicProxy(users), users)
+	for _, stdin := range []string{password, password + "\n", password + "\r\n", password + "\nmore\n", "\ufeff" + password + "\r\n"} {
+		c := l.doctor(password, l.target(forward, "/"))
+		c.stdin = stdin
+		require.Equal(t, "works", c.json(t).Verdict.Cause, "%q", stdin)
+	}
+	require.Empty(t, users.Failures(user))
 }
 
 func TestHelp(t *testing.T) {

@@ -68,6 +68,49 @@ func TestPrompt(t *testing.T) {
 	require.Contains(t, shown, "(works)")
 }
 
+// A password is not read from a terminal that shows it.
+func TestNoPasswordFromAVisibleTerminal(t *testing.T) {
+	t.Parallel()
+	shown := onTerminal(t, command{args: []string{"doctor", "-user", user, "-password-stdin", outside}}, nil)
+	require.Contains(t, shown, "standard input is a terminal")
+}
+
+// Ctrl-C ends it while a pipe for the password, or for the authorities, has no end.
+func TestInterruptOfAFlagsFile(t *testing.T) {
+	t.Parallel()
+	for desc, args := range map[string][]string{
+		"password":    {"doctor", "-user", user, "-password-stdin", outside},
+		"authorities": {"doctor", "-ca", "/dev/stdin", outside},
+	} {
+		t.Run(desc, func(t *testing.T) {
+			t.Parallel()
+			program, err := os.Executable()
+			require.NoError(t, err)
+			r, w, err := os.Pipe()
+			require.NoError(t, err)
+			defer w.Close()
+			defer r.Close()
+			cmd := exec.CommandContext(t.Context(), program, args...)
+			cmd.Env, cmd.Stdin = []string{asCommand + "=1", "HOME=" + t.TempDir()}, r
+			stderr, err := cmd.StderrPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			// More than fits into a pipe is written only if the command reads it.
+			if desc == "authorities" {
+				_, err = w.Write(make([]byte, 1<<20))
+			} else {
+				_, err = io.WriteString(w, "a")
+			}
+			require.NoError(t, err)
+			require.NoError(t, cmd.Process.Signal(os.Interrupt))
+			text, err := io.ReadAll(stderr)
+			require.NoError(t, err)
+			require.Error(t, cmd.Wait())
+			require.NotContains(t, string(text), "empty")
+		})
+	}
+}
+
 // Ctrl-C at the prompt ends it, and asks nothing again.
 func TestInterruptAtThePrompt(t *testing.T) {
 	t.Parallel()
