@@ -1,12 +1,22 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -285,4 +295,158 @@ func TestSilence(t *testing.T) {
 		require.Contains(t, report.Verdict.Fix, "-timeout")
 		require.Equal(t, "ok", string(stepOf(t, report, "sign-in").Result))
 	})
+}
+
+// A page that wants a sign-in may come after the proxy's own.
+func TestPortalBehindTheSignIn(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		way    way
+		status int
+	}{{tunnel, 302}, {tunnel, 511}, {forward, 511}} {
+		users := newAccounts()
+		page := &testproxy.Action{Status: tt.status, Header: http.Header{"Location": {"http://portal.example.com/login?id=1"}}}
+		l := newLab(t, with(basicProxy, testproxy.OnScheme("Basic", page))(users), users)
+		report := l.doctor(password, l.target(tt.way, "/")).json(t)
+		require.Equal(t, "captive_portal", report.Verdict.Cause, "%+v", report)
+		require.Contains(t, report.Verdict.Text, strconv.Itoa(tt.status))
+		require.Contains(t, report.Verdict.Text, "to http://portal.example.com")
+		require.Contains(t, report.Verdict.Fix, "browser")
+		requireOneStory(t, report)
+	}
+}
+
+// A 401 that may be the proxy's is not said to be the target's.
+func TestWhose401ItIs(t *testing.T) {
+	t.Parallel()
+	refusal := answering("401 Unauthorized", `WWW-Authenticate: Basic realm="x"`)
+	for _, tt := range []struct{ desc, connect, cause, fix string }{
+		{"of a proxy that answers every request so", refusal, "proxy_failed", "does not say so as a proxy does"},
+		{"of nobody knows who", answering("200 Connection established", "X: y"), "target_unauthorized", "-direct tells them apart"},
+	} {
+		report := command{args: []string{"doctor", "-proxy", startPeer(t, byMethod(refusal, tt.connect)), outside}}.json(t)
+		require.Equal(t, tt.cause, report.Verdict.Cause, "%s: %+v", tt.desc, report)
+		require.Contains(t, report.Verdict.Fix, tt.fix, tt.desc)
+	}
+}
+
+// A page of which the rest does not come does not load.
+func TestAnswerThatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		io.WriteString(w, "begin")
+		w.(http.Flusher).Flush()
+		if r.URL.Path == "/stall" {
+			<-r.Context().Done()
+		}
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(origin.Close)
+	l := newLab(t, openProxy(nil), newAccounts())
+	for _, flags := range [][]string{nil, {"-direct"}} {
+		for path, want := range map[string]string{"/stall": "does not end within 600ms", "/cut": "breaks off"} {
+			report := l.doctor("", origin.URL+path, append(flags, "-timeout", "100ms")...).json(t)
+			require.Equal(t, "target_failed", report.Verdict.Cause, "%+v", report)
+			require.Contains(t, report.Verdict.Text, want)
+			if flags == nil {
+				require.Contains(t, report.Verdict.Fix, "-direct tells")
+			} else {
+				require.Contains(t, report.Verdict.Fix, "Without the proxy its answer does not end either")
+			}
+		}
+	}
+}
+
+// What is wrong with the target's certificate decides what to do.
+func TestCertificateOfTheTarget(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, openProxy(nil), newAccounts())
+	file := write(t, "expired.pem", nil)
+	for _, tt := range []struct {
+		desc string
+		tls  *tls.Config
+		ca   string
+		text string
+		fix  string
+		not  string
+	}{
+		{"of another name", ca.ServerConfig("other.example.com"), l.ca, "127.0.0.1", "Use a name in the target's URL", "authority"},
+		{"expired", expired(t, file), file, "expired", "this machine's clock", "authority"},
+		{"of another authority", ca.ServerConfig("127.0.0.1"), file, "unknown authority", "-ca FILE", "clock"},
+	} {
+		origin := testproxy.StartOrigin(t, testproxy.OriginConfig{Handler: http.HandlerFunc(answer), TLS: tt.tls})
+		report := command{args: []string{"doctor", "-proxy", l.proxy.URL().String(), "-ca", tt.ca, "-direct", origin.URL()}}.json(t)
+		require.Equal(t, "target_certificate", report.Verdict.Cause, "%s: %+v", tt.desc, report)
+		require.Contains(t, report.Verdict.Text, tt.text, tt.desc)
+		require.NotContains(t, report.Verdict.Text, "possibly", tt.desc)
+		require.Contains(t, report.Verdict.Fix, tt.fix, tt.desc)
+		require.Contains(t, report.Verdict.Fix, "is not trusted either", tt.desc)
+		require.NotContains(t, report.Verdict.Fix, tt.not, tt.desc)
+	}
+}
+
+// expired returns a configuration with a certificate of the past, and writes it to a file.
+func expired(t *testing.T, file string) *tls.Config {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+}
+
+// squid's reason decides what to do about a target that it can't reach.
+func TestSquidsReason(t *testing.T) {
+	t.Parallel()
+	for reason, fix := range map[string]string{
+		"ERR_DNS_FAIL 0":           "does not find the name",
+		"ERR_CONNECT_FAIL 111":     "accepts no connection",
+		"ERR_ZERO_SIZE_OBJECT 0":   "begin with https://",
+		"ERR_CANNOT_FORWARD 0":     "ask whoever runs the proxy whether it may connect",
+		"ERR_SOMETHING_NEW 0":      "ask whoever runs the proxy whether it may connect",
+		"ERR_READ_ERROR 104 again": "begin with https://",
+	} {
+		for _, w := range []way{forward, tunnel} {
+			l := newLab(t, with(openProxy, testproxy.Always(&testproxy.Action{Status: 503, Header: http.Header{"X-Squid-Error": {reason}}}))(nil), newAccounts())
+			report := l.doctor("", l.target(w, "/")).json(t)
+			require.Equal(t, "target_unreachable", report.Verdict.Cause, "%+v", report)
+			require.Contains(t, report.Verdict.Fix, fix)
+		}
+	}
+}
+
+// A 407 after the right password may be the target's, or squid's word for what the user may not.
+func TestRefusalThatMayBeNone(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		header http.Header
+		fix    string
+	}{
+		{http.Header{"Via": {"1.1 proxy"}, "Server": {"target"}}, "has passed this 407 on"},
+		{http.Header{"X-Squid-Error": {"ERR_CACHE_ACCESS_DENIED 0"}, "Proxy-Authenticate": {`Basic realm="lab"`}}, "does not allow this target to the user"},
+	} {
+		users := newAccounts()
+		l := newLab(t, with(basicProxy, testproxy.OnScheme("Basic", &testproxy.Action{Status: 407, Header: tt.header}))(users), users)
+		report := l.doctor(password, l.target(forward, "/")).json(t)
+		require.Equal(t, "credentials_rejected", report.Verdict.Cause, "%+v", report)
+		require.Contains(t, report.Verdict.Fix, tt.fix)
+	}
+}
+
+// A netrc that is there and can't be read comes first in what to do.
+func TestNetrcThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, basicProxy(newAccounts()), newAccounts())
+	file := write(t, "netrc", []byte("machine 127.0.0.1 login ann password\n"))
+	c := l.doctor("", l.target(forward, "/"))
+	c.env = []string{"NETRC=" + file}
+	report := c.json(t)
+	require.Contains(t, report.Verdict.Fix, "correct netrc ("+file+":2: password without a value)")
+	require.NoError(t, os.WriteFile(file, []byte("machine other.example.com login ann password x\n"), 0o600))
+	require.NotContains(t, c.json(t).Verdict.Fix, "correct netrc")
 }

@@ -49,8 +49,8 @@ func (d *diagnosis) fix(e *proxyauth.Error) string {
 	case proxyauth.CauseNotAProxy:
 		return "Something other than an HTTP proxy, or a proxy that does not allow CONNECT, answers on " + addressOf(d.proxy) + ". Check host and port in " + d.report.Proxy.Source + "."
 	case proxyauth.CauseTargetUnreachable:
-		fix := "The proxy can't reach the target, " + printable(e.Target) + ". Check its name and port; if they are right, ask whoever runs the proxy whether it may connect to it."
-		if e.Status == http.StatusInternalServerError && !strings.HasPrefix(e.Header().Get("Server"), "tinyproxy") {
+		fix := d.unreachableFix(e.Header())
+		if e.Status == http.StatusInternalServerError && !strings.HasPrefix(e.Header().Get("Server"), "tinyproxy") && len(d.reasons(e.Header())) == 0 {
 			fix += " A proxy that opens no tunnels at all may answer with 500, too, as Apache does without mod_proxy_connect."
 		}
 		return fix
@@ -89,6 +89,9 @@ func (d *diagnosis) noCredentialsFix() string {
 	if d.emptyIn != "" {
 		fix = "The password from " + d.emptyIn + " is empty, and was not sent: a program that takes it from there sends it, and is refused. " + fix
 	}
+	if d.unread != "" {
+		fix = "If the password is in there, correct " + d.unread + ". Otherwise: " + strings.ToLower(fix[:1]) + fix[1:]
+	}
 	return fix
 }
 
@@ -103,6 +106,16 @@ func (d *diagnosis) rejectedFix(e *proxyauth.Error) string {
 	}
 	fix := "The user name or password is not what the proxy knows: the password is wrong or has expired, the account is locked, or " + what + ". " +
 		"It is not sent again: correct it before you try again, since a few wrong ones may lock the account."
+	if c := d.credentials; c != nil && !utf8.ValidString(c.Username+c.Password.Reveal()) {
+		fix += " They are not UTF-8, which may be why: store them anew, in UTF-8."
+	}
+	switch h := e.Header(); {
+	case e.Status != http.StatusProxyAuthRequired:
+	case strings.HasPrefix(h.Get("X-Squid-Error"), "ERR_CACHE_ACCESS_DENIED"):
+		fix += " If they work with other URLs, the proxy does not allow this target to the user: squid may answer with 407 then, too."
+	case e.Op != http.MethodConnect && d.senderOf(e.Status, h) == theTarget:
+		fix += " The proxy has passed this 407 on, so that it may be the target's, and they may be right." + d.isItTheTarget()
+	}
 	if isIn401(e) {
 		fix += " If the target has a realm of the same name, the 401 is its own" + d.directTells()
 	}
@@ -165,10 +178,7 @@ func (d *diagnosis) proxyFailedFix(e *proxyauth.Error) string {
 // silenceFix says what to do where no answer comes back, though the proxy has given one before.
 func (d *diagnosis) silenceFix() string {
 	fix := "The proxy has answered before: now it, or the target behind it, is slow, or breaks the connection off. Try again with a longer -timeout, and ask whoever runs the proxy."
-	if !d.config.Direct {
-		fix += " Whether it is the target, -direct tells."
-	}
-	return fix
+	return fix + d.isItTheTarget()
 }
 
 // kerberosFix returns what to do about a failure of Kerberos, "" for another.

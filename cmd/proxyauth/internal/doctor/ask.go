@@ -133,7 +133,7 @@ func (d *diagnosis) offer(ctx context.Context) *Verdict {
 	}
 	d.decides = decides
 	d.clock(both)
-	d.servers, d.refusesHost = serversOf(both), both[1].status() == http.StatusForbidden
+	d.servers, d.connectStatus = serversOf(both), both[1].status()
 	d.opensUnasked = both[1].status()/100 == 2 && decides.status() == http.StatusProxyAuthRequired
 	made, v := d.foreign(ctx, both)
 	var details, headers []string

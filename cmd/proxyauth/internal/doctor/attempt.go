@@ -266,6 +266,8 @@ func (d *diagnosis) signIn(a *Attempt, o *outcome) Step {
 		step.Result, step.Text = Skipped, "not asked for: the answer is "+statusText(o.status)
 	case e == nil:
 		step.Text = "no answer"
+	case isPortals(e):
+		step.Text = strings.ReplaceAll(causePortal, "_", " ")
 	case d.blocked != nil && d.tookItsPlace(e):
 		step.Text = "kerberos failed"
 	default:

@@ -74,18 +74,19 @@ type diagnosis struct {
 	address string   // of the proxy, that accepts connections
 	secrets secrecy
 
-	decides      *probe                 // the answer that decides
-	servers      []string               // what the proxy calls itself in Server
-	refusesHost  bool                   // the proxy answers a CONNECT to the host with 403
-	opensUnasked bool                   // the proxy opens a tunnel without a question, though a request is answered with 407
-	sender       sender                 // of the answer to a forwarded request
-	skew         *time.Duration         // of the proxy's clock, nil if it is not known
-	setup        *negotiate.Setup       // nil if Negotiate is not in common
-	blocked      *obstacle              // to Kerberos, nil if none is known
-	credentials  *proxyauth.Credentials // nil for none
-	looked       []string               // where there are none
-	last         string                 // scheme of the last leg of the attempt that counts
-	emptyIn      string                 // where there is an empty password, "" for nowhere
+	decides       *probe                 // the answer that decides
+	servers       []string               // what the proxy calls itself in Server
+	connectStatus int                    // of the proxy's answer to a CONNECT to the host without authorization
+	opensUnasked  bool                   // the proxy opens a tunnel without a question, though a request is answered with 407
+	sender        sender                 // of the answer to a forwarded request
+	skew          *time.Duration         // of the proxy's clock, nil if it is not known
+	setup         *negotiate.Setup       // nil if Negotiate is not in common
+	blocked       *obstacle              // to Kerberos, nil if none is known
+	credentials   *proxyauth.Credentials // nil for none
+	looked        []string               // where there are none
+	last          string                 // scheme of the last leg of the attempt that counts
+	emptyIn       string                 // where there is an empty password, "" for nowhere
+	unread        string                 // what can't be read though it is there, and why, "" for nothing
 
 	ended func() bool // whether the user has ended it
 }

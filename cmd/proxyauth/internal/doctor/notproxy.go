@@ -42,11 +42,21 @@ func (d *diagnosis) foreign(ctx context.Context, made []*probe) ([]*probe, *Verd
 
 // portal returns the verdict on an answer that sends a person to a page of the network's.
 func (d *diagnosis) portal() *Verdict {
-	text := fmt.Sprintf("a web page wants a sign-in first: %s is answered with %s", d.decides.method, d.decides.outcome())
-	if to := d.redirectOf(d.decides.resp.Header); to != "" {
+	return d.portalOf(d.decides.method, d.decides.status(), d.decides.resp.Header)
+}
+
+func (d *diagnosis) portalOf(method string, status int, h http.Header) *Verdict {
+	text := fmt.Sprintf("a web page wants a sign-in first: %s is answered with %s", method, statusText(status))
+	if to := d.redirectOf(h); to != "" {
 		text += ", to " + to
 	}
 	return finding(causePortal, text, portalFix)
+}
+
+// isPortals reports whether the library's error is an answer to a CONNECT that sends a person to
+// a page.
+func isPortals(e *proxyauth.Error) bool {
+	return e.Op == http.MethodConnect && (isRedirect(e.Status) || e.Status == http.StatusNetworkAuthenticationRequired)
 }
 
 const portalFix = "Open any page in a browser on this machine, sign in where it leads, and try again. " +

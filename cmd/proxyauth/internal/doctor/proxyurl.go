@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -104,10 +105,16 @@ func flawOf(rest string, failed bool) *flaw {
 		return flawHost
 	case hasPort && port != "" && (err != nil || number < 1 || number > 65535):
 		return flawPort
-	case failed || strings.ContainsAny(host, `\^|<>{}"'%,;`):
+	case failed || strings.ContainsAny(host, `\^|<>{}"'%,;`) && !hasZone(host):
 		return flawName
 	}
 	return nil
+}
+
+// hasZone reports whether a host is an IPv6 address with a zone, as in [fe80::1%25eth0].
+func hasZone(host string) bool {
+	_, err := netip.ParseAddr(strings.Replace(strings.Trim(host, "[]"), "%25", "%", 1))
+	return err == nil
 }
 
 func isScheme(s string) bool { return slices.Contains(proxySchemes, strings.ToLower(s)) }

@@ -25,6 +25,7 @@ func TestFlawsOfProxyURLs(t *testing.T) {
 		{"http://CORP%5Cann:S3CRET%40@proxy.example.com:3128", ""},
 		{"http://[2001:db8::1]:3128", ""},
 		{"http://ann:S3CRET@[2001:db8::1]", ""},
+		{"http://[fe80::1%25eth0]:3128", ""},
 		{"socks5h://proxy.example.com:1080", ""},
 		{"https://proxy.example.com:", ""},
 
@@ -67,6 +68,7 @@ func TestFlawsOfProxyURLs(t *testing.T) {
 		{"http://proxy<example>.com:3128", "host name"},
 		{"http://[2001:db8::1:3128", "host name"},
 		{"http://proxy%example.com:3128", "host name"},
+		{"http://[proxy%25eth0]:3128", "host name"},
 		{"http://proxy.example.com,3128", "host name"},
 	} {
 		u, flaw := parseProxy(tt.text)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -234,15 +235,32 @@ func (d *diagnosis) untrusted(e *tls.CertificateVerificationError) *Verdict {
 	if len(e.UnverifiedCertificates) > 0 {
 		d.describe(e.UnverifiedCertificates[0])
 	}
-	text := "the proxy's certificate is not trusted: " + printable(e.Err.Error())
+	text := "the proxy's certificate is not trusted: " + certificateFlaw(e)
 	d.step("tls", Failed, text, d.certificate()...)
 	fix := "Add the certificate of the authority that has signed it to this machine's trusted ones, or to the program's. Check with -ca FILE."
-	if _, ok := errors.AsType[x509.HostnameError](e); ok {
+	switch {
+	case isOfAnotherName(e):
 		fix = "Use a name in the proxy's URL for which the certificate was made."
-	} else if invalid, ok := errors.AsType[x509.CertificateInvalidError](e); ok && invalid.Reason == x509.Expired {
+	case isExpired(e):
 		fix = "Check this machine's clock. If it is right, the proxy needs a new certificate."
 	}
 	return finding(proxyauth.CauseProxyUnreachable, text, fix)
+}
+
+// certificateFlaw returns why a certificate is not trusted, without guesses at which of those here
+// might have signed it.
+func certificateFlaw(e *tls.CertificateVerificationError) string {
+	return printable(before(strings.TrimPrefix(e.Err.Error(), "x509: "), " (possibly because of "))
+}
+
+func isOfAnotherName(e *tls.CertificateVerificationError) bool {
+	_, ok := errors.AsType[x509.HostnameError](e)
+	return ok
+}
+
+func isExpired(e *tls.CertificateVerificationError) bool {
+	invalid, ok := errors.AsType[x509.CertificateInvalidError](e)
+	return ok && invalid.Reason == x509.Expired
 }
 
 func (d *diagnosis) describe(c *x509.Certificate) {

@@ -81,6 +81,9 @@ func (d *diagnosis) look(ctx context.Context) *Verdict {
 			return cancelled()
 		default:
 			source.Text = why(source.Name, err)
+			if source.Name == new(credentials.Netrc).String() && !hasNone(source.Text) {
+				d.unread = source.Name + " (" + source.Text + ")"
+			}
 			details = append(details, source.Name+": "+source.Text)
 		}
 		d.report.Credentials = append(d.report.Credentials, source)
@@ -94,6 +97,11 @@ func (d *diagnosis) look(ctx context.Context) *Verdict {
 	}
 	d.step("credentials", result, text, details...)
 	return nil
+}
+
+// hasNone reports whether what netrc says is that it has no entry, and not that it can't be read.
+func hasNone(text string) bool {
+	return strings.HasPrefix(text, "no entry for ") || strings.HasSuffix(text, " does not exist") || strings.HasPrefix(text, "the home directory")
 }
 
 // askProvider asks a provider, for no longer than a step may take, unless it asks a person.

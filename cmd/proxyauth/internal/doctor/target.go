@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -48,6 +49,9 @@ func (d *diagnosis) targetError(err error) string {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
 	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the connection is closed"
+	}
 	return d.secrets.clean(err.Error())
 }
 
@@ -71,7 +75,7 @@ func (d *diagnosis) senderOf(status int, h http.Header) sender {
 		return theProxy
 	case h.Get("Via") != "", server != "" && len(d.servers) > 0 && !known:
 		return theTarget // the proxy has passed it on, or calls itself otherwise
-	case status == http.StatusForbidden && d.refusesHost:
+	case status == d.connectStatus && (status == http.StatusForbidden || status == http.StatusUnauthorized):
 		return theProxy // it refuses a tunnel to the host as well
 	}
 	return either // Apache, for example, may be both
@@ -112,8 +116,12 @@ func (d *diagnosis) judgeForwarded(o *outcome) *Verdict {
 		return finding(proxyauth.CauseProxyFailed, answering(proxyauth.CauseProxyFailed, o.status), unaskedUnauthorizedFix)
 	case o.status == http.StatusUnauthorized && d.sender == theProxy:
 		return finding(proxyauth.CauseCredentialsRejected, text, "This proxy refuses a wrong user name or password with 401. Check both; they are not sent again.")
+	case o.status == http.StatusUnauthorized && d.sender == either:
+		return finding(causeUnauthorized, text, "The 401 is the target's, if the request has come through: it wants a login of its own, in Authorization. Some proxies refuse with 401, too"+d.directTells())
 	case o.status == http.StatusUnauthorized:
 		return finding(causeUnauthorized, text, unauthorizedFix)
+	case o.status == http.StatusNetworkAuthenticationRequired && d.sender != theTarget:
+		return d.portalOf(http.MethodGet, o.status, o.header)
 	case o.status == http.StatusForbidden && d.sender == theProxy:
 		return finding(proxyauth.CauseDenied, answering(proxyauth.CauseDenied, o.status), d.deniedFix(o.scheme != ""))
 	case o.status == http.StatusForbidden && d.sender == theTarget:
@@ -121,7 +129,7 @@ func (d *diagnosis) judgeForwarded(o *outcome) *Verdict {
 	case o.status == http.StatusForbidden:
 		return finding(causeForbidden, text, "The 403 is not a question of the proxy's login. The target refuses the request, or the proxy does not allow it"+d.directTells())
 	case d.sender != theTarget && isUnreachable(o.status, d.sender):
-		fix := "The proxy can't reach the target. Check the target's name and port; if they are right, ask whoever runs the proxy."
+		fix := d.unreachableFix(o.header)
 		if d.sender == either {
 			fix = "Either the proxy can't reach the target, or the target, or what is before it, is out of order: check the target's name and port" + d.directTells()
 		} else {
@@ -151,6 +159,25 @@ func (d *diagnosis) reasons(h http.Header) (lines []string) {
 	return lines
 }
 
+// squidReasons say what squid's reasons mean.
+var squidReasons = []struct{ prefix, fix string }{
+	{"ERR_DNS_FAIL", "The proxy can't reach the target: it does not find the name in %s. Check the spelling; if it is right, ask whoever runs the proxy about its name servers."},
+	{"ERR_CONNECT_FAIL", "The proxy can't reach the target: %s accepts no connection from it. Check the port; if it is right, ask whoever runs the target, or the proxy, whether the way between them is open."},
+	{"ERR_ZERO_SIZE_OBJECT", "The proxy reaches the target, and %s closes the connection without an answer. Check the port, and whether the URL has to begin with https://."},
+	{"ERR_READ_ERROR", "The proxy reaches the target, and %s breaks the connection off. Check the port, and whether the URL has to begin with https://."},
+}
+
+// unreachableFix says what to do about a target that the proxy can't reach.
+func (d *diagnosis) unreachableFix(h http.Header) string {
+	target := printable(addressOf(d.target))
+	for _, r := range squidReasons {
+		if strings.HasPrefix(h.Get("X-Squid-Error"), r.prefix) {
+			return fmt.Sprintf(r.fix, target)
+		}
+	}
+	return "The proxy can't reach the target, " + target + ". Check its name and port; if they are right, ask whoever runs the proxy whether it may connect to it."
+}
+
 // isUnreachable reports whether a status says that the target can't be reached. The 500 is
 // tinyproxy's.
 func isUnreachable(status int, by sender) bool {
@@ -169,8 +196,11 @@ const unauthorizedFix = "The 401 is the target's: it wants a login of its own, i
 
 // judgeTarget returns the verdict on an answer that is the target's, reached in some way.
 func (d *diagnosis) judgeTarget(o *outcome, how string) *Verdict {
-	if o.err != nil && o.status == 0 {
+	switch {
+	case o.err != nil && o.status == 0:
 		return d.judgeTargetError(o.err, how)
+	case o.err != nil && o.status < 400:
+		return d.judgeBody(o, how)
 	}
 	text := "the target answers " + statusText(o.status) + " " + how
 	result, details := Failed, []string(nil)
@@ -196,16 +226,27 @@ func (d *diagnosis) judgeTarget(o *outcome, how string) *Verdict {
 	return finding(causeTarget, text, "The request has come through. The status is the target's own.")
 }
 
+// judgeBody returns the verdict on an answer whose body does not end, or breaks off.
+func (d *diagnosis) judgeBody(o *outcome, how string) *Verdict {
+	text := fmt.Sprintf("the target's answer %s begins %s, and then breaks off: %s", statusText(o.status), how, d.targetError(o.err))
+	fix := "The answer is cut off by the target, or by something on the way that looks into what is fetched: try again."
+	if isTimeout(o.err) {
+		text = fmt.Sprintf("the target's answer %s begins %s, and does not end within %v", statusText(o.status), how, maxSteps*d.config.Timeout)
+		fix = "The target is slow, or something on the way holds back the rest, such as a scan for viruses; a stream that has no end does not end here either. Try again with a longer -timeout."
+	}
+	d.step("target", Failed, text)
+	return finding(causeTarget, text, fix+d.isItTheTarget())
+}
+
 func (d *diagnosis) judgeTargetError(err error, how string) *Verdict {
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		text := "the target's certificate is not trusted " + how + ": " + printable(e.Err.Error())
+		text := "the target's certificate is not trusted " + how + ": " + certificateFlaw(e)
 		var details []string
 		if len(e.UnverifiedCertificates) > 0 {
 			details = append(details, "signed by "+printable(e.UnverifiedCertificates[0].Issuer.String()))
 		}
 		d.step("target", Failed, text, details...)
-		return finding(causeCertificate, text, "If the proxy looks into TLS, add the certificate of its authority to this machine's trusted ones, or to the program's; "+
-			"check with -ca FILE. If it doesn't, the target needs another certificate.")
+		return finding(causeCertificate, text, d.certificateFix(e))
 	}
 	text := "the target gives no answer " + how + ": " + d.targetError(err)
 	fix := "The way to the target is open, and then the connection fails. Check the target's port, and whether it speaks " + d.target.Scheme + "."
@@ -221,6 +262,30 @@ func (d *diagnosis) judgeTargetError(err error, how string) *Verdict {
 	return finding(causeTarget, text, fix)
 }
 
+// certificateFix says what to do about a certificate of the target, or of a proxy in its place.
+func (d *diagnosis) certificateFix(e *tls.CertificateVerificationError) string {
+	fix := "If the proxy looks into TLS, add the certificate of its authority to this machine's trusted ones, or to the program's; " +
+		"check with -ca FILE. If it doesn't, the target needs another certificate."
+	if d.proxy == nil {
+		fix = "Add the certificate of the authority that has signed it to this machine's trusted ones, or to the program's; check with -ca FILE."
+	}
+	switch {
+	case isOfAnotherName(e):
+		fix = "Use a name in the target's URL for which the certificate was made. If the name is right, something else answers in its place, or the target needs another certificate: ask whoever runs it."
+	case isExpired(e):
+		fix = "Check this machine's clock. If it is right, the certificate has to be renewed: ask whoever runs the target, or the proxy, if that looks into TLS."
+	}
+	return fix + d.isItTheTarget()
+}
+
+// isItTheTarget returns a sentence on what -direct tells, where it is not set.
+func (d *diagnosis) isItTheTarget() string {
+	if d.proxy == nil || d.config.Direct {
+		return ""
+	}
+	return " Whether it is the target, -direct tells."
+}
+
 // direct asks the target without the proxy, and adds to the verdict what that says.
 func (d *diagnosis) direct(ctx context.Context, v *Verdict) {
 	base := d.base(nil)
@@ -231,6 +296,16 @@ func (d *diagnosis) direct(ctx context.Context, v *Verdict) {
 		d.step("direct", Warning, "without the proxy the target gives no answer: "+d.targetError(o.err))
 		if slices.Contains([]string{string(proxyauth.CauseTargetUnreachable), string(proxyauth.CauseProxyFailed), causeTarget}, v.Cause) {
 			v.Fix += " It does not answer without the proxy either."
+		}
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](o.err); ok && v.Cause == causeCertificate {
+			v.Fix += " Without the proxy its certificate is not trusted either, so that it is the target's own."
+		}
+		return
+	}
+	if o.err != nil {
+		d.step("direct", Warning, fmt.Sprintf("without the proxy the target answers %s, and not to the end: %s", statusText(o.status), d.targetError(o.err)))
+		if !v.OK {
+			v.Fix += " Without the proxy its answer does not end either."
 		}
 		return
 	}
@@ -264,6 +339,8 @@ func (d *diagnosis) weigh(v *Verdict, status int) {
 		v.Fix += fmt.Sprintf(" Without the proxy it answers %d, so that it is the target.", status)
 	case v.Cause == causeForbidden || v.Cause == causeUnauthorized || v.Cause == causeTarget:
 		v.Fix += fmt.Sprintf(" Without the proxy it answers %d: it fails there as well.", status)
+	case v.Cause == string(proxyauth.CauseCredentialsRejected) && status == http.StatusProxyAuthRequired:
+		v.Fix += " Without the proxy the target answers 407, too, so that the 407 is the target's."
 	case v.Cause == string(proxyauth.CauseDenied):
 		v.Fix += fmt.Sprintf(" Without the proxy it answers %d, so that a permission at the proxy alone does not help.", status)
 	}

@@ -33,6 +33,9 @@ var sentences = map[proxyauth.Cause]string{
 // judgeError returns the verdict on an error of the library. What is in the way of Kerberos
 // outranks what became of NTLM, which may have taken its place.
 func (d *diagnosis) judgeError(e *proxyauth.Error) *Verdict {
+	if isPortals(e) {
+		return d.portalOf(e.Op, e.Status, e.Header())
+	}
 	if d.blocked == nil || !d.tookItsPlace(e) {
 		v := finding(e.Cause, d.verdictText(e), d.fix(e))
 		if d.opensUnasked && e.Status == http.StatusProxyAuthRequired {
