@@ -308,3 +308,83 @@ func TestWeakerSchemeTakesThePlace(t *testing.T) {
 	require.Equal(t, "kerberos_failed", report.Verdict.Cause)
 	require.Equal(t, "warning", string(stepOf(t, report, "kerberos").Result))
 }
+
+// What is known of -spn, of a keytab and of what answers as a KDC decides what to do.
+func TestKerberosSetups(t *testing.T) {
+	t.Parallel()
+	setKDC := func(t *testing.T, k *kerberosLab, address string) {
+		data, err := os.ReadFile(k.conf)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(k.conf, []byte(strings.ReplaceAll(string(data), k.Addr(), address)), 0o600))
+	}
+	for _, tt := range []struct {
+		desc   string
+		with   string
+		flags  []string
+		others []testproxy.Mechanism
+		change func(*testing.T, *kerberosLab, *command)
+		cause  string
+		fix    string
+		not    string
+	}{
+		{
+			desc: "another SPN in -spn", flags: []string{"-spn=HTTP/proxy@OTHER.COM"},
+			change: func(t *testing.T, k *kerberosLab, _ *command) { k.kinit(t, kdc.CCache{}) },
+			cause:  "kerberos_failed", fix: "Check the name in -spn", not: "setspn",
+		},
+		{
+			desc: "something else on the KDC's port", flags: []string{spnFlag},
+			change: func(t *testing.T, k *kerberosLab, _ *command) {
+				k.kinit(t, kdc.CCache{})
+				setKDC(t, k, startPeer(t, func(string) string { return "SSH-2.0-OpenSSH\r\n" }))
+			},
+			cause: "kerberos_failed", fix: "Check host and port of the KDCs of EXAMPLE.COM", not: "VPN",
+		},
+		{
+			desc: "malformed krb5.conf", with: password, flags: []string{spnFlag},
+			change: func(t *testing.T, k *kerberosLab, _ *command) {
+				require.NoError(t, os.WriteFile(k.conf, []byte("[libdefaults\n"), 0o600))
+			},
+			cause: "kerberos_failed", fix: "Correct krb5.conf", not: "kdestroy",
+		},
+		{
+			desc: "no KDC, and Basic beside it", with: password, flags: []string{spnFlag},
+			others: []testproxy.Mechanism{&testproxy.Basic{Accounts: newAccounts(), Realm: "lab"}},
+			change: func(t *testing.T, k *kerberosLab, _ *command) { require.NoError(t, k.Down()) },
+			cause:  "kerberos_failed", fix: "-scheme Basic tries the password with it",
+		},
+	} {
+		t.Run(tt.desc, func(t *testing.T) {
+			t.Parallel()
+			k := newKerberosLab(t, nil, tt.others...)
+			c := k.doctor(tt.with, tt.flags...)
+			tt.change(t, k, &c)
+			report := c.json(t)
+			require.Equal(t, tt.cause, report.Verdict.Cause, "%+v", report)
+			require.Contains(t, report.Verdict.Fix, tt.fix)
+			if tt.not != "" {
+				require.NotContains(t, report.Verdict.Fix, tt.not)
+			}
+			requireNoLibraryWords(t, report.Verdict.Fix)
+			requireOneStory(t, report)
+		})
+	}
+}
+
+// A keytab that the configuration names and that does not exist is not a way to a ticket.
+func TestKeytabThatDoesNotExist(t *testing.T) {
+	t.Parallel()
+	k := newKerberosLab(t, nil)
+	data, err := os.ReadFile(k.conf)
+	require.NoError(t, err)
+	with := strings.Replace(string(data), "[libdefaults]", "[libdefaults]\ndefault_client_keytab_name = FILE:/nowhere/keytab", 1)
+	require.Contains(t, with, "/nowhere")
+	require.NoError(t, os.WriteFile(k.conf, []byte(with), 0o600))
+	report := k.doctor("", spnFlag).json(t)
+	require.Equal(t, "ticket_missing", report.Verdict.Cause, "%+v", report)
+	require.Empty(t, report.Kerberos.Keytab)
+	step := stepOf(t, report, "kerberos")
+	require.Equal(t, "warning", string(step.Result))
+	require.Contains(t, strings.Join(step.Details, "\n"), "/nowhere/keytab is configured, and does not exist")
+	require.Equal(t, "warning", string(stepOf(t, report, "credentials").Result))
+}

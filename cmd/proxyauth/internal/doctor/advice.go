@@ -191,6 +191,9 @@ func (d *diagnosis) kerberosFix(e *proxyauth.Error) string {
 	if e.Cause != proxyauth.CauseCredentialsRejected && errors.Is(e, proxyauth.ErrRejected) {
 		fix += " The user name and password that the proxy was sent in its place were refused, and may be wrong as well."
 	}
+	if e.Cause != proxyauth.CauseCredentialsRejected {
+		fix += d.untried(e)
+	}
 	return fix
 }
 
@@ -210,8 +213,7 @@ func (d *diagnosis) codeFix(k *negotiate.Error) string {
 	case negotiate.IPAddress:
 		return "Put the proxy's host name into its URL (" + d.report.Proxy.Source + "), or name its service principal with -spn: an IP address has none."
 	case negotiate.ServiceUnknown:
-		return "Check the proxy's name in its URL. If it is right, its service principal is to be registered, on Active Directory with setspn -S " + spn +
-			" ACCOUNT; if the proxy uses another one, name it with -spn, and ask whoever wrote the program to do the same."
+		return d.unknownServiceFix(spn)
 	case negotiate.ClientUnknown:
 		return "The KDC of " + realm + " does not know the user. Check the user name and its realm (-user user@REALM, or default_realm in krb5.conf)."
 	case negotiate.NoKDC:

@@ -81,6 +81,8 @@ type diagnosis struct {
 	sender        sender                 // of the answer to a forwarded request
 	skew          *time.Duration         // of the proxy's clock, nil if it is not known
 	setup         *negotiate.Setup       // nil if Negotiate is not in common
+	noKeytab      string                 // that is configured and does not exist, "" for none
+	foreignKDC    bool                   // what answers as a KDC speaks something else
 	blocked       *obstacle              // to Kerberos, nil if none is known
 	credentials   *proxyauth.Credentials // nil for none
 	looked        []string               // where there are none

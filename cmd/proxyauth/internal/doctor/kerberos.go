@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -49,8 +51,18 @@ func (d *diagnosis) inspect(ctx context.Context) {
 	if d.uses("Negotiate") {
 		ctx, cancel := context.WithTimeout(ctx, d.config.Timeout)
 		defer cancel()
-		d.setup = d.negotiateScheme().Inspect(ctx, d.proxyURL(), d.user())
+		d.setup = d.inspected(ctx, d.user())
 	}
+}
+
+// inspected returns what there is for Negotiate. A keytab that the configuration names and that
+// is not there, as on most machines, is none.
+func (d *diagnosis) inspected(ctx context.Context, user string) *negotiate.Setup {
+	s := d.negotiateScheme().Inspect(ctx, d.proxyURL(), user)
+	if _, err := os.Stat(strings.TrimPrefix(s.Keytab, "FILE:")); s.Keytab != "" && errors.Is(err, fs.ErrNotExist) {
+		s.Keytab, d.noKeytab = "", s.Keytab
+	}
+	return s
 }
 
 // kerberos says what there is for Negotiate, and asks the KDCs.
@@ -59,7 +71,7 @@ func (d *diagnosis) kerberos(ctx context.Context) {
 		return
 	}
 	if d.credentials != nil { // they may be another user's than was thought
-		d.setup = d.negotiateScheme().Inspect(ctx, d.proxyURL(), d.credentials.Username)
+		d.setup = d.inspected(ctx, d.credentials.Username)
 	}
 	s := d.setup
 	k := &Kerberos{ConfigFiles: s.ConfigFiles, Engine: printable(s.Engine), Realm: s.Realm, Keytab: s.Keytab, SPN: s.SPN, MaxSkew: millis(s.MaxSkew)}
@@ -104,7 +116,7 @@ func cacheOf(c negotiate.Cache) TicketCache {
 func (d *diagnosis) askKDCs(ctx context.Context) {
 	scheme := d.negotiateScheme()
 	addresses := d.setup.KDCs[:min(len(d.setup.KDCs), maxKDCs)]
-	kdcs := make([]KDC, len(addresses))
+	kdcs, foreign := make([]KDC, len(addresses)), make([]bool, len(addresses))
 	ctx, cancel := context.WithTimeout(ctx, d.config.Timeout)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -112,13 +124,20 @@ func (d *diagnosis) askKDCs(ctx context.Context) {
 		wg.Go(func() {
 			skew, err := scheme.ProbeKDC(ctx, d.setup.Realm, address)
 			kdcs[i] = KDC{Address: address, OK: err == nil, Skew: millis(skew.Round(time.Millisecond))}
-			if err != nil {
+			switch {
+			case err == nil:
+			case isTimeout(err):
+				kdcs[i].Error = fmt.Sprintf("no answer within %v", d.config.Timeout)
+			case strings.Contains(err.Error(), "malformed Kerberos message"): // the error of each KDC is text alone
+				kdcs[i].Error, foreign[i] = "it answers, and does not speak Kerberos", true
+			default:
 				kdcs[i].Error = short(err)
 			}
 		})
 	}
 	wg.Wait()
 	d.report.Kerberos.KDCs = kdcs
+	d.foreignKDC = slices.Contains(foreign, true)
 }
 
 // askService asks the KDC for a ticket for the proxy, if there is a ticket to ask with: no
@@ -162,6 +181,8 @@ func (d *diagnosis) reportKerberos() {
 	}
 	if k.Keytab != "" {
 		add("keytab", "%s", printable(k.Keytab))
+	} else if d.noKeytab != "" {
+		add("keytab", "%s is configured, and does not exist", printable(d.noKeytab))
 	}
 	add("realm", "%s", orNone(printable(k.Realm)))
 	for _, kdc := range k.KDCs {
@@ -191,6 +212,9 @@ func (d *diagnosis) obstacle() *obstacle {
 	case k.SPN == "":
 		return &obstacle{"the proxy's URL has an IP address, for which there is no service principal",
 			"Put the proxy's host name into its URL, or name its service principal with -spn."}
+	case len(answering) == 0 && d.foreignKDC:
+		return &obstacle{"what answers as the KDC does not speak Kerberos",
+			fmt.Sprintf("Check host and port of the KDCs of %s, in krb5.conf or DNS: %s. The port is 88 as a rule.", k.Realm, kdcNames(k.KDCs))}
 	case len(k.KDCs) > 0 && len(answering) == 0:
 		return &obstacle{"no KDC answers", fmt.Sprintf("Check the network (VPN) to the KDCs of %s: %s. They are asked over TCP, which a firewall has to let through.", k.Realm, kdcNames(k.KDCs))}
 	case wrong >= 0:
@@ -198,10 +222,18 @@ func (d *diagnosis) obstacle() *obstacle {
 		return &obstacle{fmt.Sprintf("the clock of the KDC %s is %s", kdc.Address, skewWords(kdc.skew())),
 			"Kerberos wants clocks that are the same: set this machine's with NTP, and check the KDC's."}
 	case k.SPNKnown != nil && !*k.SPNKnown:
-		return &obstacle{"the KDC does not know the service " + printable(k.SPN), fmt.Sprintf("Check the proxy's name in its URL. If it is right, its service principal is to be registered, "+
-			"on Active Directory with setspn -S %s ACCOUNT; if the proxy uses another one, name it with -spn, and ask whoever wrote the program to do the same.", printable(k.SPN))}
+		return &obstacle{"the KDC does not know the service " + printable(k.SPN), d.unknownServiceFix(printable(k.SPN))}
 	}
 	return nil
+}
+
+// unknownServiceFix says what to do about a service that the KDC does not know.
+func (d *diagnosis) unknownServiceFix(spn string) string {
+	if host, ok := strings.CutPrefix(d.config.SPN, "HTTP/"); d.config.SPN != "" && (!ok || host == "" || strings.Contains(host, "@")) {
+		return "Check the name in -spn: the usual form is HTTP/ and the proxy's full host name, without a realm."
+	}
+	return "Check the proxy's name in its URL. If it is right, its service principal is to be registered, on Active Directory with setspn -S " + spn +
+		" ACCOUNT; if the proxy uses another one, name it with -spn, and ask whoever wrote the program to do the same."
 }
 
 func kdcNames(kdcs []KDC) string {
