@@ -14,10 +14,10 @@ import (
 
 // forwardRequest sends a request for an http:// URL, which the proxy forwards.
 func (p *proxy) forwardRequest(req *http.Request) (*http.Response, error) {
-	if req.Cancel == nil {
+	if !httpmsg.HasCancel(req) {
 		return p.forwardUntil(req.Context(), req)
 	}
-	ctx, end := withCancel(req)
+	ctx, end := httpmsg.WithCancel(req)
 	resp, err := p.forwardUntil(ctx, req)
 	if err != nil {
 		end()
@@ -25,28 +25,6 @@ func (p *proxy) forwardRequest(req *http.Request) (*http.Response, error) {
 	}
 	httpmsg.Watch(resp, end)
 	return resp, nil
-}
-
-var errCanceled = errors.New("proxyauth: request canceled")
-
-// withCancel returns the context of req, which ends with the deprecated req.Cancel as well, that
-// http.Client sets for its Timeout. end must be called when the answer has been read.
-func withCancel(req *http.Request) (_ context.Context, end func()) {
-	ctx, cancel := context.WithCancelCause(req.Context())
-	wait := func() {
-		select {
-		case <-req.Cancel:
-			cancel(errCanceled)
-		case <-ctx.Done():
-		}
-	}
-	select {
-	case <-req.Cancel:
-		cancel(errCanceled)
-	default:
-		go wait()
-	}
-	return ctx, func() { cancel(nil) }
 }
 
 // forwardUntil sends req, whose context is ctx or the parent of it.
@@ -442,7 +420,8 @@ func (f *forwarding) request(ctx context.Context, authorization string) (*http.R
 			return nil, err
 		}
 		o.req = *f.req.WithContext(ctx)
-		o.req.Body, o.req.Cancel = body, nil // ctx ends with it
+		httpmsg.DropCancel(&o.req) // ctx ends with it
+		o.req.Body = body
 		o.req.Close = o.req.Close && f.phase != starting || f.endsConnection()
 	}
 	if authorization != "" {

@@ -214,7 +214,7 @@ func TestCancel(t *testing.T) {
 			}},
 			{"GET, ended by Request.Cancel,", func(ctx context.Context, l *lab) error {
 				req := l.request(http.MethodGet, httpOrigin, nil)
-				req.Cancel = ctx.Done()
+				req.Cancel = ctx.Done() //lint:ignore SA1019 it is deprecated, and in use
 				_, _, err := l.do(req)
 				if err != nil && err.Error() == "proxyauth: request canceled" {
 					return ctx.Err()
@@ -271,7 +271,7 @@ func TestCancelBeforeAnAnswer(t *testing.T) {
 				for range 3 {
 					wg.Go(func() {
 						req := l.request(http.MethodGet, httpOrigin+"/", nil)
-						req.Cancel = cancel
+						req.Cancel = cancel //lint:ignore SA1019 it is deprecated, and in use
 						_, _, err := l.do(req)
 						require.EqualError(t, err, "proxyauth: request canceled")
 					})
