@@ -516,6 +516,7 @@ func (d *driver) proceed(ctx context.Context) (step, error) {
 		err = errors.Join(err, d.malformed) // what the session missed may be there
 	}
 	next := d.continued(n, err)
+	d.fresh = d.fresh || d.anew && d.login.props.BindsConnection // squid takes no other scheme on this one
 	if d.anew || next == stepRefused {
 		d.left(next)
 	}

@@ -61,7 +61,7 @@ func (s *state) proxySource(scheme string) string {
 // innermost returns the cause of the failure of a stronger scheme that could not be carried
 // out on this machine, if there is one and cause is that of what took its place.
 func (d *driver) innermost(cause Cause) Cause {
-	if cause != CauseCredentialsRejected && cause != CauseHandshakeBroken {
+	if cause != CauseCredentialsRejected && cause != CauseHandshakeBroken && cause != CauseNoCommonScheme {
 		return cause
 	}
 	return cmp.Or(causeOf(d.outranking()), cause)

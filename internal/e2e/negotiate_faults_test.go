@@ -144,6 +144,16 @@ func TestNegotiateLocalFailures(t *testing.T) {
 				require.Equal(t, map[string]int{w.method + " 407": 1, w.method + " Basic 200": 2}, l.tally())
 				require.Zero(t, r.Total().PreauthFailed)
 			})
+			r = newRealm(t, bob)
+			bubble(t, tt.desc+", "+w.desc+", Basic too, at a proxy that takes no NTLM inside", func(t *testing.T) {
+				l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, basicToo(testproxy.Config{}))
+				tt.upset(l)
+				for range 2 {
+					require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				}
+				require.Equal(t, 2, l.tally()[w.method+" Basic 200"])
+				require.Zero(t, r.Total().PreauthFailed)
+			})
 		}
 	}
 }

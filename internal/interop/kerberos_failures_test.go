@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -156,6 +157,26 @@ func TestNoTicketFallsBackToBasic(t *testing.T) {
 		require.Equal(t, proxyauth.CausePolicyForbids, why.Cause, way)
 		requireTried(t, why, negotiate.NoTicket)
 		require.Len(t, why.Tried, 2, way)
+	}
+}
+
+// squid's helper for Kerberos takes no NTLM inside Negotiate, which goes in the place of a
+// ticket where there is a password: that is no reason to break off.
+func TestBasicWithoutAnyKerberos(t *testing.T) {
+	t.Parallel()
+	kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
+	proxy := startSquidNegotiate(t, kdc, interop.SquidBasic(ann))
+	for _, via := range urlsOf(proxy) {
+		for way, target := range origin.targets() {
+			client := user{
+				origin: origin, proxy: proxy, via: via,
+				scheme:   &negotiate.Scheme{ConfigFile: os.DevNull},
+				provider: fixed(ann),
+			}.client(t)
+			for range 2 {
+				require.NoError(t, fetch(client, target), "%s proxy, %s", via.Scheme, way)
+			}
+		}
 	}
 }
 

@@ -84,11 +84,18 @@ func (s *session) bare() (proxyauth.Next, error) {
 	if s.selectedKerberos() {
 		return s.refused(nil)
 	}
-	if s.wrapped == nil && !s.proved() {
+	switch {
+	case s.proved():
+	case s.wrapped == nil:
 		s.scheme.wants.add(memoryKey(s.ex))
+	case s.ticketless():
+		return proxyauth.GoOn, errNoNTLM
 	}
 	return proxyauth.Broken, errNoAnswer
 }
+
+// ticketless reports whether the session has NTLM alone, in the place of a ticket.
+func (s *session) ticketless() bool { return s.localErr != nil && s.ticket == nil }
 
 // refused drops the ticket that the proxy has refused. why is what the proxy said,
 // or nil.
@@ -149,6 +156,9 @@ func (s *session) answer(ctx context.Context, token []byte) (proxyauth.Next, err
 		}
 		return proxyauth.GoOn, nil
 	case !kerberos && (errors.Is(err, spnego.ErrRejected) || errors.Is(err, spnego.ErrNothingLeft)):
+		if s.ticketless() && !s.proved() {
+			return proxyauth.GoOn, errNoNTLM
+		}
 		return proxyauth.Broken, fmt.Errorf("%w: %w", errRejectsNTLM, err)
 	case !kerberos:
 		return proxyauth.GoOn, err

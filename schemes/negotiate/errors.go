@@ -166,9 +166,11 @@ var (
 	errNTLMDisabled  = fmt.Errorf("%w: NTLM inside Negotiate: see negotiate.Scheme.DisableNTLM and RequireMutual", proxyauth.ErrForbidden)
 	errLogonNTLM     = fmt.Errorf("%w: NTLM inside Negotiate, as the user who is logged in, at an http:// proxy that Transport.AllowProxy does not name: see negotiate.Scheme.InsecureLogonNTLM", proxyauth.ErrForbidden)
 
-	errClosed         = errors.New("proxyauth: negotiate: session used after Close")
-	errLegs           = errors.New("proxyauth: negotiate: too many legs")
-	errNoAnswer       = errors.New("proxyauth: negotiate: the proxy does not answer NTLM")
+	errClosed   = errors.New("proxyauth: negotiate: session used after Close")
+	errLegs     = errors.New("proxyauth: negotiate: too many legs")
+	errNoAnswer = errors.New("proxyauth: negotiate: the proxy does not answer NTLM")
+	// The proxy wants Kerberos, which failed here: it is for the next scheme.
+	errNoNTLM         = fmt.Errorf("%w: the proxy takes no NTLM in the place of Kerberos", proxyauth.ErrUnsupportedChallenge)
 	errOtherMechanism = errors.New("proxyauth: negotiate: the proxy answers NTLM with another mechanism")
 	errRejectsNTLM    = errors.New("proxyauth: negotiate: the proxy rejects NTLM")
 	errToken          = errors.New("proxyauth: negotiate: the proxy's token is too long or not base64")
