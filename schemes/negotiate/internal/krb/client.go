@@ -151,6 +151,11 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 	if err := c.pauses.of(print); err != nil {
 		return nil, err
 	}
+	owner := c.prints.of("owner", who.realm, who.name.PrincipalNameString())
+	if until, held := c.pauses.ofRow(owner); held {
+		err := because(secret.wrong(), "so were others before, and what follows is held back for a while")
+		return nil, heldUntil{inRealm(secret.held(err), who.realm), until}
+	}
 	// The exchange may go on when nobody waits for it any more. Without its identity
 	// another one would begin.
 	defer c.table.release(c.table.use(print))
@@ -171,10 +176,13 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 	err = inRealm(err, who.realm)
 	switch {
 	case err == nil:
-		c.pauses.forget(print)
+		c.pauses.forget(print, owner)
 	case !verdictless(err):
 		if errors.Is(err, errPaused) {
 			c.good.leave(who.realm, t.kdcs, x.kdc)
+		}
+		if again && errors.Is(err, errRefused) {
+			c.pauses.refusedOf(owner)
 		}
 		err = c.pauses.add(print, err)
 	}

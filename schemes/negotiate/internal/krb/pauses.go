@@ -21,7 +21,14 @@ const (
 	firstRefusal = 30 * time.Minute
 	maxRefusal   = 24 * time.Hour
 
-	// maxPauses bounds the memory of secrets that are held back.
+	// maxRow is how many secrets of one principal may be refused in a row before others are
+	// held back, for firstRowPause at first, and rowFactor times as long each further time,
+	// up to maxPause.
+	maxRow        = 3
+	firstRowPause = time.Second
+	rowFactor     = 4
+
+	// maxPauses bounds the memory of secrets that are held back, and of principals.
 	maxPauses = 1 << 12
 
 	// proofTimeout bounds for how long a KDC is waited for that has been sent a
@@ -58,6 +65,36 @@ type pause struct {
 type pauses struct {
 	mu    sync.Mutex
 	known lru.Table[fingerprint, pause]
+	rows  lru.Table[fingerprint, row] // by principal
+}
+
+// A row is what is known of the different secrets of a principal that were refused, one after
+// the other.
+type row struct {
+	refused int
+	length  time.Duration
+	until   time.Time
+}
+
+// ofRow returns until when the secrets of a principal that are not known yet are held back.
+func (p *pauses) ofRow(owner fingerprint) (until time.Time, held bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, _ := p.rows.Get(owner)
+	return r.until, time.Now().Before(r.until)
+}
+
+// refusedOf notes that another secret of a principal was refused.
+func (p *pauses) refusedOf(owner fingerprint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, _ := p.rows.Get(owner)
+	if r.refused++; r.refused >= maxRow {
+		r.length = min(max(rowFactor*r.length, firstRowPause), maxPause)
+		r.until = time.Now().Add(r.length)
+	}
+	p.rows.Max = maxPauses
+	p.rows.Put(owner, r)
 }
 
 // of returns why the secret is held back, and until when, or nil if it is not.
@@ -115,15 +152,17 @@ func (p *pauses) put(print fingerprint, known pause) {
 	p.known.Put(print, known)
 }
 
-// forget notes that the secret has brought a ticket.
-func (p *pauses) forget(print fingerprint) {
+// forget notes that the secret has brought a ticket, for its owner.
+func (p *pauses) forget(print, owner fingerprint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known.Delete(print)
+	p.rows.Delete(owner)
 }
 
 func (p *pauses) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known.Clear()
+	p.rows.Clear()
 }

@@ -340,3 +340,38 @@ func TestVerdictAfterTheRequestCounts(t *testing.T) {
 		require.Equal(t, 1, k.Counts("ann").PreauthFailed)
 	})
 }
+
+// A program that finds ever new passwords to try locks the account as well.
+func TestRefusedPasswordsOfAUserPause(t *testing.T) {
+	k := startKDC(t, kdc.Config{Principals: []kdc.Principal{{Name: "bob", Password: "s3cret"}}})
+	bubble(t, k, toProof(func(conn net.Conn, _, reply []byte) { send(conn, reply) }), func(t *testing.T, c *krb.Client) {
+		n := 0
+		refuse := func() {
+			t.Helper()
+			n++
+			err := ask(t, c, user("ann", fmt.Sprint("wrong", n)))
+			require.ErrorIs(t, err, krb.ErrPasswordWrong)
+			require.True(t, krb.SecretRefused(err))
+			require.Equal(t, n, k.Counts("ann").PreauthFailed)
+		}
+		for range 3 {
+			refuse()
+		}
+		for _, pause := range []time.Duration{time.Second, 4 * time.Second, 16 * time.Second, 64 * time.Second} {
+			for range 10 {
+				err := ask(t, c, user("ann", "another"))
+				require.ErrorIs(t, err, krb.ErrPasswordWrong)
+				require.True(t, krb.SecretHeld(err))
+				require.False(t, krb.SecretRefused(err))
+			}
+			require.NoError(t, ask(t, c, user("bob", "s3cret")), "another user's")
+			time.Sleep(pause)
+			refuse()
+		}
+		time.Sleep(time.Hour)
+		require.NoError(t, ask(t, c, user("ann", "s3cret")))
+		for range 2 {
+			refuse()
+		}
+	})
+}
