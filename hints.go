@@ -21,7 +21,7 @@ func (e *Error) Hint() string {
 	switch {
 	case !ok:
 		text = e.facts().Text()
-	case e.Cause != CauseCredentialsRejected && errors.Is(e, ErrRejected):
+	case e.Cause != CauseCredentialsRejected && kindOf(e).is(rejected):
 		text += " The user name and password that the proxy was sent in its place were refused, and may be wrong as well."
 	}
 	return printable.Text(text)
@@ -34,7 +34,7 @@ func (e *Error) schemeHint() (hint string, ok bool) {
 			Cause() Cause
 			Hint() string
 		}
-		if errors.As(err, &h) && (h.Cause() == e.Cause || e.Cause == CauseHeldBack && errors.Is(err, ErrHeldBack)) && h.Hint() != "" {
+		if errors.As(err, &h) && (h.Cause() == e.Cause || e.Cause == CauseHeldBack && kindOf(err).is(heldBack)) && h.Hint() != "" {
 			return h.Hint(), true
 		}
 	}
@@ -68,7 +68,7 @@ func (e *Error) looked() (where string, reason hint.Reason) {
 		reason = hint.ProviderFailed
 	}
 	for _, t := range e.Tried {
-		if t == nil || !errors.Is(t.Err, ErrNoCredentials) {
+		if t == nil || !kindOf(t.Err).is(noCredentials) {
 			continue
 		}
 		reason = hint.Unknown
