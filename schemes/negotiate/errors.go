@@ -76,6 +76,10 @@ const (
 	// CacheType means that the type of the ticket cache is not supported.
 	CacheType Code = "cache_type"
 
+	// ConfigFile means that krb5.conf, or a file that it includes, is damaged or
+	// can't be read.
+	ConfigFile Code = "config_file"
+
 	// MalformedFile means that a ticket cache, a keytab or a krb5.conf is
 	// damaged.
 	MalformedFile Code = "malformed_file"
@@ -201,6 +205,7 @@ var failures = []failure{
 	{EncType, krb.ErrEncType, proxyauth.CauseKerberosFailed},
 	{NoKDC, krb.ErrNoKDC, proxyauth.CauseKerberosFailed},
 	{KDCUnreachable, krb.ErrKDCUnreachable, proxyauth.CauseKerberosFailed},
+	{ConfigFile, krb.ErrConfig, proxyauth.CauseKerberosFailed},
 	{NoRealm, krb.ErrNoRealm, proxyauth.CauseKerberosFailed},
 	{MalformedReply, krb.ErrMalformedReply, proxyauth.CauseKerberosFailed},
 	{KDCRefuses, krb.ErrKDC, proxyauth.CauseKerberosFailed},

@@ -75,6 +75,7 @@ var hints = map[Code]string{
 	NoKDC: "No KDC {of realm} is known. Add it to [realms] in krb5.conf, publish it in DNS (_kerberos._tcp.{realm}), or set negotiate.Scheme.KDCs.",
 	KDCUnreachable: "No KDC {of realm} answers{what}. " +
 		"Check the network to it, its name, and that a firewall lets port 88 (TCP) through.",
+	ConfigFile:     "krb5.conf can't be used{what}. Correct it, or name another one in KRB5_CONFIG or negotiate.Scheme.ConfigFile.",
 	NoRealm:        "The user's Kerberos realm is unknown. Give the user as user@REALM, or set default_realm in krb5.conf or negotiate.Scheme.Realm.",
 	MalformedReply: "What answers as the KDC {of realm} does not speak Kerberos. Check the KDC's address in krb5.conf, DNS or negotiate.Scheme.KDCs.",
 	KDCRefuses:     "The KDC {of realm} refuses the request, with the code in the error (RFC 4120, Section 7.5.9). Ask whoever runs it; its log has the reason.",

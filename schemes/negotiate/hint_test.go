@@ -17,7 +17,7 @@ func TestEachCodeHasAHint(t *testing.T) {
 	t.Parallel()
 	end := regexp.MustCompile(`\.( |$)`)
 	for _, code := range []negotiate.Code{
-		negotiate.NoTicket, negotiate.TicketExpired, negotiate.CacheType, negotiate.MalformedFile, negotiate.NoRealm, negotiate.NoKDC,
+		negotiate.NoTicket, negotiate.TicketExpired, negotiate.CacheType, negotiate.MalformedFile, negotiate.ConfigFile, negotiate.NoRealm, negotiate.NoKDC,
 		negotiate.KDCUnreachable, negotiate.NoVerdict, negotiate.KDCRefuses, negotiate.MalformedReply, negotiate.ClockSkew,
 		negotiate.ClientUnknown, negotiate.ServiceUnknown, negotiate.EncType, negotiate.PasswordWrong, negotiate.PasswordExpired,
 		negotiate.AccountRevoked, negotiate.KeytabStale, negotiate.ProxyKey, negotiate.TicketRefused, negotiate.IPAddress,
@@ -45,6 +45,7 @@ func TestHintNamesWhatWasAskedFor(t *testing.T) {
 		{"service unknown", func(l *lab) { l.Remove(proxySPN) }, []string{"EXAMPLE.COM", "setspn -S " + proxySPN, "CanonicalizeHost"}},
 		{"user unknown", func(l *lab) { l.Remove("ann") }, []string{"EXAMPLE.COM", "user@REALM"}},
 		{"clock", func(l *lab) { l.SetClockOffset(time.Hour) }, []string{"EXAMPLE.COM", "from the KDC's", "NTP"}},
+		{"no krb5.conf", func(l *lab) { l.scheme.ConfigFile = "/nonexistent/krb5.conf" }, []string{"/nonexistent/krb5.conf", "KRB5_CONFIG"}},
 		{"no KDC", func(l *lab) { require.NoError(t, l.Down()) }, []string{"EXAMPLE.COM", "127.0.0.1:", "port 88"}},
 		{"password wrong", func(l *lab) { l.SetPassword("ann", "other") }, []string{"The KDC of realm EXAMPLE.COM, and not the proxy"}},
 		{"locked", func(l *lab) { l.Lock("ann", true) }, []string{"EXAMPLE.COM", "locked"}},

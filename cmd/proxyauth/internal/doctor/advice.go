@@ -191,9 +191,6 @@ func (d *diagnosis) kerberosFix(e *proxyauth.Error) string {
 	if e.Cause != proxyauth.CauseCredentialsRejected && errors.Is(e, proxyauth.ErrRejected) {
 		fix += " The user name and password that the proxy was sent in its place were refused, and may be wrong as well."
 	}
-	if e.Cause != proxyauth.CauseCredentialsRejected {
-		fix += d.untried(e)
-	}
 	return fix
 }
 
@@ -218,6 +215,8 @@ func (d *diagnosis) codeFix(k *negotiate.Error) string {
 		return "The KDC of " + realm + " does not know the user. Check the user name and its realm (-user user@REALM, or default_realm in krb5.conf)."
 	case negotiate.NoKDC:
 		return "No KDC of " + realm + " is known. Add it to [realms] in krb5.conf, or have it published in DNS (_kerberos._tcp." + realm + ")."
+	case negotiate.ConfigFile:
+		return "krb5.conf can't be used. Correct it, or name another one in KRB5_CONFIG."
 	case negotiate.NoRealm:
 		return "The user's Kerberos realm is unknown. Give the user as user@REALM, or set default_realm in krb5.conf."
 	case negotiate.MalformedReply:

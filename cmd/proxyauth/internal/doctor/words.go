@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -44,7 +43,7 @@ func (d *diagnosis) judgeError(e *proxyauth.Error) *Verdict {
 		}
 		return v
 	}
-	v := finding(proxyauth.CauseKerberosFailed, "Kerberos fails: "+d.blocked.text, d.blocked.fix+d.untried(e))
+	v := finding(proxyauth.CauseKerberosFailed, "Kerberos fails: "+d.blocked.text, d.blocked.fix)
 	if d.credentials != nil && errors.Is(e, proxyauth.ErrRejected) {
 		v.Text += "; the proxy refuses the password in NTLM, which took its place"
 		v.Fix += " The password may be wrong as well."
@@ -52,22 +51,10 @@ func (d *diagnosis) judgeError(e *proxyauth.Error) *Verdict {
 	return v
 }
 
-// untried returns a sentence on the schemes that the proxy offers besides Negotiate, if a password
-// was found and they were not tried, "" otherwise.
-func (d *diagnosis) untried(e *proxyauth.Error) string {
-	rest := slices.DeleteFunc(slices.Clone(d.report.Schemes.Common), func(name string) bool {
-		return strings.EqualFold(name, "Negotiate") || slices.ContainsFunc(e.Tried, func(t *proxyauth.SchemeError) bool { return strings.EqualFold(t.Scheme, name) })
-	})
-	if d.credentials == nil || d.config.TryAll || len(rest) == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" The proxy offers %s, too, which was not tried: -scheme %s tries the password with it.", listed(rest), rest[0])
-}
-
 // tookItsPlace reports whether the error is that of Kerberos, or of NTLM inside Negotiate.
 func (d *diagnosis) tookItsPlace(e *proxyauth.Error) bool {
 	switch e.Cause {
-	case proxyauth.CauseKerberosFailed, proxyauth.CauseHandshakeBroken, proxyauth.CauseSchemeFailed:
+	case proxyauth.CauseKerberosFailed, proxyauth.CauseHandshakeBroken, proxyauth.CauseSchemeFailed, proxyauth.CauseNoCommonScheme:
 		return true
 	case proxyauth.CauseTicketMissing:
 		return d.setup.ConfigErr != nil // without which there is no ticket

@@ -11,7 +11,9 @@ package krb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"strings"
 
 	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
@@ -74,8 +76,12 @@ type User struct {
 // host, which tells the realm. It tries the sources one after another.
 func (c *Client) Ticket(ctx context.Context, user User, spn, host string) (*Ticket, error) {
 	conf, err := c.conf.load(ctx, c.config.ConfFile)
-	if err != nil {
-		return nil, err
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		what := strings.TrimPrefix(strings.TrimPrefix(err.Error(), errorPrefix), "krb5.conf: ")
+		return nil, detailed{fmt.Errorf("%w (%s)%w", ErrConfig, what, silent{err}), About{What: what}}
 	}
 	conf = conf.with(c.config.Realm, c.config.KDCs)
 	s := newService(spn, conf.realmOf(host))

@@ -21,6 +21,7 @@ var (
 	ErrTicketExpired  = errors.New("proxyauth: negotiate: the Kerberos ticket has expired: run kinit")
 	ErrCacheType      = errors.New("proxyauth: negotiate: ticket cache of a type that can't be read here: " + withoutCache(runtime.GOOS))
 	ErrMalformedFile  = errors.New("proxyauth: negotiate: malformed file")
+	ErrConfig         = errors.New("proxyauth: negotiate: krb5.conf can't be used")
 	ErrNoRealm        = errors.New("proxyauth: negotiate: Kerberos realm unknown: give the user as user@REALM, or set default_realm in krb5.conf")
 	ErrNoKDC          = errors.New("proxyauth: negotiate: no KDC known for the realm: add it to [realms] in krb5.conf, or publish it in DNS")
 	ErrKDCUnreachable = errors.New("proxyauth: negotiate: KDC unreachable: check network, name and port 88 (TCP)")
