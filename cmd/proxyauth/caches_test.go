@@ -20,9 +20,9 @@ func TestTicketCachesAreShown(t *testing.T) {
 		cache *interop.TicketCache
 		first string // what the name of the cache that is read begins with
 	}{
-		{"sssd", kdc.NewKCMCache(t, interop.StartSSSDKCM(t), ""), "KCM:0:"},
-		{"Heimdal", kdc.NewKCMCache(t, interop.StartHeimdalKCM(t), ""), "KCM:0:"},
-		{"keyring", kdc.NewKeyringCache(t, "session:proxyauth_doctor"), "KEYRING:session:proxyauth_doctor:"},
+		{"sssd", interop.NewKCMCache(t, kdc, interop.StartSSSDKCM(t), ""), "KCM:0:"},
+		{"Heimdal", interop.NewKCMCache(t, kdc, interop.StartHeimdalKCM(t), ""), "KCM:0:"},
+		{"keyring", interop.NewKeyringCache(t, kdc, "session:proxyauth_doctor"), "KEYRING:session:proxyauth_doctor:"},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			tc.cache.Kinit(t, ann)

@@ -125,7 +125,7 @@ func TestApacheWithKerberos(t *testing.T) {
 	plain, secure, cert := realOrigins(t)
 	kdc := interop.StartKDC(t, ann)
 	proxy := interop.Apache{Auth: interop.ApacheGSSAPI(kdc, interop.PerConnection), Env: kdc.Env()}.Start(t)
-	tickets := kdc.NewTicketCache(t)
+	tickets := interop.NewTicketCache(t, kdc)
 	env := []string{"KRB5_CONFIG=" + kdc.ConfigFile, "KRB5CCNAME=" + tickets.Name}
 	spn := []string{"-spn", "HTTP/" + interop.ProxyHost}
 
@@ -159,7 +159,7 @@ func TestSquidWithKerberos(t *testing.T) {
 	plain, _, _ := realOrigins(t)
 	kdc := interop.StartKDC(t, ann)
 	proxy := interop.Squid{Auth: []interop.SquidAuth{interop.SquidNegotiate(kdc)}, Env: kdc.Env()}.Start(t)
-	tickets := kdc.NewTicketCache(t)
+	tickets := interop.NewTicketCache(t, kdc)
 	env := []string{"KRB5_CONFIG=" + kdc.ConfigFile, "KRB5CCNAME=" + tickets.Name}
 	spn := []string{"-spn", "HTTP/" + interop.ProxyHost}
 

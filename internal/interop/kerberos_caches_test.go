@@ -22,7 +22,7 @@ import (
 // A cacheKind is a way to keep tickets.
 type cacheKind struct {
 	desc string
-	new  func(*testing.T, *interop.KDC) *interop.TicketCache
+	new  func(*testing.T, interop.TicketIssuer) *interop.TicketCache
 
 	// collection says that the name is that of several caches.
 	collection bool
@@ -31,28 +31,30 @@ type cacheKind struct {
 // unique returns a name that nobody else uses.
 func unique(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
 
-func inSSSD(name string) func(*testing.T, *interop.KDC) *interop.TicketCache {
-	return func(t *testing.T, kdc *interop.KDC) *interop.TicketCache {
-		return kdc.NewKCMCache(t, interop.StartSSSDKCM(t), name)
+func inSSSD(name string) func(*testing.T, interop.TicketIssuer) *interop.TicketCache {
+	return func(t *testing.T, kdc interop.TicketIssuer) *interop.TicketCache {
+		return interop.NewKCMCache(t, kdc, interop.StartSSSDKCM(t), name)
 	}
 }
 
-func inHeimdal(name string) func(*testing.T, *interop.KDC) *interop.TicketCache {
-	return func(t *testing.T, kdc *interop.KDC) *interop.TicketCache {
-		return kdc.NewKCMCache(t, interop.StartHeimdalKCM(t), name)
+func inHeimdal(name string) func(*testing.T, interop.TicketIssuer) *interop.TicketCache {
+	return func(t *testing.T, kdc interop.TicketIssuer) *interop.TicketCache {
+		return interop.NewKCMCache(t, kdc, interop.StartHeimdalKCM(t), name)
 	}
 }
 
-func inKeyring(prefix string) func(*testing.T, *interop.KDC) *interop.TicketCache {
-	return func(t *testing.T, kdc *interop.KDC) *interop.TicketCache {
-		return kdc.NewKeyringCache(t, unique(prefix))
+func inKeyring(prefix string) func(*testing.T, interop.TicketIssuer) *interop.TicketCache {
+	return func(t *testing.T, kdc interop.TicketIssuer) *interop.TicketCache {
+		return interop.NewKeyringCache(t, kdc, unique(prefix))
 	}
 }
 
 var cacheKinds = []cacheKind{
-	{desc: "FILE", new: func(t *testing.T, kdc *interop.KDC) *interop.TicketCache { return kdc.NewTicketCache(t) }},
-	{desc: "DIR", new: func(t *testing.T, kdc *interop.KDC) *interop.TicketCache {
-		cache := kdc.NewTicketCache(t)
+	{desc: "FILE", new: func(t *testing.T, kdc interop.TicketIssuer) *interop.TicketCache {
+		return interop.NewTicketCache(t, kdc)
+	}},
+	{desc: "DIR", new: func(t *testing.T, kdc interop.TicketIssuer) *interop.TicketCache {
+		cache := interop.NewTicketCache(t, kdc)
 		cache.Name = "DIR:" + t.TempDir()
 		return cache
 	}, collection: true},
@@ -64,14 +66,14 @@ var cacheKinds = []cacheKind{
 	{desc: "KEYRING of the session, a cache", new: inKeyring("session:proxyauth:")},
 	{desc: "KEYRING without an anchor", new: inKeyring(""), collection: true},
 	{desc: "KEYRING of the user", new: inKeyring("user:"), collection: true},
-	{desc: "KEYRING that persists", new: func(t *testing.T, kdc *interop.KDC) *interop.TicketCache {
-		return kdc.NewKeyringCache(t, "persistent:")
+	{desc: "KEYRING that persists", new: func(t *testing.T, kdc interop.TicketIssuer) *interop.TicketCache {
+		return interop.NewKeyringCache(t, kdc, "persistent:")
 	}, collection: true},
 	{desc: "KEYRING that persists, a cache", new: inKeyring("persistent::")},
 }
 
 // eachCacheKind runs a test with a cache of each kind, which the environment names.
-func eachCacheKind(t *testing.T, kdc *interop.KDC, f func(*testing.T, cacheKind, *interop.TicketCache)) {
+func eachCacheKind(t *testing.T, kdc interop.TicketIssuer, f func(*testing.T, cacheKind, *interop.TicketCache)) {
 	t.Helper()
 	for _, kind := range cacheKinds {
 		t.Run(kind.desc, func(t *testing.T) {
@@ -109,6 +111,16 @@ func TestTicketCachesOfEachKind(t *testing.T) {
 		cache.GetProxyTicket(t)
 		require.NoError(t, fetch(ticketClient(t, origin, proxies[0], ""), origin.url))
 		require.Len(t, kdc.Issued(t, "TGS"), before+len(proxies)+1)
+	})
+}
+
+// Tickets of a Samba domain controller, which is Heimdal's KDC.
+func TestTicketCachesOfEachKindAgainstDomainController(t *testing.T) {
+	domain, origin := interop.StartDomain(t, ann), newOrigin(t)
+	proxy := startSquidNegotiate(t, domain)
+	eachCacheKind(t, domain, func(t *testing.T, _ cacheKind, cache *interop.TicketCache) {
+		cache.Kinit(t, ann)
+		requireWorks(t, ticketClient(t, origin, proxy, ""), origin)
 	})
 }
 
@@ -210,10 +222,10 @@ func TestTicketCachesOfAnotherUser(t *testing.T) {
 		return
 	}
 	kdc := interop.StartKDC(t, ann, bob)
-	persistent := kdc.NewKeyringCache(t, "persistent:")
+	persistent := interop.NewKeyringCache(t, kdc, "persistent:")
 	persistent.Kinit(t, ann)
 	for _, start := range []func(testing.TB) *interop.KCM{interop.StartSSSDKCM, interop.StartHeimdalKCM} {
-		cache := kdc.NewKCMCache(t, start(t), "")
+		cache := interop.NewKCMCache(t, kdc, start(t), "")
 		cache.Kinit(t, ann)
 		interop.RunAsServer(t, "^"+t.Name()+"$", otherUserVariable+"="+cache.ConfigFile)
 	}

@@ -184,7 +184,7 @@ func TestExpiredTicket(t *testing.T) {
 	t.Parallel()
 	kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
 	proxy := startSquidNegotiate(t, kdc)
-	tickets := kdc.NewTicketCache(t)
+	tickets := interop.NewTicketCache(t, kdc)
 	tickets.Kinit(t, ann, "-l", "1s")
 	// Tickets' times are in whole seconds.
 	require.Eventually(t, func() bool { return !tickets.Valid(t) }, 30*time.Second, 50*time.Millisecond)

@@ -52,7 +52,7 @@ var ticketSources = []struct {
 
 func newTickets(t *testing.T, kdc *interop.KDC) *interop.TicketCache {
 	t.Helper()
-	cache := kdc.NewTicketCache(t)
+	cache := interop.NewTicketCache(t, kdc)
 	cache.Kinit(t, ann)
 	return cache
 }

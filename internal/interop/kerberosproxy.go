@@ -7,8 +7,14 @@ type TicketIssuer interface {
 	// Env is the environment of the proxies.
 	Env() []string
 
+	// configFile is the path of the krb5.conf that leads to it.
+	configFile() string
+
 	proxyKeytab() string
 }
+
+func (k *KDC) configFile() string    { return k.ConfigFile }
+func (d *Domain) configFile() string { return d.ConfigFile }
 
 func (k *KDC) proxyKeytab() string { return k.dir.Path(proxyKeys) }
 

@@ -82,10 +82,10 @@ func TestSSPIKerberos(t *testing.T) {
 	w := newWindowsTest(t)
 	kdc, origin := interop.StartKDC(t, ann), newOrigin(t)
 	in := func(cache *interop.TicketCache) []string { return append(kdc.Env(), "KRB5CCNAME="+cache.Name) }
-	file, none := in(newTickets(t, kdc)), in(kdc.NewTicketCache(t))
-	keyring := kdc.NewKeyringCache(t, unique("user:proxyauth"))
+	file, none := in(newTickets(t, kdc)), in(interop.NewTicketCache(t, kdc))
+	keyring := interop.NewKeyringCache(t, kdc, unique("user:proxyauth"))
 	keyring.Kinit(t, ann)
-	other := in(kdc.NewTicketCache(t)) // for the tickets that Wine gets with a password
+	other := in(interop.NewTicketCache(t, kdc)) // for the tickets that Wine gets with a password
 	explicit := func(a interop.Account) interop.Account {
 		return interop.Account{Username: interop.KerberosRealm + `\` + a.Username, Password: a.Password}
 	}

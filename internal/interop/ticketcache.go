@@ -22,24 +22,24 @@ type TicketCache struct {
 }
 
 // NewTicketCache returns a file that does not exist yet.
-func (k *KDC) NewTicketCache(t testing.TB) *TicketCache {
+func NewTicketCache(t testing.TB, from TicketIssuer) *TicketCache {
 	t.Helper()
-	return &TicketCache{Name: "FILE:" + filepath.Join(t.TempDir(), "tickets"), ConfigFile: k.ConfigFile, kdcEnv: k.Env()}
+	return &TicketCache{Name: "FILE:" + filepath.Join(t.TempDir(), "tickets"), ConfigFile: from.configFile(), kdcEnv: from.Env()}
 }
 
 // NewKCMCache returns a cache in a daemon: the daemon's default one if name is empty.
-func (k *KDC) NewKCMCache(t testing.TB, daemon *KCM, name string) *TicketCache {
+func NewKCMCache(t testing.TB, from TicketIssuer, daemon *KCM, name string) *TicketCache {
 	t.Helper()
-	config := k.ConfigFile + string(filepath.ListSeparator) + daemon.ConfigFile
-	return &TicketCache{Name: "KCM:" + name, ConfigFile: config, kdcEnv: k.Env()}
+	config := from.configFile() + string(filepath.ListSeparator) + daemon.ConfigFile
+	return &TicketCache{Name: "KCM:" + name, ConfigFile: config, kdcEnv: from.Env()}
 }
 
 // NewKeyringCache returns a cache of type KEYRING, which is removed at the end of the test:
 // name is that of the collection.
-func (k *KDC) NewKeyringCache(t testing.TB, name string) *TicketCache {
+func NewKeyringCache(t testing.TB, from TicketIssuer, name string) *TicketCache {
 	t.Helper()
 	requireKeyrings(t)
-	c := &TicketCache{Name: "KEYRING:" + name, ConfigFile: k.ConfigFile, kdcEnv: k.Env()}
+	c := &TicketCache{Name: "KEYRING:" + name, ConfigFile: from.configFile(), kdcEnv: from.Env()}
 	t.Cleanup(func() {
 		c.removeAll(t)
 		removeKeyring(name)
