@@ -150,7 +150,7 @@ func TestTicketCachesThatChange(t *testing.T) {
 		require.NoError(t, again())
 		cache.Kdestroy(t)
 		fails("no Kerberos credentials")
-		cache.Kinit(t, ann, "-l", "5s")
+		cache.KinitExpired(t, ann)
 		fails("expired")
 		cache.Kinit(t, bob)
 		require.NoError(t, again())

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -62,6 +63,14 @@ func (c *TicketCache) Kinit(t testing.TB, a Account, args ...string) {
 	t.Helper()
 	out, err := c.run(t, a.Password+"\n", "kinit", append(args, "-c", c.Name, a.Username)...)
 	require.NoError(t, err, "kinit: %s", out)
+}
+
+// KinitExpired gets a ticket-granting ticket as Kinit does, and waits until it has expired.
+func (c *TicketCache) KinitExpired(t testing.TB, a Account) {
+	t.Helper()
+	c.Kinit(t, a, "-l", "1s")
+	// Tickets' times are in whole seconds.
+	require.Eventually(t, func() bool { return !c.Valid(t) }, 30*time.Second, 50*time.Millisecond)
 }
 
 // GetProxyTicket gets a ticket for the proxies' service, as a browser does.
