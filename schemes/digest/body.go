@@ -81,6 +81,9 @@ func (s *session) verifyBody(resp *http.Response, v verdict, info map[string]str
 		ReadCloser: resp.Body,
 		hash:       v.proof.algorithm.new(),
 		verdict: func(bodyHash string) error {
+			if resp.Uncompressed {
+				bodyHash = "" // what net/http has decompressed is not what the proxy has hashed
+			}
 			late, _ := proxyauth.ParseAuthInfo(resp.Trailer)
 			if err := v.check(merge(info, late), bodyHash); err != nil {
 				return err

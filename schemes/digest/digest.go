@@ -19,7 +19,9 @@ import (
 //
 // Of several challenges it answers the one with the strongest algorithm. It
 // prefers qop "auth"; a proxy that insists on "auth-int" has the body hashed,
-// which takes a request whose body can be had twice. A user name outside ASCII
+// which takes a request whose body can be had twice. Its own proof is not checked
+// where net/http decompresses the response: see [http.Transport].DisableCompression.
+// A user name outside ASCII
 // is sent in the form that the challenge asks for (userhash, charset), and as
 // the bytes it consists of if it asks for none.
 type Scheme struct {

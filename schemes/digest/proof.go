@@ -38,7 +38,8 @@ func (p *proof) appendResponse(dst, a2, scratch []byte) (response, grown []byte)
 }
 
 // check examines the parameters of a Proxy-Authentication-Info (RFC 7616, Section
-// 3.5). bodyHash, in hex, is that of the response's body, for qop auth-int.
+// 3.5). bodyHash, in hex, is that of the response's body, for qop auth-int; it is empty
+// if it can't be had.
 func (p *proof) check(info map[string]string, bodyHash string) error {
 	if p.qop != qopNone {
 		var nc [8]byte
@@ -50,13 +51,18 @@ func (p *proof) check(info map[string]string, bodyHash string) error {
 		}
 	}
 	got, ok := info["rspauth"]
-	if !ok {
+	if !ok || !p.checks(info, bodyHash) {
 		return nil // it is optional, and no forward proxy of today sends it
 	}
 	if subtle.ConstantTimeCompare([]byte(strings.ToLower(got)), p.rspauth(info, bodyHash)) == 0 {
 		return fmt.Errorf("%w: digest: wrong rspauth", proxyauth.ErrNotVerified)
 	}
 	return nil
+}
+
+// checks reports whether a rspauth can be checked.
+func (p *proof) checks(info map[string]string, bodyHash string) bool {
+	return p.messageQop(info) != qopAuthInt || bodyHash != ""
 }
 
 // rspauth returns the response that the proxy should have sent.

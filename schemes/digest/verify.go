@@ -18,8 +18,9 @@ func (s *session) check(resp *http.Response, info map[string]string) error {
 		return v.check(info, sum(v.proof.algorithm.new()))
 	case bodyReadable:
 		s.verifyBody(resp, v, info)
+		return nil
 	}
-	return nil
+	return v.check(info, "")
 }
 
 // A verdict is what it takes to judge one response. It is a copy, since a body may be
@@ -41,15 +42,23 @@ func (s *session) verdictOn(resp *http.Response) verdict {
 // check examines the parameters of a Proxy-Authentication-Info. A proxy that has sent
 // rspauth once is held to it: whoever leaves it out may not know the password. Proxies
 // add no such field to their error pages, and some none to the answers to CONNECT.
+//
+// A rspauth over a body whose hash can't be had proves nothing. Where the request was
+// not for auth-int, it takes the place of one that could be checked.
 func (v *verdict) check(info map[string]string, bodyHash string) error {
 	if err := v.proof.check(info, bodyHash); err != nil {
 		return err
 	}
-	switch _, given := info["rspauth"]; {
-	case given:
+	_, given := info["rspauth"]
+	checked := given && v.proof.checks(info, bodyHash)
+	held := v.proves.Load() && !v.own
+	switch {
+	case checked:
 		v.proves.Store(true)
-	case v.proves.Load() && !v.own:
+	case held && !given:
 		return fmt.Errorf("%w: digest: no rspauth, which the proxy has sent before", proxyauth.ErrNotVerified)
+	case held && v.proof.qop != qopAuthInt:
+		return fmt.Errorf("%w: digest: rspauth over a body that can't be hashed, which was not asked for", proxyauth.ErrNotVerified)
 	}
 	return nil
 }
@@ -59,20 +68,17 @@ type bodyKind int
 const (
 	bodyEmpty bodyKind = iota
 	bodyReadable
-	bodyUnknown // its hash can't be had
+	bodyUnknown // it is not ours to read
 )
 
-// bodyOf says what there is to hash.
+// bodyOf says what there is to read.
 func (s *session) bodyOf(resp *http.Response) bodyKind {
 	switch {
 	case s.method == http.MethodConnect && resp.StatusCode/100 == 2:
 		return bodyEmpty
-	// The body of a refused CONNECT is not ours to read, that of a switched
-	// protocol has no end and must stay writable, and what net/http has
-	// decompressed is not what the proxy has hashed.
-	case s.method == http.MethodConnect,
-		resp.StatusCode == http.StatusSwitchingProtocols,
-		resp.Uncompressed:
+	// The body of a refused CONNECT is not ours to read; that of a switched
+	// protocol has no end and must stay writable.
+	case s.method == http.MethodConnect, resp.StatusCode == http.StatusSwitchingProtocols:
 		return bodyUnknown
 	case resp.Body == nil || resp.Body == http.NoBody:
 		return bodyEmpty

@@ -234,8 +234,14 @@ func TestVerifyAuthIntWithoutABodyToRead(t *testing.T) {
 				resp := response("", "rspauth="+rspauth)
 				tc.change(resp)
 				before := resp.Body
-				defer func() { require.Equal(t, before, resp.Body) }()
-				return c.answered(resp)
+				err := c.answered(resp)
+				if resp.Uncompressed {
+					got, err := io.ReadAll(resp.Body)
+					require.Empty(t, got)
+					return err
+				}
+				require.Equal(t, before, resp.Body)
+				return err
 			}
 			require.NoError(t, answer(c.rspauth("auth-int", "")))
 			if err := answer("0"); tc.checked {
@@ -244,6 +250,45 @@ func TestVerifyAuthIntWithoutABodyToRead(t *testing.T) {
 				require.NoError(t, err)
 			}
 		})
+	}
+}
+
+// A body that can't be hashed is no way around the proof.
+func TestProxyIsHeldToRspauthWithoutABodyToHash(t *testing.T) {
+	for _, tc := range []struct {
+		desc   string
+		change func(*http.Response)
+	}{
+		{"decompressed", func(r *http.Response) { r.Uncompressed = true }},
+		{"another protocol", func(r *http.Response) { r.StatusCode = http.StatusSwitchingProtocols }},
+	} {
+		for _, asked := range []string{"auth", "auth-int"} {
+			t.Run(tc.desc+", "+asked, func(t *testing.T) {
+				c := newClient(t, offered("n", "qop", asked))
+				answer := func(info string) error {
+					c.get()
+					resp := response("", info)
+					tc.change(resp)
+					if err := c.answered(resp); err != nil {
+						return err
+					}
+					_, err := io.ReadAll(resp.Body)
+					return err
+				}
+				require.NoError(t, answer("qop=auth-int, rspauth=0"))
+				require.NoError(t, answer("qop=auth-int"), "nothing is proved so far")
+				require.ErrorIs(t, answer("qop=auth-int, nc=00000009"), proxyauth.ErrNotVerified)
+
+				c.get()
+				require.NoError(t, c.accepted("qop=auth, rspauth="+c.rspauth("auth", "")))
+				require.ErrorIs(t, answer("qop=auth-int"), proxyauth.ErrNotVerified)
+				if err := answer("qop=auth-int, rspauth=0"); asked == "auth" {
+					require.ErrorIs(t, err, proxyauth.ErrNotVerified)
+				} else {
+					require.NoError(t, err)
+				}
+			})
+		}
 	}
 }
 
