@@ -65,13 +65,14 @@ func reveals(text, secret string, depth int) bool {
 
 var (
 	percentEncoded = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
-	escaped        = regexp.MustCompile(`\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|.)`)
+	escaped        = regexp.MustCompile(`(?:\\u[0-9A-Fa-f]{4})+|\\(?:U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|.)`)
 	inBase64       = regexp.MustCompile(`[A-Za-z0-9+/]{2,}`)
-	inHex          = regexp.MustCompile(`(?:[0-9A-Fa-f]{2})+`)
+	inHex          = regexp.MustCompile(`(?:[0-9A-Fa-f]{2}[ :]?)+`)
+	betweenHex     = strings.NewReplacer(" ", "", ":", "")
 )
 
 // decodings returns text with each of the usual encodings undone, as far as it has them:
-// that of URLs and of forms, the escapes of JSON and of shells, HTML, UTF-16, base64 that
+// that of URLs and of forms, the escapes of JSON, of shells and of C, HTML, UTF-16, base64 that
 // begins at any byte, and hex.
 func decodings(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
@@ -93,7 +94,7 @@ func decodings(text string) iter.Seq[string] {
 			}
 		}
 		for _, word := range inHex.FindAllString(text, -1) {
-			if data, _ := hex.DecodeString(word); !yield(string(data)) {
+			if data, _ := hex.DecodeString(betweenHex.Replace(word)); !yield(string(data)) {
 				return
 			}
 		}
@@ -101,7 +102,7 @@ func decodings(text string) iter.Seq[string] {
 }
 
 func unpercent(text string) string {
-	return percentEncoded.ReplaceAllStringFunc(text, func(s string) string { return byteOf(s[1:]) })
+	return percentEncoded.ReplaceAllStringFunc(text, func(s string) string { return byteOf(s[1:], 16) })
 }
 
 // fromUTF16 reads text as UTF-16 in the byte order of Windows.
@@ -113,19 +114,29 @@ func fromUTF16(text string) string {
 	return string(utf16.Decode(units))
 }
 
-func byteOf(digits string) string {
-	n, _ := strconv.ParseUint(digits, 16, 8)
+func byteOf(digits string, base int) string {
+	n, _ := strconv.ParseUint(digits, base, 8)
 	return string([]byte{byte(n)})
 }
 
-// unescape returns what stands for an escape that begins with a backslash.
+// unescape returns what stands for an escape that begins with a backslash, or for several
+// of the form \uXXXX: two make one character outside the first plane.
 func unescape(s string) string {
-	switch {
-	case len(s) == 6: // \u0026
-		n, _ := strconv.ParseUint(s[2:], 16, 16)
+	switch c := s[1]; {
+	case c == 'u' && len(s) >= 6: // \u0026
+		var units []uint16
+		for digits := range strings.SplitSeq(s[2:], `\u`) {
+			n, _ := strconv.ParseUint(digits, 16, 16)
+			units = append(units, uint16(n))
+		}
+		return string(utf16.Decode(units))
+	case c == 'U' && len(s) == 10: // \U0001f600
+		n, _ := strconv.ParseInt(s[2:], 16, 32)
 		return string(rune(n))
-	case len(s) == 4: // \x26
-		return byteOf(s[2:])
+	case c == 'x' && len(s) == 4: // \x26
+		return byteOf(s[2:], 16)
+	case '0' <= c && c <= '3' && len(s) == 4: // \046
+		return byteOf(s[1:], 8)
 	}
 	return s[1:]
 }

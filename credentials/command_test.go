@@ -182,7 +182,7 @@ func TestCommandLogsStandardErrorWithoutSecrets(t *testing.T) {
 
 // A password is kept out of the log in whatever encoding a program prints it.
 func TestCommandLogsNoEncodedPassword(t *testing.T) {
-	const password = `s3cret&"<+é/ pass`
+	const password = `s3cret&"<+é/😀 pass`
 	wide := func(text string) (data []byte) {
 		for _, unit := range utf16.Encode([]rune(text)) {
 			data = binary.LittleEndian.AppendUint16(data, unit)
@@ -207,10 +207,14 @@ func TestCommandLogsNoEncodedPassword(t *testing.T) {
 		"base64 of UTF-16":  base64.StdEncoding.EncodeToString(wide(password)),
 		"base64 of base64":  base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(password)))),
 		"hex":               hex.EncodeToString([]byte(password)),
+		"hex dump":          fmt.Sprintf("% x", password),
+		"hex with colons":   strings.ReplaceAll(fmt.Sprintf("% x", password), " ", ":"),
 		"hex in upper case": strings.ToUpper(hex.EncodeToString([]byte(password))),
 		"JSON":              `{"pw": ` + string(quoted) + `}`,
+		"JSON in ASCII":     `"s3cret\u0026\"\u003c+\u00e9\/\ud83d\ude00 pass"`,
 		"Go":                strconv.QuoteToASCII(password),
-		"shell":             `s3cret\&\"\<+é/\ pass`,
+		"C":                 `"s3cret&\"<+\303\251/\360\237\230\200 pass"`,
+		"shell":             `s3cret\&\"\<+é/😀\ pass`,
 		"HTML":              "<p>" + html.EscapeString(password) + "</p>",
 	} {
 		t.Run(desc, func(t *testing.T) {
