@@ -217,6 +217,9 @@ func (x *exchange) withdrawn() step {
 func (x *exchange) continued(n Next, err error) step {
 	switch {
 	case n == GoOn && err != nil:
+		if x.phase == completing { // the proxy may have refused the secret
+			x.outcome = lockout.Lost
+		}
 		return x.exclude(x.rank, err, false)
 	case n == GoOn:
 		x.asked = true

@@ -218,6 +218,10 @@ func TestExchange(t *testing.T) {
 		{desc: "NTLM, a message that can't be parsed", events: []event{
 			begin(false, true), send(first), challenge(stepContinue), schemeFails(stepChoose),
 		}, legs: 1},
+		{desc: "NTLM, a challenge after the last message that can't be taken", events: []event{
+			begin(false, true), send(first), challenge(stepContinue), next(GoOn, stepAuthorize), send(last),
+			challenge(stepContinue), schemeFails(stepChoose),
+		}, outcome: lockout.Lost, legs: 2},
 		{desc: "Kerberos, cold", events: []event{
 			ask(), challenge(stepChoose), begin(true, true), send(ticket), status(200, stepPass),
 		}, outcome: lockout.Accepted, legs: 2},

@@ -61,6 +61,20 @@ func TestWrongPasswordKeepsTheBudget(t *testing.T) {
 	}
 }
 
+// A 407 that the scheme can't take after its proof may be a refusal.
+func TestUnanswerableChallengeKeepsTheBudget(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"Digest", "Negotiate"} {
+		eachHolds(t, scheme, func(t testing.TB, w way) {
+			p := newPeer(t, wrongPassword, peerMechanism(scheme), func(int) reply { return unanswerable(0, scheme) })
+			p.hour(t, w, 10)
+			p.requireBudget(t, 0)
+			require.Positive(t, p.legs)
+			require.Equal(t, 1, p.most, "under way at once")
+		})
+	}
+}
+
 // hour makes requests for an hour: many at once, again to another target when a refused
 // secret may be tried there, and one from time to time.
 func (p *peer) hour(t testing.TB, w way, atOnce int) {

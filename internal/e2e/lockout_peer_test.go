@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/http"
@@ -67,6 +68,17 @@ func circle(after time.Duration, scheme string, nonce uint64) reply {
 	if challenge == "" {
 		return refuses(after)
 	}
+	return reply{after, lost, &testproxy.Action{Status: http.StatusProxyAuthRequired, Challenges: []string{challenge}}}
+}
+
+// unanswerable asks for what no session can give after its proof.
+func unanswerable(after time.Duration, scheme string) reply {
+	// A NegTokenResp: accept-incomplete, and a mechListMIC of another key.
+	wrongMIC := append([]byte{0xa1, 0x1b, 0x30, 0x19, 0xa0, 3, 10, 1, 1, 0xa3, 0x12, 4, 0x10}, "0123456789abcdef"...)
+	challenge := map[string]string{
+		"Digest":    `Digest realm="lab", nonce="n", algorithm=MD6, stale=true`,
+		"Negotiate": "Negotiate " + base64.StdEncoding.EncodeToString(wrongMIC),
+	}[scheme]
 	return reply{after, lost, &testproxy.Action{Status: http.StatusProxyAuthRequired, Challenges: []string{challenge}}}
 }
 

@@ -106,6 +106,7 @@ var invariantPromises = []promise{
 	{"8. also to a forwarded request", keptBy("TestUnauthorizedByTheProxy")},
 	{"8. and in 4 turns in a minute and 10 in an hour where the refusal is a closed connection", keptBy("TestWrongPasswordKeepsTheBudget")},
 	{"8. or the exchange goes in circles", keptBy("TestCirclesKeepTheBudget")},
+	{"8. or the scheme can't take the answer", keptBy("TestUnanswerableChallengeKeepsTheBudget")},
 	{"8. or the answers are any mixture", keptBy("TestBudgetHoldsWhateverAPeerDoes")},
 	{"8. end to end as well", keptBy("TestMixtureKeepsTheBudget")},
 	{"8. or say nothing of the secret", keptBy("TestFailureIsNoAcceptance")},

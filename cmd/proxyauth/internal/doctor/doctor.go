@@ -46,6 +46,9 @@ type Config struct {
 	// SPN is the service principal name of the proxy. Empty means HTTP/host.
 	SPN string
 
+	// Engine is that of Negotiate. Nil means that of schemes.Default.
+	Engine negotiate.Engine
+
 	// Roots are the authorities that are trusted. Nil means the system's.
 	Roots *x509.CertPool
 
@@ -81,6 +84,7 @@ type diagnosis struct {
 	sender        sender                 // of the answer to a forwarded request
 	skew          *time.Duration         // of the proxy's clock, nil if it is not known
 	setup         *negotiate.Setup       // nil if Negotiate is not in common
+	logon         bool                   // the logon session has a ticket for the proxy
 	noKeytab      string                 // that is configured and does not exist, "" for none
 	foreignKDC    bool                   // what answers as a KDC speaks something else
 	blocked       *obstacle              // to Kerberos, nil if none is known

@@ -24,8 +24,11 @@ const maxKDCs = 8
 // negotiateScheme returns a Negotiate as the command line wants it.
 func (d *diagnosis) negotiateScheme(sources ...negotiate.Source) *negotiate.Scheme {
 	scheme := &negotiate.Scheme{Sources: sources}
+	if sources == nil {
+		scheme.Engine = d.config.Engine
+	}
 	for _, s := range schemes.Default() {
-		if n, ok := s.(*negotiate.Scheme); ok && sources == nil {
+		if n, ok := s.(*negotiate.Scheme); ok && sources == nil && scheme.Engine == nil {
 			scheme.Engine = n.Engine
 		}
 	}
@@ -43,7 +46,7 @@ func (d *diagnosis) proxyURL() *url.URL {
 // ticket reports whether Negotiate may do without a password.
 func (d *diagnosis) ticket() bool {
 	s := d.setup
-	return s != nil && (len(s.Caches) > 0 && s.Caches[0].Err == nil || s.Keytab != "")
+	return s != nil && (len(s.Caches) > 0 && s.Caches[0].Err == nil || s.Keytab != "" || d.logon)
 }
 
 // inspect looks for what there is for Negotiate, if it is of any use.
@@ -62,7 +65,31 @@ func (d *diagnosis) inspected(ctx context.Context, user string) *negotiate.Setup
 	if _, err := os.Stat(strings.TrimPrefix(s.Keytab, "FILE:")); s.Keytab != "" && errors.Is(err, fs.ErrNotExist) {
 		s.Keytab, d.noKeytab = "", s.Keytab
 	}
+	d.logon = d.hasLogon(ctx, user)
 	return s
+}
+
+// hasLogon reports whether the system has a ticket for the proxy in its logon session. No
+// password is at stake.
+func (d *diagnosis) hasLogon(ctx context.Context, user string) bool {
+	scheme := d.negotiateScheme()
+	if scheme.Engine == nil {
+		return false
+	}
+	scheme.Sources, scheme.DisableNTLM = []negotiate.Source{}, true
+	ctx, cancel := context.WithTimeout(ctx, d.config.Timeout)
+	defer cancel()
+	ex := proxyauth.Exchange{Proxy: d.proxyURL()}
+	ex.Credentials.Username = user
+	session, err := scheme.NewSession(ctx, ex)
+	closeSession(session)
+	return err == nil
+}
+
+func closeSession(s proxyauth.Session) {
+	if c, ok := s.(io.Closer); ok {
+		c.Close()
+	}
 }
 
 // kerberos says what there is for Negotiate, and asks the KDCs.
@@ -150,9 +177,7 @@ func (d *diagnosis) askService(ctx context.Context) {
 	defer cancel()
 	ex := proxyauth.Exchange{Proxy: d.proxyURL()}
 	session, err := d.negotiateScheme(negotiate.TicketCache).NewSession(ctx, ex)
-	if c, ok := session.(io.Closer); ok {
-		c.Close()
-	}
+	closeSession(session)
 	known := err == nil
 	if known || errors.Is(err, negotiate.ServiceUnknown) {
 		d.report.Kerberos.SPNKnown = &known
@@ -247,6 +272,9 @@ func kdcNames(kdcs []KDC) string {
 // kerberosResult returns whether there is a way to a ticket for the proxy.
 func (d *diagnosis) kerberosResult() (Result, string) {
 	k, read := d.report.Kerberos, d.report.Kerberos.Caches[0]
+	if d.logon { // whatever krb5.conf says
+		return OK, "ticket of the logon session"
+	}
 	d.blocked = d.obstacle()
 	switch {
 	case d.blocked != nil:
