@@ -504,3 +504,59 @@ func TestEngineBindings(t *testing.T) {
 	require.Error(t, err)
 	require.Nil(t, e.targets[1].Bindings)
 }
+
+// A panickingEngine is an engine whose contexts panic at a step, and at no other.
+type panickingEngine struct {
+	negotiate.Engine
+	at int
+}
+
+type panickingContext struct {
+	negotiate.Context
+	left int
+}
+
+func (e panickingEngine) NewContext(ctx context.Context, t negotiate.Target) (negotiate.Context, error) {
+	x, err := e.Engine.NewContext(ctx, t)
+	return &panickingContext{x, e.at}, err
+}
+
+func (x *panickingContext) Step(ctx context.Context, in []byte) ([]byte, bool, error) {
+	if x.left--; x.left == 0 {
+		panic("of the engine")
+	}
+	return x.Context.Step(ctx, in)
+}
+
+// A context that panics is closed: the program may recover.
+func TestContextsThatPanicAreClosed(t *testing.T) {
+	for at := 1; at <= 2; at++ {
+		t.Run(fmt.Sprintf("step %d", at), func(t *testing.T) {
+			l := newLab(t)
+			e := l.withEngine(t)
+			l.scheme.SPN = fixed(proxySPN)
+			inner := e.Engine.(*negotiate.Scheme)
+			inner.DialKDC = l.Dial
+			e.Engine = panickingEngine{inner, at}
+			l.proxy.Faults = spnegoserver.Always(spnegoserver.Faults{ExtraLegs: 1})
+			synctest.Test(t, func(t *testing.T) {
+				network := testproxy.NewNetwork()
+				proxy := testproxy.Start(t, testproxy.Config{
+					Network: network, Auth: []testproxy.Mechanism{&spnegoserver.Mechanism{Server: l.proxy}},
+				})
+				rt := &proxyauth.Transport{
+					Base:    &http.Transport{Proxy: http.ProxyURL(proxy.URL()), DialContext: network.DialContext},
+					Schemes: []proxyauth.Scheme{l.scheme},
+				}
+				defer rt.CloseIdleConnections()
+				require.Panics(t, func() {
+					resp, err := rt.RoundTrip(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://origin.example.com/", nil))
+					if err == nil {
+						resp.Body.Close()
+					}
+				})
+			})
+			e.requireClosed(t, 1)
+		})
+	}
+}

@@ -63,6 +63,12 @@ func (e *engineSession) Close() error {
 func (e *engineSession) begin(ctx context.Context) error {
 	e.Close()
 	e.legs, e.pending, e.done, e.verified = 0, nil, false, false
+	begun := false
+	defer func() {
+		if !begun { // it failed, or the engine has panicked
+			e.Close()
+		}
+	}()
 	context, err := e.scheme.Engine.NewContext(ctx, e.target)
 	if err == nil {
 		e.context = context
@@ -71,9 +77,7 @@ func (e *engineSession) begin(ctx context.Context) error {
 	if err == nil && e.pending == nil {
 		err = errors.New("proxyauth: negotiate: the engine has no token to begin with")
 	}
-	if err != nil {
-		e.Close()
-	}
+	begun = err == nil
 	return explained(err, e.target.SPN)
 }
 
