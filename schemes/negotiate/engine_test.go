@@ -1,6 +1,7 @@
 package negotiate_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -322,7 +323,12 @@ func TestEngineErrors(t *testing.T) {
 }
 
 // A logonEngine is an engine whose contexts choose NTLM, without a secret of the provider.
-type logonEngine struct{ open atomic.Int64 }
+type logonEngine struct {
+	open atomic.Int64
+
+	// says is the mechanism that they name, [negotiate.MechanismNTLM] if it is empty.
+	says string
+}
 
 type logonContext struct {
 	e     *logonEngine
@@ -342,7 +348,7 @@ func (c *logonContext) Step(_ context.Context, in []byte) ([]byte, bool, error) 
 	return []byte("NTLMSSP\x00\x03"), true, nil
 }
 
-func (*logonContext) Mechanism() string { return negotiate.MechanismNTLM }
+func (c *logonContext) Mechanism() string { return cmp.Or(c.e.says, negotiate.MechanismNTLM) }
 
 func (c *logonContext) Close() error { c.e.open.Add(-1); return nil }
 
@@ -352,9 +358,12 @@ func TestNTLMOfTheEngine(t *testing.T) {
 		scheme string
 		named  bool
 		user   string
+		says   string
 		change func(*negotiate.Scheme)
 		want   error
 	}{
+		{desc: "called Kerberos", scheme: "http", says: negotiate.MechanismKerberos, want: proxyauth.ErrForbidden},
+		{desc: "called Kerberos, https:// proxy", scheme: "https", says: negotiate.MechanismKerberos},
 		{desc: "any http:// proxy", scheme: "http", want: proxyauth.ErrForbidden},
 		{desc: "named http:// proxy", scheme: "http", named: true},
 		{desc: "https:// proxy", scheme: "https"},
@@ -365,7 +374,7 @@ func TestNTLMOfTheEngine(t *testing.T) {
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			hermetic(t)
-			e := &logonEngine{}
+			e := &logonEngine{says: tc.says}
 			s := &negotiate.Scheme{Engine: e, Sources: []negotiate.Source{}}
 			if tc.change != nil {
 				tc.change(s)

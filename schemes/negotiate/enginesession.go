@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/spnego"
 )
 
 // An engineSession is one exchange with the tokens of an [Engine]. Its first token is
@@ -22,6 +23,7 @@ type engineSession struct {
 
 	legs     int
 	pending  []byte // the next token, nil if there is none
+	ntlm     bool   // the last token is one of NTLM, whatever the engine says
 	done     bool   // the context is established
 	verified bool   // by a token of the proxy
 }
@@ -62,7 +64,7 @@ func (e *engineSession) Close() error {
 // begin makes the opening token, with a new context.
 func (e *engineSession) begin(ctx context.Context) error {
 	e.Close()
-	e.legs, e.pending, e.done, e.verified = 0, nil, false, false
+	e.legs, e.pending, e.ntlm, e.done, e.verified = 0, nil, false, false, false
 	begun := false
 	defer func() {
 		if !begun { // it failed, or the engine has panicked
@@ -90,6 +92,10 @@ func (e *engineSession) step(ctx context.Context, in []byte) error {
 	if err != nil {
 		return err
 	}
+	if len(out) > 0 {
+		kind, _ := spnego.KindOf(out)
+		e.ntlm = kind == spnego.KindNTLM
+	}
 	if err := e.permits(); err != nil {
 		return err
 	}
@@ -115,7 +121,7 @@ func (e *engineSession) permits() error {
 	return errLogonNTLM
 }
 
-func (e *engineSession) kerberos() bool { return e.context.Mechanism() == MechanismKerberos }
+func (e *engineSession) kerberos() bool { return !e.ntlm && e.context.Mechanism() == MechanismKerberos }
 
 // Authorization returns the next token. After the last one it begins the
 // exchange anew, for a proxy that wants a token for each request.
