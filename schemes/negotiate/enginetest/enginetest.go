@@ -9,9 +9,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
+	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/spnego"
 )
 
 // A Config says what [Test] tests.
@@ -45,11 +47,15 @@ const (
 
 	// atOnce is how many contexts are used at once.
 	atOnce = 64
+
+	// enough is how long an engine may take that need not wait any more.
+	enough = 5 * time.Second
 )
 
 // Test tests an engine: that its tokens can be read and differ, that an exchange
-// completes, that what is not a token of the proxy's is refused, that nobody else's
-// credentials are used, that contexts may be given up anywhere, and be used at once.
+// completes, that what is not a token of the proxy's for this exchange is refused, that
+// nobody else's credentials are used, that contexts may be given up anywhere, outlast the
+// context.Context that they were made with, and may be used at once.
 func Test(t *testing.T, c Config) {
 	for _, test := range []struct {
 		name string
@@ -59,7 +65,9 @@ func Test(t *testing.T, c Config) {
 		{"exchange", testExchange},
 		{"garbage", testGarbage},
 		{"changed answer", testChanged},
+		{"another exchange's answer", testReplayed},
 		{"given up", testGivenUp},
+		{"kept context", testKept},
 		{"ended context", testEnded},
 		{"another user", testAnotherUser},
 		{"unknown service", testUnknownService},
@@ -82,17 +90,33 @@ func (c Config) handles() int {
 	return c.Handles()
 }
 
+// newContext returns a context.
+func (c Config) newContext(ctx context.Context) (negotiate.Context, error) {
+	x, err := c.Engine.NewContext(ctx, c.Target)
+	if err == nil && x == nil {
+		err = errors.New("NewContext returns neither a context nor an error")
+	}
+	return x, err
+}
+
 // open returns a context and its first token.
 func (c Config) open(ctx context.Context) (negotiate.Context, []byte, error) {
-	x, err := c.Engine.NewContext(ctx, c.Target)
+	x, err := c.newContext(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
+	return begin(ctx, x)
+}
+
+// begin makes the first token of a context, which it closes after an error.
+func begin(ctx context.Context, x negotiate.Context) (negotiate.Context, []byte, error) {
 	token, done, err := x.Step(ctx, nil)
 	switch {
 	case err != nil:
 	case !known(token):
 		err = errors.New("the first token is none of SPNEGO, Kerberos or NTLM")
+	case x.Mechanism() == negotiate.MechanismKerberos && isNTLM(token):
+		err = errors.New("the mechanism is said to be Kerberos, and the token is one of NTLM")
 	case x.Mechanism() != negotiate.MechanismKerberos && x.Mechanism() != negotiate.MechanismNTLM:
 		err = fmt.Errorf("the mechanism is %q", x.Mechanism())
 	case done:
@@ -116,7 +140,12 @@ func (c Config) mustOpen(t *testing.T) (negotiate.Context, []byte) {
 // known reports whether token begins as a token of SPNEGO, Kerberos or NTLM does.
 func known(token []byte) bool {
 	const application0 = 0x60 // the frame of RFC 2743, Section 3.1
-	return len(token) > 0 && token[0] == application0 || bytes.HasPrefix(token, []byte("NTLMSSP\x00"))
+	return len(token) > 0 && token[0] == application0 || isNTLM(token)
+}
+
+func isNTLM(token []byte) bool {
+	kind, _ := spnego.KindOf(token)
+	return kind == spnego.KindNTLM
 }
 
 func closeContext(t *testing.T, x negotiate.Context) {
@@ -207,9 +236,9 @@ func testGarbage(t *testing.T, c Config) {
 	}
 }
 
-// testChanged changes each of the last octets of the answer, which stand in what is
-// encrypted, or signed.
-func testChanged(t *testing.T, c Config) {
+// needsMutual skips a test of the proxy's answers.
+func (c Config) needsMutual(t *testing.T) {
+	t.Helper()
 	c.needsAcceptor(t)
 	x, _ := c.mustOpen(t)
 	mechanism := x.Mechanism()
@@ -217,6 +246,12 @@ func testChanged(t *testing.T, c Config) {
 	if mechanism != negotiate.MechanismKerberos {
 		t.Skip("no mutual authentication in this mechanism")
 	}
+}
+
+// testChanged changes each of the last octets of the answer, which stand in what is
+// encrypted, or signed.
+func testChanged(t *testing.T, c Config) {
+	c.needsMutual(t)
 	for i := 1; i <= 16; i++ {
 		err := c.exchange(t.Context(), func(answer []byte) []byte {
 			answer = bytes.Clone(answer)
@@ -229,8 +264,24 @@ func testChanged(t *testing.T, c Config) {
 	}
 }
 
+// testReplayed answers with what was the answer in an exchange before.
+func testReplayed(t *testing.T, c Config) {
+	c.needsMutual(t)
+	var before []byte
+	if err := c.exchange(t.Context(), func(answer []byte) []byte { before = bytes.Clone(answer); return answer }); err != nil {
+		t.Fatal(err)
+	}
+	if before == nil {
+		t.Skip("the acceptor sends no answer")
+	}
+	err := c.exchange(t.Context(), func([]byte) []byte { return before })
+	if !errors.Is(err, negotiate.NotVerified) && !errors.Is(err, proxyauth.ErrNotVerified) {
+		t.Errorf("the answer is that of another exchange: got %v, want NotVerified", err)
+	}
+}
+
 func testGivenUp(t *testing.T, c Config) {
-	x, err := c.Engine.NewContext(t.Context(), c.Target)
+	x, err := c.newContext(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,13 +293,42 @@ func testGivenUp(t *testing.T, c Config) {
 	closeContext(t, x) // after an error
 }
 
+// testKept ends the context.Context of NewContext before the first step.
+func testKept(t *testing.T, c Config) {
+	ctx, cancel := context.WithCancel(t.Context())
+	x, err := c.newContext(ctx)
+	cancel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, _, err = begin(t.Context(), x); err != nil {
+		t.Fatalf("the context.Context of NewContext has ended, and that of Step has not: %v", err)
+	}
+	closeContext(t, x)
+}
+
 func testEnded(t *testing.T, c Config) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if x, _, err := c.open(ctx); err == nil {
-		closeContext(t, x) // it had no need to wait
-	} else if !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want context.Canceled", err)
+	errs := make(chan error, 1)
+	go func() {
+		x, _, err := c.open(ctx)
+		if err == nil {
+			err = x.Close() // it had no need to wait
+		} else if errors.Is(err, context.Canceled) {
+			err = nil
+		} else {
+			err = fmt.Errorf("got %w, want context.Canceled", err)
+		}
+		errs <- err
+	}()
+	select {
+	case err := <-errs:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(enough):
+		t.Error("the engine goes on waiting after the end of its context.Context")
 	}
 }
 
