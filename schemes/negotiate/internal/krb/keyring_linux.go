@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"runtime"
 	"strconv"
@@ -138,10 +139,12 @@ func (k *keys) open(n keyringName) (int, error) {
 	case "persistent":
 		uid := os.Geteuid()
 		if n.collection != "" {
-			var err error
-			if uid, err = strconv.Atoi(n.collection); err != nil {
+			// To the kernel, which takes 32 bits, -1 is whoever asks.
+			id, err := strconv.ParseUint(n.collection, 10, 32)
+			if err != nil || id == math.MaxUint32 {
 				return 0, malformed(n.String(), "no user id")
 			}
+			uid = int(id)
 		}
 		id, err := unix.KeyctlInt(unix.KEYCTL_GET_PERSISTENT, uid, unix.KEY_SPEC_THREAD_KEYRING, 0, 0)
 		if err != nil {

@@ -155,6 +155,9 @@ func TestKeyringsThatCanNotBeRead(t *testing.T) {
 		{"thread:x", "KEYRING:persistent:", krb.ErrCacheType},
 		{"future:x", "future", krb.ErrMalformedFile},
 		{"persistent:ann", "no user id", krb.ErrMalformedFile},
+		{"persistent:-1", "no user id", krb.ErrMalformedFile},
+		{"persistent:4294967295", "no user id", krb.ErrMalformedFile},
+		{"persistent:4294967296", "no user id", krb.ErrMalformedFile},
 		{"session:" + name + ":none", "there is no KEYRING:session:" + name + ":none", krb.ErrNoTicket},
 	} {
 		config.CacheName = "KEYRING:" + tc.name
