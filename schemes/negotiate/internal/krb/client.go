@@ -158,10 +158,14 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 		return nil, err
 	}
 	owner := c.prints.of("owner", who.realm, who.name.PrincipalNameString())
-	if until, held := c.pauses.ofRow(owner); held {
-		err := because(secret.wrong(), "so were others before, and what follows is held back for a while")
-		return nil, heldUntil{inRealm(secret.held(err), who.realm), until}
+	if until, why := c.pauses.enter(owner); why != nil {
+		err := secret.wrong()
+		if why == errRowUnderWay {
+			err = ErrNoVerdict
+		}
+		return nil, heldUntil{inRealm(secret.held(because(err, "%v", why)), who.realm), until}
 	}
+	defer c.pauses.leave(owner)
 	// The exchange may go on when nobody waits for it any more. Without its identity
 	// another one would begin.
 	defer c.table.release(c.table.use(print))

@@ -23,7 +23,7 @@ const (
 
 	// maxRow is how many secrets of one principal may be refused in a row before others are
 	// held back, for firstRowPause at first, and rowFactor times as long each further time,
-	// up to maxPause.
+	// up to maxPause. Those that are being proved count, since they may be refused.
 	maxRow        = 3
 	firstRowPause = time.Second
 	rowFactor     = 4
@@ -44,6 +44,12 @@ var (
 
 	errPaused     = errors.New("asked again after a pause")
 	errSecretHeld = fmt.Errorf("password held back: %w", errPaused)
+)
+
+// Why a secret that nothing is known of is held back.
+var (
+	errRowRefused  = errors.New("so were others before, and what follows is held back for a while")
+	errRowUnderWay = errors.New("others of the user are being proved")
 )
 
 // refused and paused return err with what it means for the secret.
@@ -71,17 +77,47 @@ type pauses struct {
 // A row is what is known of the different secrets of a principal that were refused, one after
 // the other.
 type row struct {
-	refused int
-	length  time.Duration
-	until   time.Time
+	refused  int
+	underWay int // being proved
+	length   time.Duration
+	until    time.Time
 }
 
-// ofRow returns until when the secrets of a principal that are not known yet are held back.
-func (p *pauses) ofRow(owner fingerprint) (until time.Time, held bool) {
+// enter lets a secret of a principal be proved, until leave is called, or returns until when
+// it is held back, and why.
+func (p *pauses) enter(owner fingerprint) (until time.Time, why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, _ := p.rows.Get(owner)
-	return r.until, time.Now().Before(r.until)
+	switch now := time.Now(); {
+	case now.Before(r.until):
+		return r.until, errRowRefused
+	case r.underWay > 0 && r.refused+r.underWay >= maxRow:
+		return now.Add(firstRowPause), errRowUnderWay
+	}
+	r.underWay++
+	p.putRow(owner, r)
+	return time.Time{}, nil
+}
+
+// leave ends what enter has begun.
+func (p *pauses) leave(owner fingerprint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r, found := p.rows.Get(owner); found { // not forgotten meanwhile
+		r.underWay = max(0, r.underWay-1)
+		p.putRow(owner, r)
+	}
+}
+
+// putRow sets what is known of the secrets of a principal. The caller holds p.mu.
+func (p *pauses) putRow(owner fingerprint, r row) {
+	if r == (row{}) {
+		p.rows.Delete(owner)
+		return
+	}
+	p.rows.Max = maxPauses
+	p.rows.Put(owner, r)
 }
 
 // refusedOf notes that another secret of a principal was refused.
@@ -93,8 +129,7 @@ func (p *pauses) refusedOf(owner fingerprint) {
 		r.length = min(max(rowFactor*r.length, firstRowPause), maxPause)
 		r.until = time.Now().Add(r.length)
 	}
-	p.rows.Max = maxPauses
-	p.rows.Put(owner, r)
+	p.putRow(owner, r)
 }
 
 // of returns why the secret is held back, and until when, or nil if it is not.
@@ -157,7 +192,8 @@ func (p *pauses) forget(print, owner fingerprint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known.Delete(print)
-	p.rows.Delete(owner)
+	r, _ := p.rows.Get(owner)
+	p.putRow(owner, row{underWay: r.underWay})
 }
 
 func (p *pauses) clear() {

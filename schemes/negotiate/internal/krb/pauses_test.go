@@ -375,3 +375,30 @@ func TestRefusedPasswordsOfAUserPause(t *testing.T) {
 		}
 	})
 }
+
+// However many there are at once: three may be refused before any verdict is known.
+func TestPasswordsOfAUserAtOncePause(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	slow := toProof(func(conn net.Conn, _, reply []byte) {
+		time.Sleep(2 * time.Second)
+		send(conn, reply)
+	})
+	bubble(t, k, slow, func(t *testing.T, c *krb.Client) {
+		for _, most := range []int{3, 4} {
+			errs, _ := crowd(t, 20, func(i int) error { return ask(t, c, user("ann", fmt.Sprint("wrong", most, i))) })
+			held := 0
+			for _, err := range errs {
+				if krb.SecretHeld(err) {
+					held++
+				} else {
+					require.ErrorIs(t, err, krb.ErrPasswordWrong)
+				}
+			}
+			require.Equal(t, most, k.Counts("ann").PreauthFailed)
+			require.Equal(t, 20, held+map[int]int{3: 3, 4: 1}[most])
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Hour)
+		require.NoError(t, ask(t, c, user("ann", "s3cret")))
+	})
+}
