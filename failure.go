@@ -157,6 +157,8 @@ func refusalOf(l *login) error {
 	e := &hint.Error{Text: ErrRejected.Error(), Err: ErrRejected}
 	domain := strings.ContainsAny(l.creds.Username, `\@`)
 	switch {
+	case l.props.Ambient && l.creds.Username == "" && l.creds.Password.Reveal() == "":
+		e.Reason, e.Text = hint.LogonRefused, e.Text+": those of the user who is logged in"
 	case l.creds.Password.Reveal() == "":
 		e.Reason, e.Text = hint.EmptyPassword, e.Text+": the password is empty"
 	case domain && !l.props.BindsConnection:

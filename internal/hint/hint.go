@@ -46,6 +46,7 @@ const (
 	Preauthorized  // the authorization was the program's own
 	In401          // the answer is a 401 in the proxy's realm
 	EmptyPassword  // was refused
+	LogonRefused   // that of the user who is logged in
 	DomainMissing  // the user name has none
 	DomainOther    // the user name has one, perhaps the wrong one
 	DomainUnwanted // the user name has one, and the scheme seldom wants it
@@ -171,6 +172,9 @@ func (f *Facts) rejected() string {
 	case EmptyPassword:
 		return "The proxy refused an empty password: a user name without a password, as in http://user@host, stands for one. " +
 			"Add the password to it, or leave credentials.ProxyURL out, as the provider of package credentials/defaults does, so that the password is looked for elsewhere."
+	case LogonRefused:
+		return "The proxy refused the user who is logged in: the user may not use it, or the password was changed since the logon. " +
+			"Log off and on again, or supply user and password (Transport.Credentials); the logon is not sent again, to spare the account, until Transport.Reset is called."
 	case DomainUnwanted:
 		what = `the domain in the user name (DOMAIN\user) is not wanted, since Basic and Digest often know the bare name, the password is wrong or has expired, or the account is locked`
 	case DomainOther:

@@ -61,6 +61,7 @@ func TestHintFollowsTheReason(t *testing.T) {
 		{"credentials_rejected", hint.Preauthorized, "ProxyConnectHeader"},
 		{"credentials_rejected", hint.In401, "tinyproxy"},
 		{"credentials_rejected", hint.EmptyPassword, "empty password"},
+		{"credentials_rejected", hint.LogonRefused, "logged in"},
 		{"credentials_rejected", hint.DomainMissing, "is missing"},
 		{"credentials_rejected", hint.DomainOther, "is another"},
 		{"credentials_rejected", hint.DomainUnwanted, "is not wanted"},

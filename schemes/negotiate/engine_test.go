@@ -569,3 +569,42 @@ func TestContextsThatPanicAreClosed(t *testing.T) {
 		})
 	}
 }
+
+// A logon that the proxy refuses is sent once, and the error says whose it was.
+func TestRefusedLogonIsSentOnce(t *testing.T) {
+	hermetic(t)
+	var sent atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := "Negotiate"
+		switch r.Header.Get("Proxy-Authorization") {
+		case "Negotiate TlRMTVNTUAAB":
+			answer = "Negotiate TlRMTVNTUAAC"
+		case "Negotiate TlRMTVNTUAAD":
+			sent.Add(1)
+		}
+		w.Header().Set("Proxy-Authenticate", answer)
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	defer proxy.Close()
+	u, err := url.Parse(proxy.URL)
+	require.NoError(t, err)
+	e := &logonEngine{}
+	rt := &proxyauth.Transport{
+		Base:       &http.Transport{Proxy: http.ProxyURL(u)},
+		Schemes:    []proxyauth.Scheme{&negotiate.Scheme{Engine: e, Sources: []negotiate.Source{}}},
+		AllowProxy: proxyauth.AllowHosts(u.Hostname()),
+		ErrorOn407: true,
+	}
+	defer rt.CloseIdleConnections()
+	for range 3 {
+		_, err := rt.RoundTrip(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://origin.example.com/", nil))
+		require.ErrorIs(t, err, proxyauth.ErrRejected)
+		require.ErrorContains(t, err, "logged in")
+		require.NotContains(t, err.Error(), "empty")
+		failure, ok := errors.AsType[*proxyauth.Error](err)
+		require.True(t, ok)
+		require.Contains(t, failure.Hint(), "logged in")
+	}
+	require.EqualValues(t, 1, sent.Load())
+	require.Zero(t, e.open.Load())
+}
