@@ -608,3 +608,35 @@ func TestRefusedLogonIsSentOnce(t *testing.T) {
 	require.EqualValues(t, 1, sent.Load())
 	require.Zero(t, e.open.Load())
 }
+
+// A waitingContext waits for the proxy's token to be looked at until it need not any more.
+type waitingContext struct{ negotiate.Context }
+
+func (waitingContext) Step(ctx context.Context, in []byte) ([]byte, bool, error) {
+	if in == nil {
+		return []byte{0x60, 0}, false, nil
+	}
+	<-ctx.Done()
+	return nil, false, context.Cause(ctx)
+}
+
+func (waitingContext) Mechanism() string { return negotiate.MechanismKerberos }
+func (waitingContext) Close() error      { return nil }
+
+func (waitingContext) NewContext(context.Context, negotiate.Target) (negotiate.Context, error) {
+	return waitingContext{}, nil
+}
+
+func TestLastStepIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		scheme := &negotiate.Scheme{Engine: waitingContext{}, Sources: []negotiate.Source{}}
+		session, err := scheme.NewSession(t.Context(), proxyauth.Exchange{Proxy: &url.URL{Scheme: "http", Host: "proxy.example.com:3128"}})
+		require.NoError(t, err)
+		_, err = session.Authorization(t.Context(), proxyauth.Leg{Method: http.MethodGet, Target: "http://origin.example.com/"})
+		require.NoError(t, err)
+		start := time.Now()
+		err = session.(proxyauth.Verifier).Verify(&http.Response{StatusCode: http.StatusOK, Header: http.Header{"Proxy-Authenticate": {"Negotiate YAA="}}})
+		require.ErrorIs(t, err, negotiate.NotVerified)
+		require.Equal(t, 10*time.Second, time.Since(start))
+	})
+}

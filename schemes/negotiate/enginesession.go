@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/spnego"
@@ -213,6 +214,9 @@ func (e *engineSession) Verify(resp *http.Response) error {
 	return explained(e.verify(resp), e.target.SPN)
 }
 
+// lastStep is how long an engine may take for the proxy's last token, with the answer in hand.
+const lastStep = 10 * time.Second
+
 func (e *engineSession) verify(resp *http.Response) error {
 	if e.context == nil {
 		return errClosed
@@ -220,7 +224,9 @@ func (e *engineSession) verify(resp *http.Response) error {
 	if text := finalToken(resp.Header); text != "" && !e.done {
 		token, err := decode(text)
 		if err == nil {
-			err = e.step(context.Background(), token)
+			ctx, cancel := context.WithTimeout(context.Background(), lastStep)
+			defer cancel()
+			err = e.step(ctx, token)
 		}
 		if err != nil {
 			return notVerified{err}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -181,9 +182,19 @@ func (k kcm) dial(ctx context.Context) (*kcmConn, error) {
 		return nil, because(ErrNoTicket, "kcm_socket in krb5.conf says that there is no KCM daemon")
 	}
 	c := &kcmConn{ctx: ctx, socket: k.socket, left: maxCacheSize}
-	var err error
-	if c.conn, err = dialUnix(ctx, "unix", k.socket); err != nil {
-		return nil, c.failed(err)
+	for {
+		var err error
+		if c.conn, err = dialUnix(ctx, "unix", k.socket); err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EAGAIN) { // Linux says so where more connect than the daemon takes at once
+			return nil, c.failed(err)
+		}
+		select {
+		case <-time.After(settleInterval):
+		case <-ctx.Done():
+			return nil, c.failed(err)
+		}
 	}
 	c.stop = context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
 	return c, nil

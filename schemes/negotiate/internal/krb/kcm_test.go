@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -351,4 +352,23 @@ func FuzzKCMRepliesAreBounded(f *testing.F) {
 		require.True(t, err == nil || size == 0)
 		require.LessOrEqual(t, size, limit)
 	})
+}
+
+// A daemon may have more connections waiting than it lets wait.
+func TestKCMDaemonThatIsBusy(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	d := &daemon{primary: "7:x"}
+	d.start(t, &config)
+	d.put(t, k, "7:x", kdc.CCache{Client: "ann"})
+	config.CacheName = "KCM:"
+	busy := 3
+	krb.DialUnix(t, func(ctx context.Context, network, address string) (net.Conn, error) {
+		if busy--; busy >= 0 {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.EAGAIN)}
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	})
+	require.NoError(t, ask(t, krb.NewClient(config), krb.User{}))
+	require.Negative(t, busy)
 }
