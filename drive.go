@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-proxyauth/proxyauth/internal/httpfield"
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
 )
 
@@ -592,23 +590,6 @@ func (d *driver) passedBy(resp *http.Response) {
 // handshaking reports whether the session is in the middle of a handshake.
 func (d *driver) handshaking() bool {
 	return d.session != nil && d.turns > 0 && !d.anew && d.login.props.BindsConnection
-}
-
-// inRealm reports whether resp is a 401 in the realm of the proxy's own challenge, or of the
-// one for which the credentials were asked.
-func (d *driver) inRealm(resp *http.Response) bool {
-	if d.connect || resp.StatusCode != http.StatusUnauthorized || d.phase != completing {
-		return false
-	}
-	realm := d.login.req.Realm
-	if own := d.own(d.login.scheme); len(own) > 0 {
-		realm = own[0].Params["realm"]
-	}
-	if realm == "" { // NTLM and Negotiate have none, here and at origins
-		return false
-	}
-	theirs, _ := httpfield.Challenges(resp.Header["Www-Authenticate"])
-	return slices.ContainsFunc(theirs, func(c httpfield.Challenge) bool { return c.Params["realm"] == realm })
 }
 
 func (d *driver) closeSession() {

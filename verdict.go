@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 
+	"github.com/go-proxyauth/proxyauth/internal/httpfield"
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
 )
 
@@ -229,4 +232,21 @@ func (d *driver) failFor(cause Cause, err error, local bool) step {
 	}
 	d.note(d.login.rank, err, local)
 	return d.fail(cause, nil)
+}
+
+// inRealm reports whether resp is a 401 in the realm of the proxy's own challenge, or of the
+// one for which the credentials were asked.
+func (d *driver) inRealm(resp *http.Response) bool {
+	if d.connect || resp.StatusCode != http.StatusUnauthorized || d.phase != completing {
+		return false
+	}
+	realm := d.login.req.Realm
+	if own := d.own(d.login.scheme); len(own) > 0 {
+		realm = own[0].Params["realm"]
+	}
+	if realm == "" { // NTLM and Negotiate have none, here and at origins
+		return false
+	}
+	theirs, _ := httpfield.Challenges(resp.Header["Www-Authenticate"])
+	return slices.ContainsFunc(theirs, func(c httpfield.Challenge) bool { return c.Params["realm"] == realm })
 }

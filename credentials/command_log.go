@@ -47,16 +47,16 @@ func (r *run) clean(line string) string {
 	return strings.Map(printable, strings.ToValidUTF8(line, "?"))
 }
 
-// reveals reports whether text has secret in it, encoded at most depth times.
-func reveals(text, secret string, depth int) bool {
+// reveals reports whether text has secret in it, encoded at most layers times.
+func reveals(text, secret string, layers int) bool {
 	if strings.Contains(text, secret) {
 		return true
 	}
-	if depth == 0 {
+	if layers == 0 {
 		return false
 	}
 	for decoded := range decodings(text) {
-		if decoded != text && reveals(decoded, secret, depth-1) {
+		if decoded != text && reveals(decoded, secret, layers-1) {
 			return true
 		}
 	}

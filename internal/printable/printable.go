@@ -11,14 +11,14 @@ import (
 // maxText bounds what Text returns.
 const maxText = 1 << 10
 
-// Text returns s as valid UTF-8 without control characters, cut after 1 KiB.
+// Text returns s as valid UTF-8 without what is not printable, cut after 1 KiB.
 func Text(s string) string {
 	s = strings.ToValidUTF8(s, "?")
 	if len(s) > maxText {
 		s = strings.ToValidUTF8(s[:maxText], "") + "…"
 	}
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r

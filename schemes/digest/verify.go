@@ -51,13 +51,13 @@ func (v *verdict) check(info map[string]string, bodyHash string) error {
 	}
 	_, given := info["rspauth"]
 	checked := given && v.proof.checks(info, bodyHash)
-	held := v.proves.Load() && !v.own
+	must := v.proves.Load() && !v.own
 	switch {
 	case checked:
 		v.proves.Store(true)
-	case held && !given:
+	case must && !given:
 		return fmt.Errorf("%w: digest: no rspauth, which the proxy has sent before", proxyauth.ErrNotVerified)
-	case held && v.proof.qop != qopAuthInt:
+	case must && v.proof.qop != qopAuthInt:
 		return fmt.Errorf("%w: digest: rspauth over a body that can't be hashed, which was not asked for", proxyauth.ErrNotVerified)
 	}
 	return nil

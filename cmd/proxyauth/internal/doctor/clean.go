@@ -8,27 +8,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/go-proxyauth/proxyauth"
+	words "github.com/go-proxyauth/proxyauth/internal/printable"
 )
 
-// maxText bounds a text of the peer's.
-const maxText = 1 << 10
-
 // printable returns text of a peer or of an error as it may be shown on a terminal.
-func printable(text string) string {
-	text = strings.ToValidUTF8(text, "?")
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
-}
+func printable(text string) string { return words.Text(text) }
 
 // maxLines bounds the lines of one header that are shown.
 const maxLines = 100

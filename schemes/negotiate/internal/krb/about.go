@@ -45,14 +45,14 @@ func AboutOf(err, target error) About {
 	if d, ok := err.(detailed); ok {
 		a = d.about
 	}
-	var within []error
+	var inner []error
 	switch err := err.(type) {
 	case interface{ Unwrap() error }:
-		within = []error{err.Unwrap()}
+		inner = []error{err.Unwrap()}
 	case interface{ Unwrap() []error }:
-		within = err.Unwrap()
+		inner = err.Unwrap()
 	}
-	for _, err := range within {
+	for _, err := range inner {
 		b := AboutOf(err, target)
 		a = About{cmp.Or(a.What, b.What), cmp.Or(a.Realm, b.Realm), cmp.Or(a.SPN, b.SPN)}
 	}

@@ -69,20 +69,20 @@ type attempt struct {
 func (t *transport) exchange(ctx context.Context, request []byte, valid func(reply []byte) bool) (reply []byte, kdc string, err error) {
 	asked, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	todo := t.good.first(t.realm, t.kdcs)
-	once := len(todo)
-	todo = slices.Concat(todo, todo)
-	answers := make(chan attempt, len(todo))
+	order := t.good.first(t.realm, t.kdcs)
+	once := len(order)
+	order = slices.Concat(order, order)
+	answers := make(chan attempt, len(order))
 	errs := map[string]error{}
 	next := time.NewTimer(0)
 	defer next.Stop()
-	for i, under := 0, 0; i < len(todo) || under > 0; {
+	for i, under := 0, 0; i < len(order) || under > 0; {
 		select {
 		case <-next.C:
-			if i == len(todo) {
+			if i == len(order) {
 				continue
 			}
-			kdc := todo[i]
+			kdc := order[i]
 			go func() {
 				reply, err := t.one(asked, kdc, request, nil)
 				if err == nil && !valid(reply) {
@@ -110,14 +110,14 @@ func (t *transport) exchange(ctx context.Context, request []byte, valid func(rep
 			if ctx.Err() != nil {
 				return nil, "", context.Cause(ctx)
 			}
-			under, i = 0, len(todo)
+			under, i = 0, len(order)
 		}
 	}
 	cause := ErrKDCUnreachable
-	if !slices.ContainsFunc(todo, func(kdc string) bool { return errs[kdc] != errNotKerberos }) {
+	if !slices.ContainsFunc(order, func(kdc string) bool { return errs[kdc] != errNotKerberos }) {
 		cause = ErrMalformedReply
 	}
-	return nil, "", t.failure(cause, todo[:once], errs)
+	return nil, "", t.failure(cause, order[:once], errs)
 }
 
 // failure returns the error for KDCs of which none has answered. It hides errors such as a
