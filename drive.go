@@ -91,7 +91,7 @@ type driver struct {
 	leave      func()         // ends the first contact, or nil
 	since      time.Time      // when the request began
 
-	bodyFailed bool // the program's body could not be read: the error is its own
+	ownFault bool // the program's request can't be written or its body not be read: the error is its own
 
 	guessed  int // schemes opened unasked
 	detached bool
@@ -446,7 +446,7 @@ func (d *driver) lostLeg(ctx context.Context, l loss) (step, error) {
 	}
 	if l.own {
 		d.settleLost(l)
-		d.bodyFailed = true
+		d.ownFault = true
 		return stepFail, l.err
 	}
 	if !l.final {

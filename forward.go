@@ -283,10 +283,12 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 	}
 	c := f.conn
 	resp, err := c.RoundTrip(req)
-	if err != nil && !f.added && f.body.Failed() {
-		l := loss{own: true, unsent: c.Unsent(), err: err}
-		c.Close()
-		f.conn = nil
+	if err != nil && (c.Invalid() || !f.added && f.body.Failed()) {
+		l := loss{own: true, unsent: c.Invalid() || c.Unsent(), err: err}
+		if !c.Ready() {
+			c.Close()
+			f.conn = nil
+		}
 		return nil, l
 	}
 	if err != nil {
@@ -443,7 +445,7 @@ func (f *forwarding) endsConnection() bool {
 // failedWith ends a request that could not be authenticated: with the proxy's 407 if
 // that is what came last.
 func (f *forwarding) failedWith(err error) (*http.Response, error) {
-	if f.reqCtx.Err() != nil || f.bodyFailed {
+	if f.reqCtx.Err() != nil || f.ownFault {
 		return nil, err
 	}
 	e, ok := errors.AsType[*Error](err)

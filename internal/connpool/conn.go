@@ -3,6 +3,7 @@ package connpool
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type Conn struct {
 	served, noReuse  bool
 	kept             bool // it has been given back, or was idle
 	unsent, idleRace bool // of the leg that failed last
+	invalid          bool
 
 	legMu  sync.Mutex
 	endLeg func() // of the leg whose answer is being read, or nil
@@ -59,7 +61,7 @@ func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		end()
 		closeBody(req)
-		c.judge(err)
+		c.judge(req, err)
 		return nil, err
 	}
 	c.served = true
@@ -98,9 +100,10 @@ func (c *Conn) begin(req *http.Request) (end func()) {
 }
 
 // judge notes what the holder may want to know of a leg that failed.
-func (c *Conn) judge(err error) {
+func (c *Conn) judge(req *http.Request, err error) {
 	broken := c.cc.Err() != nil // else req was not valid
 	c.unsent = broken && !c.meter.wrote.Load()
+	c.invalid = !broken || c.unsent && !isWritable(req)
 	c.idleRace = c.served && (c.meter.ended.Load() && !c.meter.read.Load() || err.Error() == errServerClosedIdle)
 }
 
@@ -169,6 +172,10 @@ func (c *Conn) KeepAlive() bool { return !c.pool.config.Base.DisableKeepAlives }
 // with the connection.
 func (c *Conn) Unsent() bool { return c.unsent }
 
+// Invalid reports that the request of the leg that failed last can't be written: nothing of it
+// was, whatever the connection.
+func (c *Conn) Invalid() bool { return c.invalid }
+
 // IdleRace reports that the proxy ended the connection, on which legs had been answered,
 // before it began to answer the leg that failed last: it may never have seen that.
 func (c *Conn) IdleRace() bool { return c.idleRace }
@@ -181,6 +188,15 @@ func (c *Conn) slots() int { return c.cc.Available() - c.holders }
 func (c *Conn) idle() bool { return c.holders == 0 && c.cc.InFlight() == 0 }
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+// isWritable reports whether net/http can write the head of req.
+func isWritable(req *http.Request) bool {
+	head := req.WithContext(context.Background()) // without hooks
+	if hasBody(req) {
+		head.Body, head.ContentLength = nil, 0
+	}
+	return head.WriteProxy(io.Discard) == nil
+}
 
 func closeBody(req *http.Request) {
 	if req.Body != nil {

@@ -165,6 +165,7 @@ func TestWhyALegFailed(t *testing.T) {
 				require.Error(t, err)
 				require.Equal(t, test.unsent, c.Unsent(), "unsent")
 				require.Equal(t, test.idling, c.IdleRace(), "idle race")
+				require.Equal(t, test.header != "", c.Invalid(), "invalid")
 				require.Equal(t, test.header != "", c.Ready())
 				c.Release()
 				time.Sleep(time.Hour)

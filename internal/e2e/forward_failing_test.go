@@ -73,6 +73,57 @@ func TestBodyThatFails(t *testing.T) {
 	}
 }
 
+// TestRequestThatCannotBeWritten sends requests that net/http does not take. The error is
+// its own, the next request is not delayed, and a connection is not given up for a request
+// of which nothing was written.
+func TestRequestThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		desc   string
+		change func(*http.Request)
+		want   string
+		kept   bool // net/http sees it before it takes the connection
+	}{
+		{"method", func(r *http.Request) { r.Method = "G T" }, `invalid method "G T"`, true},
+		{"name of a field", func(r *http.Request) { r.Header["a b"] = []string{"c"} }, `invalid header field name "a b"`, true},
+		{"value of a field", func(r *http.Request) { r.Header["X"] = []string{"a\nb"} }, `invalid header field value for "X"`, true},
+		{"Host", func(r *http.Request) { r.Host = "origin example.com" }, "invalid Host header", false},
+		{"length without a body", func(r *http.Request) { r.ContentLength = 4 }, "ContentLength=4 with nil Body", false},
+	} {
+		for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
+			for _, cold := range []bool{true, false} {
+				bubble(t, fmt.Sprintf("%s, %s, cold %t", tt.desc, scheme, cold), func(t *testing.T) {
+					l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanismOf(scheme)}})
+					if !cold {
+						l.get(httpOrigin + "/")
+					}
+					arrived := len(l.origin.Requests())
+					for range 5 {
+						before := len(l.proxy.Conns())
+						req := l.request(http.MethodGet, httpOrigin+"/", nil)
+						tt.change(req)
+						_, err := l.rt.RoundTrip(req)
+						require.ErrorContains(t, err, tt.want)
+						_, ok := errors.AsType[*proxyauth.Error](err)
+						require.False(t, ok, "not a failure at the proxy: %v", err)
+						if tt.kept && !cold {
+							require.Len(t, l.proxy.Conns(), before)
+						}
+					}
+					require.Len(t, l.origin.Requests(), arrived)
+					for _, stats := range l.rt.Stats() {
+						require.Zero(t, stats.Doubted)
+						require.Empty(t, stats.Failures)
+					}
+					start := time.Now()
+					l.get(httpOrigin + "/")
+					require.Zero(t, time.Since(start))
+				})
+			}
+		}
+	}
+}
+
 // An answer that Base does not wait for says nothing of a password that the proxy has accepted:
 // no request is delayed, and none is repeated.
 func TestAnswerThatComesAfterResponseHeaderTimeout(t *testing.T) {
