@@ -136,9 +136,16 @@ func WantsTLS(page []byte) bool {
 
 // HideTrailer keeps a malformed trailer of resp out of the errors of its body.
 func HideTrailer(resp *http.Response) {
-	if len(resp.TransferEncoding) > 0 {
+	if len(resp.TransferEncoding) > 0 && isReadOnly(resp) {
 		resp.Body = echoHidingBody{resp.Body}
 	}
+}
+
+// isReadOnly reports whether resp has a body to be read, that may be wrapped: it is not a
+// connection, as after a 101, nor http.NoBody, which programs may look for.
+func isReadOnly(resp *http.Response) bool {
+	_, ok := resp.Body.(io.Writer)
+	return !ok && resp.Body != http.NoBody
 }
 
 // An echoHidingBody is a body whose errors don't repeat what the peer sent.

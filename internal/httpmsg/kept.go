@@ -76,10 +76,10 @@ func Kept(resp *http.Response) []byte {
 }
 
 // Watch calls done when the body of resp has been read or closed, perhaps more than once and
-// from the goroutines that do so. That of a 101 is a connection and is not watched: done is
-// called at once.
+// from the goroutines that do so. That of a 101 is a connection and is not watched, nor is
+// http.NoBody: done is called at once.
 func Watch(resp *http.Response, done func()) {
-	if _, ok := resp.Body.(io.Writer); ok {
+	if !isReadOnly(resp) {
 		done()
 		return
 	}

@@ -154,6 +154,7 @@ func TestWatch(t *testing.T) {
 		{"fails", &countedBody{Reader: iotest.ErrReader(io.ErrUnexpectedEOF)}, func(b io.ReadCloser) { io.ReadAll(b) }, true},
 		{"closed", newBody(), func(b io.ReadCloser) { b.Close() }, true},
 		{"a connection", connBody{newBody()}, func(io.ReadCloser) {}, true},
+		{"none", http.NoBody, func(io.ReadCloser) {}, true},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
 			resp := &http.Response{Body: tt.body}
@@ -162,6 +163,16 @@ func TestWatch(t *testing.T) {
 			tt.use(resp.Body)
 			require.Equal(t, tt.want, done)
 		})
+	}
+}
+
+// Programs write to the body of a 101, and compare one with http.NoBody.
+func TestBodiesThatAreNotWrapped(t *testing.T) {
+	for _, body := range []io.ReadCloser{connBody{newBody()}, http.NoBody} {
+		resp := &http.Response{Body: body, TransferEncoding: []string{"chunked"}}
+		httpmsg.Watch(resp, func() {})
+		httpmsg.HideTrailer(resp)
+		require.Equal(t, body, resp.Body)
 	}
 }
 
