@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,6 +36,8 @@ type Conn struct {
 	kept             bool // it has been given back, or was idle
 	unsent, idleRace bool // of the leg that failed last
 	invalid          bool
+
+	upgraded atomic.Bool // a 101 came, perhaps before the body of its request was sent whole
 
 	legMu  sync.Mutex
 	endLeg func() // of the leg whose answer is being read, or nil
@@ -65,6 +68,9 @@ func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c.served = true
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		c.upgraded.Store(true)
+	}
 	// net/http knows only Connection.
 	c.noReuse = c.noReuse || hasClose(resp.Header["Proxy-Connection"])
 	resp.Request = req
@@ -93,7 +99,7 @@ func (c *Conn) begin(req *http.Request) (end func()) {
 	return func() {
 		stop()
 		cancel()
-		if c.cc.Err() != nil {
+		if c.cc.Err() != nil && !c.upgraded.Load() {
 			closeBody(req)
 		}
 	}

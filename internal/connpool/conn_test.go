@@ -388,6 +388,34 @@ func TestUpgrade(t *testing.T) {
 	})
 }
 
+// A 101 may come before the whole request has been sent (RFC 9110, Section 7.8), which is
+// sent to its end.
+func TestUpgradeBeforeTheBodyIsSent(t *testing.T) {
+	run(t, &http.Transport{}, func(t *testing.T, e *env) {
+		got := make(chan string, 1)
+		e.script = func(_ int, conn net.Conn, br *bufio.Reader) {
+			req, err := http.ReadRequest(br)
+			require.NoError(t, err)
+			io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			text, _ := io.ReadAll(req.Body)
+			got <- string(text)
+		}
+		c := e.get(anyConn)
+		r, w := io.Pipe()
+		req := e.request("POST", origin, r)
+		req.ContentLength = 4
+		resp, err := c.RoundTrip(req)
+		require.NoError(t, err)
+		c.Release()
+		synctest.Wait()
+		_, err = io.WriteString(w, "body")
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		require.Equal(t, "body", <-got)
+		require.NoError(t, resp.Body.Close())
+	})
+}
+
 // Holders may make requests of their own meanwhile, and give up.
 func TestRequestsFromWithinAnExchange(t *testing.T) {
 	run(t, &http.Transport{MaxConnsPerHost: 1}, func(t *testing.T, e *env) {
