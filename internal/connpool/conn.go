@@ -74,6 +74,9 @@ func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 	// net/http knows only Connection.
 	c.noReuse = c.noReuse || hasClose(resp.Header["Proxy-Connection"])
 	resp.Request = req
+	if resp.TLS == nil {
+		resp.TLS = c.tls // which net/http knows nothing of
+	}
 	c.legMu.Lock()
 	c.endLeg = end
 	c.legMu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -117,6 +118,43 @@ func TestTunnelThroughTLSProxy(t *testing.T) {
 				l.legs("CONNECT -> 407", "= CONNECT Digest -> 200", "GET / Digest -> 200")
 			})
 		})
+	}
+}
+
+// TestTLSToTheProxyIsShown compares what a program learns of TLS to an https:// proxy with
+// what net/http tells it, in the response of a forwarded request and in httptrace's hooks.
+func TestTLSToTheProxyIsShown(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{httpOrigin, httpsOrigin} {
+		for _, broken := range []bool{false, true} {
+			bubble(t, fmt.Sprintf("%s, broken %t", target, broken), func(t *testing.T) {
+				l := newLab(t, testproxy.Config{TLS: ca.ServerConfig("proxy.example.com")})
+				l.base.ForceAttemptHTTP2 = false
+				if broken {
+					l.base.TLSClientConfig.RootCAs = testproxy.NewCA().Pool()
+				}
+				learn := func(rt http.RoundTripper) (learned []string) {
+					add := func(what string, s *tls.ConnectionState) {
+						learned = append(learned, fmt.Sprint(what, " ", s != nil && len(s.PeerCertificates) > 0 && s.PeerCertificates[0].VerifyHostname("proxy.example.com") == nil))
+					}
+					ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+						TLSHandshakeStart: func() { add("start", nil) },
+						TLSHandshakeDone:  func(s tls.ConnectionState, err error) { add(fmt.Sprint("done ", err), &s) },
+					})
+					resp, err := rt.RoundTrip(l.request(http.MethodGet, target, nil).WithContext(ctx))
+					require.Equal(t, broken, err != nil, err)
+					if err == nil {
+						require.NoError(t, resp.Body.Close())
+						add("response", resp.TLS)
+					}
+					return learned
+				}
+				want := learn(l.base)
+				l.base.CloseIdleConnections()
+				require.NotEmpty(t, want)
+				require.Equal(t, want, learn(l.rt))
+			})
+		}
 	}
 }
 

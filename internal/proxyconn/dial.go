@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 )
 
@@ -45,6 +46,7 @@ type Dialer struct {
 
 // Dial connects to the proxy, with TLS if it is an https:// proxy. The state is nil
 // without TLS, and for connections of Base's DialTLSContext that are no *tls.Conn.
+// The hooks of httptrace in ctx are called for the TLS handshake, too.
 // Errors of Base's functions, of net.Dialer and of crypto/tls are returned as they are,
 // but for [ErrNoTLS] and [ErrTLSTimeout]; the end of ctx is returned as its cause.
 func (d *Dialer) Dial(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
@@ -88,12 +90,29 @@ func (d *Dialer) handshake(ctx context.Context, conn *tls.Conn) (net.Conn, *tls.
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, ErrTLSTimeout)
 		defer cancel()
 	}
-	if err := conn.HandshakeContext(ctx); err != nil {
+	if err := handshakeTraced(ctx, conn); err != nil {
 		conn.NetConn().Close() // without a farewell, which may block
 		return nil, nil, handshakeError(ctx, err)
 	}
 	state := conn.ConnectionState()
 	return conn, &state, nil
+}
+
+// handshakeTraced calls the hooks of httptrace, as net/http does.
+func handshakeTraced(ctx context.Context, conn *tls.Conn) error {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	err := conn.HandshakeContext(ctx)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		var state tls.ConnectionState
+		if err == nil {
+			state = conn.ConnectionState()
+		}
+		trace.TLSHandshakeDone(state, err)
+	}
+	return err
 }
 
 func handshakeError(ctx context.Context, err error) error {
