@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -133,6 +134,14 @@ func (e *Error) Unwrap() []error {
 		errs = append(errs, t)
 	}
 	return errs
+}
+
+// Timeout reports whether something took too long: the error underneath has a Timeout
+// method that says so. So the Timeout of the [url.Error] of an [http.Client] is that of
+// net/http.
+func (e *Error) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return e != nil && errors.As(e.Err, &t) && t.Timeout()
 }
 
 // schemeCause returns the cause that the first of the errors names, "" if none does.

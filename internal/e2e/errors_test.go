@@ -655,3 +655,43 @@ func TestExplanationsAreNotKept(t *testing.T) {
 	require.GreaterOrEqual(t, gone.Load(), int64(n-2))
 	require.NotNil(t, explained(kept), "as long as it lives")
 }
+
+// What takes too long is a timeout to programs that ask the error of http.Client, as with
+// net/http alone.
+func TestTimeoutsAreTimeouts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		desc   string
+		change func(*lab)
+		want   bool
+	}{
+		{"no answer", func(l *lab) {
+			l.base.ResponseHeaderTimeout = time.Second
+			l.proxy.SetFault(testproxy.Always(testproxy.StallAt(testproxy.BeforeAnswer)))
+		}, true},
+		{"no connection", func(l *lab) {
+			l.network.Blackhole(l.proxy.Addr())
+			l.base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				ctx, cancel := context.WithTimeout(ctx, time.Second)
+				defer cancel()
+				return l.network.DialContext(ctx, network, addr)
+			}
+		}, true},
+		{"refused", func(l *lab) { require.NoError(l.t, l.proxy.Close()) }, false},
+		{"garbage", func(l *lab) { l.proxy.SetFault(testproxy.Always(testproxy.Garbage("garbage\r\n\r\n"))) }, false},
+	} {
+		eachWay(t, tt.desc, func(t *testing.T, w way) {
+			l := newLab(t, testproxy.Config{})
+			tt.change(l)
+			_, err := (&http.Client{Transport: l.rt}).Get(w.target("/"))
+			scanned.Error(t.Name(), err)
+			_, ok := errors.AsType[*proxyauth.Error](err)
+			require.True(t, ok, "%v", err)
+			require.Equal(t, tt.want, os.IsTimeout(err), err)
+			ne, ok := errors.AsType[net.Error](err)
+			require.True(t, ok)
+			require.Equal(t, tt.want, ne.Timeout(), err)
+		})
+	}
+	require.False(t, (*proxyauth.Error)(nil).Timeout())
+}
