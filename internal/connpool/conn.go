@@ -55,8 +55,8 @@ type Conn struct {
 //
 // It takes req over, and changes its context. It closes req.Body on every path, perhaps more than once and, after the end of the
 // context or of the connection, during a Read. If a body has the methods Bare() io.Reader and
-// Skipped(n int64), that Reader takes its place where the system can send a file, and Skipped is
-// told how much of it was read.
+// Skipped(n int64, err error), that Reader takes its place where the system can send a file, and
+// Skipped is told how much of it was read, and what failed.
 func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 	end := c.begin(req)
 	c.meter.mark()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -443,8 +445,8 @@ func (c *readerFrom) ReadFrom(r io.Reader) (int64, error) {
 
 type wrapped struct{ *os.File }
 
-func (w wrapped) Bare() io.Reader { return w.File }
-func (w wrapped) Skipped(int64)   {}
+func (w wrapped) Bare() io.Reader      { return w.File }
+func (w wrapped) Skipped(int64, error) {}
 
 func TestFilesAreSentByTheSystem(t *testing.T) {
 	for _, wrap := range []func(*os.File) io.Reader{
@@ -470,6 +472,41 @@ func TestFilesAreSentByTheSystem(t *testing.T) {
 			e.read(resp)
 			c.Release()
 			require.Equal(t, "*os.File", conn.got.Load())
+		})
+	}
+}
+
+// A failingFile is a file that can't be read.
+type failingFile struct {
+	err  error
+	told chan error
+}
+
+func (f failingFile) Read([]byte) (int, error)       { return 0, f.err }
+func (f failingFile) Bare() io.Reader                { return iotest.ErrReader(f.err) }
+func (f failingFile) Skipped(_ int64, failure error) { f.told <- failure }
+
+func TestErrorOfAFileIsTold(t *testing.T) {
+	for _, test := range []struct {
+		desc string
+		err  error
+		told bool
+	}{
+		{"file", &fs.PathError{Op: "read", Path: "name", Err: fs.ErrClosed}, true},
+		{"connection", &net.OpError{Op: "readfrom", Err: &net.OpError{Op: "read", Err: net.ErrClosed}}, true},
+		{"connection to the proxy", &net.OpError{Op: "readfrom", Err: &net.OpError{Op: "write", Err: net.ErrClosed}}, false},
+	} {
+		t.Run(test.desc, func(t *testing.T) {
+			run(t, &http.Transport{}, func(t *testing.T, e *env) {
+				file := failingFile{test.err, make(chan error, 1)}
+				c := e.get(anyConn)
+				req := e.request("PUT", origin, file)
+				req.ContentLength = 4
+				_, err := c.RoundTrip(req)
+				require.ErrorIs(t, err, test.err)
+				require.Equal(t, test.told, <-file.told != nil)
+				c.Close()
+			})
 		})
 	}
 }

@@ -3,6 +3,7 @@ package connpool
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"sync/atomic"
 )
@@ -54,20 +55,34 @@ func (m *meter) ReadFrom(r io.Reader) (int64, error) {
 		return io.Copy(m.Conn, r)
 	}
 	bare := &io.LimitedReader{R: body.Bare(), N: limited.N}
-	defer func() {
-		if bare.R != limited.R {
-			body.Skipped(limited.N - bare.N)
+	n, err := io.Copy(m.Conn, bare)
+	if bare.R != limited.R {
+		body.Skipped(limited.N-bare.N, readError(err))
+	}
+	limited.N = bare.N
+	return n, err
+}
+
+// readError returns err, of a copy to a connection, if it is that of a file or connection that
+// was read, else nil.
+func readError(err error) error {
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return err
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if op, ok := e.(*net.OpError); ok && op.Op == "read" {
+			return err
 		}
-		limited.N = bare.N
-	}()
-	return io.Copy(m.Conn, bare)
+	}
+	return nil
 }
 
 // A bareBody is a body with a Reader that the system may send in its place. Skipped says how
-// much of it was read there; it is not called if that Reader is the body itself.
+// much of it was read there, and the error of that, nil if there was none or it is not known;
+// it is not called if that Reader is the body itself.
 type bareBody interface {
 	Bare() io.Reader
-	Skipped(n int64)
+	Skipped(n int64, err error)
 }
 
 // CloseWrite is for the Body of an answer 101.

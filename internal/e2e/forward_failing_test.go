@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -23,6 +24,11 @@ import (
 func TestBodyThatFails(t *testing.T) {
 	t.Parallel()
 	errRead := errors.New(`malformed "file"`) // looks like an error of net/http about an answer
+	open := func(name string) io.Reader {
+		file, err := os.Open(name)
+		require.NoError(t, err)
+		return file
+	}
 	for _, tt := range []struct {
 		desc   string
 		body   func() io.Reader
@@ -32,6 +38,8 @@ func TestBodyThatFails(t *testing.T) {
 		{"not readable", func() io.Reader { return iotest.ErrReader(errRead) }, -1, errRead.Error()},
 		{"broken off", func() io.Reader { return io.MultiReader(strings.NewReader("body"), iotest.ErrReader(errRead)) }, -1, errRead.Error()},
 		{"broken off, with a length", func() io.Reader { return io.MultiReader(strings.NewReader("body"), iotest.ErrReader(errRead)) }, 10, errRead.Error()},
+		{"a closed file", func() io.Reader { file := open(os.DevNull); file.(io.Closer).Close(); return file }, 10, "file already closed"},
+		{"a directory", func() io.Reader { return open(".") }, 10, "read ."},
 		{"too short", func() io.Reader { return strings.NewReader("body") }, 10, "ContentLength=10 with Body length 4"},
 		{"too long", func() io.Reader { return strings.NewReader("body") }, 3, "ContentLength=3 with Body length 4"},
 	} {
@@ -46,7 +54,11 @@ func TestBodyThatFails(t *testing.T) {
 						l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanismOf(scheme)}})
 						l.get(httpOrigin + "/")
 						for range 10 {
-							req := l.request(http.MethodPost, httpOrigin+"/", io.NopCloser(tt.body()))
+							body, ok := tt.body().(io.ReadCloser)
+							if !ok {
+								body = io.NopCloser(tt.body())
+							}
+							req := l.request(http.MethodPost, httpOrigin+"/", body)
 							req.ContentLength = tt.length
 							if own {
 								req.Header.Set("Proxy-Authorization", "Basic YW5uOnMzY3JldA==")
@@ -57,7 +69,7 @@ func TestBodyThatFails(t *testing.T) {
 								continue
 							}
 							require.ErrorContains(t, err, tt.want)
-							_, ok := errors.AsType[*proxyauth.Error](err)
+							_, ok = errors.AsType[*proxyauth.Error](err)
 							require.False(t, ok, "not a failure at the proxy: %v", err)
 						}
 						stats := l.rt.Stats()[0]

@@ -146,8 +146,8 @@ func (b *sentBody) Bare() io.Reader {
 	return b
 }
 
-// Skipped notes that n bytes were read from what Bare returned.
-func (b *sentBody) Skipped(n int64) { b.note(int(n), nil) }
+// Skipped notes that n bytes were read from what Bare returned, and the error of that.
+func (b *sentBody) Skipped(n int64, err error) { b.note(int(n), err) }
 
 func (b *sentBody) Close() error {
 	b.mu.Lock()

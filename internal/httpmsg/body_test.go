@@ -205,7 +205,7 @@ type file struct {
 // A bareBody is the body of a leg, as package connpool uses it.
 type bareBody interface {
 	Bare() io.Reader
-	Skipped(n int64)
+	Skipped(n int64, err error)
 }
 
 func TestBareCountsAsRead(t *testing.T) {
@@ -225,7 +225,7 @@ func TestFailedBody(t *testing.T) {
 	skip := func(n int64) func(io.Reader) ([]byte, error) {
 		return func(leg io.Reader) ([]byte, error) {
 			io.ReadFull(leg.(bareBody).Bare(), make([]byte, n))
-			leg.(bareBody).Skipped(n)
+			leg.(bareBody).Skipped(n, nil)
 			return io.ReadAll(leg)
 		}
 	}
