@@ -41,6 +41,8 @@ type Transport struct {
 	//     ProxyTLSClientConfig says.
 	//   - HTTP/2 that golang.org/x/net/http2 was told to do for Base is done by
 	//     net/http in tunnels.
+	//   - What was given to RegisterProtocol for http or https is used for requests
+	//     without a proxy alone.
 	//   - OnProxyConnectResponse is called for the answer that ends an
 	//     exchange, not for a 407 that is answered.
 	//   - MaxIdleConns, MaxIdleConnsPerHost and MaxConnsPerHost hold for each
@@ -265,7 +267,8 @@ func userInfoCredentials(_ context.Context, req *CredentialsRequest) (Credential
 //
 // The hooks of [net/http/httptrace] are called as by net/http. A forwarded request that
 // takes several legs at the proxy has those of each; a leg that goes on with a handshake
-// asks for no connection. A CONNECT calls those of its dial alone.
+// asks for no connection. PutIdleConn is told of no error: a connection that is not kept is
+// closed after it. A CONNECT calls those of its dial alone.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s, err := t.use()
 	if err != nil {
