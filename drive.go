@@ -576,7 +576,11 @@ func (d *driver) probed(resp *http.Response) step {
 		d.challenges, d.offer = known, known
 		return stepChoose
 	}
-	return d.probePassed()
+	next := d.probePassed()
+	if next == stepFail {
+		d.last = nil // that was the answer to another leg
+	}
+	return next
 }
 
 // passedBy notes that a leg without an authorization that proves anything was let pass. A

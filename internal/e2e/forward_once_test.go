@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -53,6 +55,9 @@ func TestPostActsOnce(t *testing.T) {
 				}
 				_, _, err := l.do(req)
 				require.Error(t, err)
+				if e, ok := errors.AsType[*proxyauth.Error](err); ok {
+					require.Zero(t, e.Status, "the answer to a probe is not one to the request")
+				}
 				n := 0
 				for _, r := range l.origin.Requests() {
 					if r.Method == http.MethodPost {
