@@ -73,6 +73,12 @@
 // services RC4 is the last choice. A ticket must be for the service that the encrypted part of
 // the KDC's reply names.
 //
+// The proxy may be in another realm than the user, such as a realm of MIT's that an Active
+// Directory trusts. The user's KDC is asked for its ticket, and refers to the other realm where it
+// knows of that; else it is asked for one to the realm that has the name of the proxy's domain, in
+// upper case (EXAMPLE.COM for proxy.example.com), as MIT's library does. [domain_realm] in
+// krb5.conf names another realm, and [capaths] the realms on the way, if the KDCs do not know it.
+//
 // [Scheme.Inspect] says what of all this there is, for programs that explain failures.
 //
 // # What is sent

@@ -33,7 +33,9 @@ type Config struct {
 
 	// Principals are the users and services. The ticket-granting service is
 	// always there; give it, as "krbtgt/" and the realm, only to change its
-	// encryption types.
+	// encryption types, or for another realm to trust: two KDCs of which one
+	// has the other's ticket-granting service, with the same password and salt,
+	// issue tickets to each other's realm. There is no need for the other's users.
 	Principals []Principal
 
 	// TicketLife limits how long a ticket is valid, whatever was asked for. A

@@ -16,6 +16,9 @@ func (k *KDC) tgs(r *request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if client == nil && ap.Ticket.DecryptedEncPart.CRealm != k.cfg.Realm {
+		client = &principal{} // of another realm
+	}
 	if err := k.clientAllowed(client, r); err != nil {
 		return nil, err
 	}

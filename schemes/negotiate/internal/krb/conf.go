@@ -34,6 +34,7 @@ type conf struct {
 	defaultRealm string
 	realms       map[string][]string // the KDCs by realm
 	domains      map[string]string
+	paths        map[string]map[string][]string // [capaths], by realms of client and service
 	lookupKDC    bool
 	skew         time.Duration
 	lifetime     time.Duration
@@ -50,6 +51,7 @@ func newConf(root *section) (*conf, error) {
 		defaultRealm: lib.get("default_realm"),
 		realms:       map[string][]string{},
 		domains:      map[string]string{},
+		paths:        map[string]map[string][]string{},
 		lookupKDC:    boolean(lib.get("dns_lookup_kdc"), true),
 		skew:         duration(lib.get("clockskew"), defaultSkew),
 		lifetime:     duration(lib.get("ticket_lifetime"), defaultLifetime),
@@ -59,6 +61,9 @@ func newConf(root *section) (*conf, error) {
 	}
 	for name, realm := range root.sub("realms").subs {
 		c.realms[name] = realm.values["kdc"]
+	}
+	for client, services := range root.sub("capaths").subs {
+		c.paths[client] = services.values
 	}
 	for domain, realm := range root.sub("domain_realm").values {
 		c.domains[strings.ToLower(domain)] = realm[0]
@@ -96,6 +101,16 @@ func (c *conf) realmOf(host string) string {
 		}
 	}
 	return ""
+}
+
+// path returns the realms on the way from one that a client has come to, to that of a service, in
+// the order in which a KDC is asked for them: the service's first, and then what [capaths] has
+// before it. To a KDC that knows the way itself, it is of no use.
+func (c *conf) path(client, here, service string) []string {
+	way := slices.DeleteFunc(slices.Clone(c.paths[client][service]), func(realm string) bool { return realm == "." })
+	way = append(way[slices.Index(way, here)+1:], service)
+	slices.Reverse(way)
+	return way
 }
 
 // spelled returns the realm as krb5.conf spells it. Realms are compared by

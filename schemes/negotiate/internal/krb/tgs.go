@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/crypto"
@@ -29,6 +30,16 @@ type service struct {
 // String returns the service principal as setspn and klist spell it.
 func (s service) String() string { return s.name.PrincipalNameString() }
 
+// domain returns the realm that has the name of the domain of the service's host, "" if there is
+// none.
+func (s service) domain() string {
+	if len(s.name.NameString) < 2 {
+		return ""
+	}
+	_, domain, _ := strings.Cut(s.name.NameString[1], ".")
+	return strings.ToUpper(domain)
+}
+
 // A tgsExchange gets a ticket for a service for a ticket-granting ticket (RFC
 // 4120, Section 3.3), along the referrals of the KDCs (RFC 6806, Section 8).
 type tgsExchange struct {
@@ -42,11 +53,14 @@ func (x *tgsExchange) run(ctx context.Context, tgt *credential, s service) (*cre
 		if !ok {
 			return nil, ErrMalformedReply
 		}
-		wanted := s.name
-		if s.realm != "" && s.realm != realm {
-			wanted = ticketGranting(s.realm)
+		cred, err := x.hop(ctx, tgt, realm, s)
+		guess := service{s.name, s.domain()}
+		if errors.Is(err, ErrServiceUnknown) && s.realm == "" && realm == tgt.client.realm && guess.realm != "" && guess.realm != realm {
+			// As in MIT's library: an Active Directory refers nobody to a realm of another kind.
+			if way, none := x.hop(ctx, tgt, realm, guess); none == nil {
+				cred, err, s = way, nil, guess
+			}
 		}
-		cred, err := x.step(ctx, tgt, realm, wanted)
 		if err != nil {
 			return nil, serviceError(err, s, realm)
 		}
@@ -56,6 +70,20 @@ func (x *tgsExchange) run(ctx context.Context, tgt *credential, s service) (*cre
 		tgt = cred
 	}
 	return nil, fmt.Errorf("%w: too many referrals", ErrKDC)
+}
+
+// hop asks the KDC of one realm for the service or, if that is in another one, for the way there.
+func (x *tgsExchange) hop(ctx context.Context, tgt *credential, realm string, s service) (cred *credential, err error) {
+	if s.realm == "" || s.realm == realm {
+		return x.step(ctx, tgt, realm, s.name)
+	}
+	for _, next := range x.conf.path(tgt.client.realm, realm, s.realm) {
+		cred, err = x.step(ctx, tgt, realm, ticketGranting(next))
+		if !errors.Is(err, ErrServiceUnknown) {
+			break
+		}
+	}
+	return cred, err
 }
 
 // step asks the KDC of one realm.
