@@ -34,7 +34,7 @@ const controllerConfig = `[global]
 	realm = %[2]s
 	netbios name = DC
 	server role = active directory domain controller
-	server services = winbindd kdc
+	server services = %[6]s
 	interfaces = lo
 	bind interfaces only = yes
 	krb5 port = %[4]s
@@ -56,17 +56,21 @@ const controllerConfig = `[global]
 // for root alone: elsewhere the test is skipped.
 func StartDomain(t testing.TB, accounts ...Account) *Domain {
 	t.Helper()
-	d := newDomain(t, accounts...)
+	d := newDomain(t, kdcService+" winbindd", accounts...)
 	d.tool(t, "user", "create", "proxy", "of the proxies", "-s", d.config)
 	d.tool(t, "spn", "add", proxyService, "proxy", "-s", d.config)
 	d.tool(t, "domain", "exportkeytab", d.proxyKeytab(), "--principal="+proxyService, "-s", d.config)
 	require.NoError(t, giveToServer(d.proxyKeytab()))
 	d.start(t)
+	d.waitReady(t)
 	return d
 }
 
-// newDomain makes a domain whose controller does not run yet.
-func newDomain(t testing.TB, accounts ...Account) *Domain {
+// kdcService is the service of a controller that is its KDC.
+const kdcService = "kdc"
+
+// newDomain makes a domain whose controller, of which the services are named, does not run yet.
+func newDomain(t testing.TB, services string, accounts ...Account) *Domain {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("Samba's domain controller wants to be root")
@@ -78,8 +82,8 @@ func newDomain(t testing.TB, accounts ...Account) *Domain {
 	d.tool(t, "domain", "provision", "--targetdir="+d.dir.path, "--server-role=dc", "--dns-backend=NONE",
 		"--domain="+NTLMDomain, "--realm="+DomainRealm, "--host-name=dc", "--host-ip=127.0.0.1",
 		"--option=vfs objects=dfs_samba4 acl_xattr xattr_tdb")
-	d.config = d.dir.Write("dc.conf", fmt.Sprintf(controllerConfig, NTLMDomain, DomainRealm, d.dir.path, portOf(d.kdc), portOf(Addr(t))))
-	d.ConfigFile = d.dir.Write(krb5Conf, fmt.Sprintf(krb5ConfText, DomainRealm, d.kdc, d.dir.path))
+	d.config = d.dir.Write("dc.conf", fmt.Sprintf(controllerConfig, NTLMDomain, DomainRealm, d.dir.path, portOf(d.kdc), portOf(Addr(t)), services))
+	d.ConfigFile = d.clientConfig(krb5Conf, "")
 	d.tool(t, "domain", "passwordsettings", "set", "--complexity=off", "--min-pwd-length=0",
 		"--account-lockout-threshold=3", "-s", d.config) // without a threshold it does not count
 	for _, a := range accounts {
@@ -107,7 +111,6 @@ func (d *Domain) start(t testing.TB) {
 		Addrs:      []string{d.kdc},
 		Privileged: true,
 	})
-	d.waitReady(t)
 }
 
 // Env returns the environment that a proxy needs to take tickets of the domain.

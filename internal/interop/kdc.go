@@ -86,7 +86,7 @@ func StartKDC(t testing.TB, accounts ...Account) *KDC {
 func newKDC(t testing.TB, realm string, accounts ...Account) *KDC {
 	t.Helper()
 	k := &KDC{realm: realm, addr: Addr(t), dir: NewDir(t)}
-	k.ConfigFile = k.dir.Write(krb5Conf, fmt.Sprintf(krb5ConfText, realm, k.addr, k.dir.path))
+	k.ConfigFile = k.clientConfig(krb5Conf, "")
 	k.dir.Write(kdcConf, fmt.Sprintf(kdcConfText, realm, k.addr, k.dir.path))
 	k.run(t, "kdb5_util", "create", "-s", "-P", "master", "-r", realm)
 	for _, a := range accounts {

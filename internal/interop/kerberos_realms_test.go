@@ -44,3 +44,60 @@ func TestProxyInAnotherRealm(t *testing.T) {
 	requireTried(t, why, negotiate.KDCUnreachable)
 	require.ErrorContains(t, why, interop.ServiceRealm)
 }
+
+// The users' KDC does not know the way to the proxies' realm. The users' krb5.conf does.
+func TestProxyBehindAnotherRealm(t *testing.T) {
+	t.Parallel()
+	users, services := interop.StartTrustChain(t, ann)
+	for _, tc := range kerberosProxies {
+		t.Run(tc.desc, func(t *testing.T) {
+			origin, proxy := newOrigin(t), tc.start(t, services)
+			for _, via := range urlsOf(proxy) {
+				scheme := &negotiate.Scheme{ConfigFile: users.ConfigFile, DisableNTLM: true}
+				requireWorks(t, user{origin: origin, proxy: proxy, via: via, scheme: scheme, provider: fixed(ann)}.client(t), origin)
+			}
+		})
+	}
+	require.Len(t, users.Issued(t, "AS"), len(services.Issued(t, "TGS")))
+}
+
+// The users are in a domain and the proxies in a realm of MIT's. The domain's KDC refers there by
+// the proxy's name, or else krb5.conf names the realm, or the proxy's own domain has its name.
+func TestProxyInAnotherRealmThanDomain(t *testing.T) {
+	t.Parallel()
+	users, services := interop.StartDomainTrust(t, ann)
+	for _, trust := range []struct {
+		desc   string
+		trust  interop.Trust
+		config string
+	}{
+		{"referred by the domain", interop.ForestTrust, users.ConfigFile},
+		{"by krb5.conf", interop.ExternalTrust, users.Mapped(t, services)},
+		{"by the name of the proxy", interop.ExternalTrust, users.ConfigFile},
+	} {
+		users.Trust(t, services, trust.trust)
+		for _, tc := range kerberosProxies {
+			t.Run(trust.desc+", "+tc.desc, func(t *testing.T) {
+				origin, proxy := newOrigin(t), tc.start(t, services)
+				for _, source := range []struct {
+					desc     string
+					cache    string
+					provider proxyauth.CredentialsProvider
+				}{
+					{desc: "password", provider: fixed(ann)},
+					{desc: "ticket cache", cache: newTickets(t, users).Name},
+				} {
+					scheme := &negotiate.Scheme{ConfigFile: trust.config, TicketCache: source.cache, DisableNTLM: true}
+					granted := len(services.Issued(t, "TGS"))
+					for _, via := range urlsOf(proxy) {
+						requireWorks(t, user{origin: origin, proxy: proxy, via: via, scheme: scheme, provider: source.provider}.client(t), origin)
+					}
+					require.Len(t, services.Issued(t, "TGS"), granted+1, source.desc)
+					require.Equal(t, "ann@"+interop.DomainRealm, services.Issued(t, "TGS")[granted].Client)
+				}
+			})
+		}
+	}
+	require.Empty(t, services.Issued(t, "AS"))
+	require.Equal(t, "0", users.BadPasswords(t, ann.Username))
+}

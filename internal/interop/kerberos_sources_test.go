@@ -50,9 +50,9 @@ var ticketSources = []struct {
 	},
 }
 
-func newTickets(t *testing.T, kdc *interop.KDC) *interop.TicketCache {
+func newTickets(t *testing.T, issuer interop.TicketIssuer) *interop.TicketCache {
 	t.Helper()
-	cache := interop.NewTicketCache(t, kdc)
+	cache := interop.NewTicketCache(t, issuer)
 	cache.Kinit(t, ann)
 	return cache
 }
