@@ -300,6 +300,9 @@ func (d *driver) authorize(ctx context.Context) (step, error) {
 		return stepChoose, nil
 	}
 	d.auth = a
+	if a.ChannelBound {
+		d.p.channelBound.Store(true)
+	}
 	if a.Ticket {
 		d.returnTurn()
 	}

@@ -153,8 +153,8 @@ func (d *driver) tried() (tried []*SchemeError) {
 }
 
 // refusalOf returns ErrRejected with what may be wrong with the credentials of l.
-func refusalOf(l *login) error {
-	e := &hint.Error{Text: ErrRejected.Error(), Err: ErrRejected}
+func (p *proxy) refusalOf(l *login) error {
+	e := &hint.Error{Text: ErrRejected.Error(), Err: ErrRejected, ChannelBound: l.props.BindsConnection && p.channelBound.Load()}
 	domain := strings.ContainsAny(l.creds.Username, `\@`)
 	switch {
 	case l.props.Ambient && l.creds.Username == "" && l.creds.Password.Reveal() == "":

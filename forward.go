@@ -50,7 +50,7 @@ func (f *forwarding) explain401(resp *http.Response) {
 		return
 	}
 	e := f.error(CauseCredentialsRejected, errIn401)
-	e.Tried = append(e.Tried, &SchemeError{f.login.scheme.Name(), refusalOf(f.login)})
+	e.Tried = append(e.Tried, &SchemeError{f.login.scheme.Name(), f.p.refusalOf(f.login)})
 	f.p.ended(f.req.Context(), e)
 	explained.Store(f.req, e)
 }

@@ -49,7 +49,7 @@ func (e *Error) facts() *hint.Facts {
 		Offered: e.Offered, Enabled: e.Enabled, Tried: len(e.Tried) > 0,
 	}
 	if why, ok := errors.AsType[*hint.Error](e); ok {
-		f.Reason = why.Reason
+		f.Reason, f.ChannelBound = why.Reason, why.ChannelBound
 	}
 	switch {
 	case e.Cause == CauseNoCredentials && f.Reason != hint.InCallback:

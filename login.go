@@ -327,7 +327,7 @@ func (d *driver) floorForbids(rank int) error {
 		return nil
 	}
 	if d.rejected != nil { // by the stronger one
-		d.note(d.rejected.rank, refusalOf(d.rejected), false)
+		d.note(d.rejected.rank, d.p.refusalOf(d.rejected), false)
 		return d.error(CauseCredentialsRejected, nil)
 	}
 	if f := d.peerFailure(); f != nil {

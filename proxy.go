@@ -66,7 +66,8 @@ type proxy struct {
 	inUse     int
 	forgotten bool
 
-	oneConnect atomic.Bool // the proxy takes no second CONNECT on a connection (nghttpx)
+	oneConnect   atomic.Bool // the proxy takes no second CONNECT on a connection (nghttpx)
+	channelBound atomic.Bool // an authorization was
 
 	// Guarded by site.mu.
 	tunnels   *tunnels

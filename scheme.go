@@ -158,6 +158,11 @@ type Authorization struct {
 	// not sent less: see [Transport.InsecureAllowDowngrade].
 	Strength int
 
+	// ChannelBound means that the authorization is bound to the TLS connection to
+	// the proxy (RFC 5929), so that it is refused where the proxy sees another one.
+	// [Error.Hint] says so of credentials that are refused.
+	ChannelBound bool
+
 	// Fallback is the local failure of something stronger within the scheme,
 	// such as that of Kerberos where NTLM took its place. If the proxy refuses
 	// the authorization, or breaks the handshake off, it is reported in

@@ -228,7 +228,7 @@ func (d *driver) tellRefused(l *login, why error) {
 // failFor ends the exchange with cause, since the login's scheme has failed with err.
 func (d *driver) failFor(cause Cause, err error, local bool) step {
 	if err == ErrRejected {
-		err = refusalOf(d.login)
+		err = d.p.refusalOf(d.login)
 	}
 	d.note(d.login.rank, err, local)
 	return d.fail(cause, nil)

@@ -215,6 +215,14 @@ var diagnoses = []diagnosis{
 	{desc: "wrong password", config: basicProxy, with: wrong, cause: "credentials_rejected", text: "the proxy refuses", fix: "expired", legs: []string{"", "Basic"}},
 	{desc: "wrong password of NTLM", config: ntlmProxy, with: wrong, cause: "credentials_rejected", text: "the proxy refuses", fix: "locked"},
 	{
+		desc: "wrong password of NTLM over TLS", with: wrong, cause: "credentials_rejected", text: "the proxy refuses", fix: "decrypts TLS to the proxy",
+		config: func(users *testproxy.Accounts) testproxy.Config {
+			c := ntlmProxy(users)
+			c.TLS = ca.ServerConfig("127.0.0.1")
+			return c
+		},
+	},
+	{
 		desc: "wrong password, refused with 401", only: tunnel, with: wrong, cause: "credentials_rejected", text: "401", fix: "password",
 		config: func(users *testproxy.Accounts) testproxy.Config {
 			return testproxy.Config{Auth: []testproxy.Mechanism{&testproxy.Basic{Accounts: users, Realm: "lab", Refuse401: true}}}

@@ -26,6 +26,7 @@ type Facts struct {
 
 	Offered, Enabled []string // schemes
 	Tried            bool     // schemes have failed
+	ChannelBound     bool     // what was refused was bound to the TLS connection
 
 	Looked string   // where credentials were looked for, separated by "; "
 	Rules  []string // that have forbidden something
@@ -64,9 +65,10 @@ const (
 
 // An Error is an error with a reason.
 type Error struct {
-	Reason Reason
-	Text   string
-	Err    error // underneath, nil if there is none
+	Reason       Reason
+	ChannelBound bool // as in Facts
+	Text         string
+	Err          error // underneath, nil if there is none
 }
 
 // Error returns the text.
@@ -123,6 +125,10 @@ var texts = map[string]func(*Facts) string{
 	"proxy_failed":        unlessItself((*Facts).failed),
 	"body_not_replayable": always("The proxy asked for authentication when the request's body was already on its way. Set Request.GetBody."),
 }
+
+// Decrypted says, behind "whether", why a proxy may refuse what is bound to the TLS connection.
+const Decrypted = "something on the way decrypts TLS to the proxy: a firewall or virus scanner that inspects it, and has to leave the proxy out, " +
+	"or a load balancer before the proxy, where InsecureOmitChannelBindings has to be set"
 
 // unasked is what may help where a proxy turns a CONNECT down without a challenge.
 const unasked = "For a proxy that expects Basic without asking, set Transport.Preemptive."
@@ -181,6 +187,9 @@ func (f *Facts) rejected() string {
 		what = `the password is wrong or has expired, the account is locked, or the domain in the user name (DOMAIN\user) is another`
 	case DomainMissing:
 		what = `the password is wrong or has expired, the account is locked, or the domain is missing from the user name (DOMAIN\user)`
+	}
+	if f.ChannelBound {
+		what += "; or, if they are right, " + Decrypted
 	}
 	return fmt.Sprintf("The proxy refused the user name or password: %s. "+
 		"They are not sent again, to spare the account, until the provider returns others or Transport.Reset is called.", what)

@@ -32,6 +32,7 @@ func TestHintIsOneOrTwoSentences(t *testing.T) {
 				{Connect: true, Proxy: "https://proxy.example.com:3129", Status: 403, Offered: []string{"Basic"}, Enabled: []string{"Digest"}},
 				{Connect: true, Itself: true, Proxy: "http://proxy.example.com:3128", Status: 400},
 				{Connect: true, Proxy: "http://proxy.example.com:3128", Status: 400},
+				{Proxy: "https://proxy.example.com:3129", Status: 407, ChannelBound: true},
 			} {
 				f.Cause, f.Reason = cause, reason
 				text := f.Text()

@@ -103,10 +103,7 @@ func (s *session) ticketless() bool { return s.localErr != nil && s.ticket == ni
 // A ticket from before the proxy's key was changed can't be used any more, so that a
 // new one is worth a try, on another connection: squid closes this one.
 func (s *session) refused(why error) (proxyauth.Next, error) {
-	err := errTicketRefused
-	if s.binding != nil {
-		err = withoutBindings(err)
-	}
+	err := bound(errTicketRefused, s.binding)
 	if why != nil {
 		err = fmt.Errorf("%w: %w", err, why)
 	}
@@ -122,9 +119,12 @@ func (s *session) refused(why error) (proxyauth.Next, error) {
 	return proxyauth.Broken, err
 }
 
-// withoutBindings adds to a refusal what a channel binding may have to do with it.
-func withoutBindings(err error) error {
-	return fmt.Errorf("%w; or TLS ends before the proxy: see InsecureOmitChannelBindings", err)
+// bound adds to the refusal of a ticket what the channel binding may have to do with it.
+func bound(err error, binding []byte) error {
+	if binding == nil {
+		return err
+	}
+	return fmt.Errorf("%w; or %w", err, errDecrypted)
 }
 
 // rawNTLM takes a message of NTLM without SPNEGO around it.
@@ -182,7 +182,7 @@ func (s *session) rejected(ctx context.Context, why error) (proxyauth.Next, erro
 		return s.refused(why)
 	}
 	s.ticket.Forget()
-	s.localErr = fmt.Errorf("%w: %w", errTicketRefused, why)
+	s.localErr = fmt.Errorf("%w: %w", bound(errTicketRefused, s.binding), why)
 	s.scheme.proxies.add(memoryKey(s.ex))
 	return proxyauth.GoOn, s.beginNTLM(ctx, true)
 }

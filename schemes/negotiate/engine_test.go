@@ -385,6 +385,9 @@ func TestNTLMOfTheEngine(t *testing.T) {
 			}
 			ex := exchange(tc.user, password)
 			ex.Proxy, ex.Named = &url.URL{Scheme: tc.scheme, Host: "proxy.example.com:3128"}, tc.named
+			if tc.scheme == "https" {
+				ex.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Raw: []byte("leaf"), SignatureAlgorithm: x509.SHA256WithRSA}}}
+			}
 			session, err := s.NewSession(t.Context(), ex)
 			require.ErrorIs(t, err, tc.want)
 			if err == nil {
@@ -392,6 +395,7 @@ func TestNTLMOfTheEngine(t *testing.T) {
 				require.NoError(t, err)
 				require.True(t, a.More)
 				require.False(t, a.Ticket)
+				require.Equal(t, tc.scheme == "https", a.ChannelBound)
 				next, err := session.(proxyauth.Continuer).Continue(t.Context(), []proxyauth.Challenge{{Scheme: "Negotiate", Token68: "TlRMTVNTUAAC"}})
 				require.NoError(t, err)
 				require.Equal(t, proxyauth.GoOn, next)

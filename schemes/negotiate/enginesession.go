@@ -133,9 +133,10 @@ func (e *engineSession) Authorization(ctx context.Context, _ proxyauth.Leg) (pro
 		}
 	}
 	a := proxyauth.Authorization{
-		Value:    name + " " + base64.StdEncoding.EncodeToString(e.pending),
-		More:     !e.done,
-		Strength: strengthNTLM,
+		Value:        name + " " + base64.StdEncoding.EncodeToString(e.pending),
+		More:         !e.done,
+		Strength:     strengthNTLM,
+		ChannelBound: e.target.Bindings != nil,
 	}
 	if e.kerberos() {
 		// The token that comes back is for verification alone.
@@ -198,9 +199,7 @@ func (e *engineSession) take(ctx context.Context, text string, kerberos bool) (p
 // refused takes the refusal of the ticket. Where there is a password, a new session
 // does without the engine.
 func (e *engineSession) refused(err error) (proxyauth.Next, error) {
-	if e.target.Bindings != nil {
-		err = withoutBindings(err)
-	}
+	err = bound(err, e.target.Bindings)
 	if !e.scheme.allowsNTLM(e.ex) {
 		return proxyauth.Refused, err
 	}

@@ -164,6 +164,7 @@ const (
 
 var (
 	errTicketRefused = errors.New("proxyauth: negotiate: the proxy refuses the Kerberos ticket: check its keytab, its clock and whether the user is allowed")
+	errDecrypted     = errors.New("something on the way decrypts TLS to the proxy: see InsecureOmitChannelBindings")
 	errIPAddress     = errors.New("proxyauth: negotiate: Kerberos needs the proxy's host name, not its IP address: configure the name, or set SPN")
 	errNoMutual      = errors.New("proxyauth: negotiate: the proxy has sent no mutual authentication: not every proxy can, clear RequireMutual to allow that")
 	errNoPassword    = errors.New("proxyauth: negotiate: the proxy wants NTLM, for which there is no password")

@@ -6,8 +6,12 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/go-proxyauth/proxyauth/internal/hint"
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate/internal/krb"
 )
+
+// ifDecrypted is a further reason for the refusal of what is bound to the TLS connection.
+const ifDecrypted = ", and whether " + hint.Decrypted
 
 // Hint returns what is likely to be wrong and what fixes it, for [proxyauth.Error]. It is
 // that of an error below with a method Hint() string, as an [Engine] may return one, and
@@ -29,16 +33,17 @@ func (e *Error) Hint() string {
 	if about.What != "" {
 		what = " (" + about.What + ")"
 	}
-	hint = strings.NewReplacer(
+	decrypted := ""
+	if errors.Is(e.Err, errDecrypted) {
+		decrypted = ifDecrypted
+	}
+	return strings.NewReplacer(
 		"{of realm}", realm,
 		"{realm}", cmp.Or(about.Realm, "REALM"),
 		"{spn}", cmp.Or(about.SPN, e.spn, "HTTP/host"),
 		"{what}", what,
+		"{decrypted}", decrypted,
 	).Replace(hint)
-	if e.Code == TicketRefused && strings.Contains(e.Error(), "InsecureOmitChannelBindings") {
-		hint += " If TLS ends before the proxy, in a load balancer, set InsecureOmitChannelBindings."
-	}
-	return hint
 }
 
 // A hinter is an error of an [Engine] with a hint of its own.
@@ -48,7 +53,7 @@ type hinter interface {
 }
 
 // hints holds the hint for each code. What is known of the failure is put in place of
-// {what}, {of realm}, {realm} and {spn}.
+// {what}, {of realm}, {realm}, {spn} and {decrypted}.
 var hints = map[Code]string{
 	NoMutual:    "The proxy has not proved that it could decrypt the ticket for {spn}. Not every proxy can: clear RequireMutual to allow that.",
 	NotVerified: "The peer has not proved that it has the key of {spn}: it may not be your proxy.",
@@ -62,7 +67,7 @@ var hints = map[Code]string{
 		"Synchronise them by NTP.",
 	ProxyKey: "The proxy can't decrypt the ticket for {spn}: its keytab does not match the account that holds this name. " +
 		"Export the keytab anew, and check with setspn -Q {spn} that one account alone has the name.",
-	TicketRefused: "The proxy refuses the Kerberos ticket for {spn}. Check its keytab (klist -k), its clock (NTP) and whether the user is allowed.",
+	TicketRefused: "The proxy refuses the Kerberos ticket for {spn}. Check its keytab (klist -k), its clock (NTP) and whether the user is allowed{decrypted}.",
 	IPAddress: "The proxy is configured by its IP address, which has no service principal. " +
 		"Configure its host name, for example HTTPS_PROXY=http://proxy.example.com:3128, or set negotiate.Scheme.SPN.",
 	ServiceUnknown: "The KDC {of realm} does not know the proxy's service principal {spn}. " +

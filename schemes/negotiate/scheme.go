@@ -164,7 +164,7 @@ func (s *Scheme) NewSession(ctx context.Context, ex proxyauth.Exchange) (proxyau
 		n.binding = channelbinding.ServerEndPoint(ex.TLS)
 	}
 	if s.allowsNTLM(ex) && s.proxies.has(memoryKey(ex)) {
-		n.localErr = errTicketRefused
+		n.localErr = bound(errTicketRefused, n.binding)
 		return n, nil
 	}
 	if s.Engine != nil {

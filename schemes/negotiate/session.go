@@ -61,10 +61,11 @@ func (s *session) Authorization(ctx context.Context, _ proxyauth.Leg) (proxyauth
 		}
 	}
 	a := proxyauth.Authorization{
-		Value:    name + " " + base64.StdEncoding.EncodeToString(s.pending),
-		More:     !s.final,
-		Strength: strengthNTLM,
-		Fallback: explained(s.localErr, s.spn),
+		Value:        name + " " + base64.StdEncoding.EncodeToString(s.pending),
+		More:         !s.final,
+		Strength:     strengthNTLM,
+		Fallback:     explained(s.localErr, s.spn),
+		ChannelBound: s.binding != nil,
 	}
 	if s.selectedKerberos() {
 		a.Ticket, a.Strength, a.Fallback = true, strengthKerberos, nil

@@ -84,7 +84,7 @@ func (s *Scheme) NewSession(_ context.Context, ex proxyauth.Exchange) (proxyauth
 	if err != nil {
 		return nil, err
 	}
-	return &session{client: client}, nil
+	return &session{client: client, bound: config.ChannelBinding != nil}, nil
 }
 
 func (s *Scheme) spn(proxy *url.URL) string {

@@ -33,6 +33,7 @@ var (
 // A session is one exchange: the authentication of one connection.
 type session struct {
 	client *ntlmssp.Client
+	bound  bool // to the TLS connection
 	stage  stage
 	answer []byte // AUTHENTICATE_MESSAGE
 }
@@ -49,10 +50,10 @@ func (s *session) Authorization(context.Context, proxyauth.Leg) (proxyauth.Autho
 	switch s.stage {
 	case opening:
 		s.stage = negotiated
-		return proxyauth.Authorization{Value: field(s.client.Negotiate()), More: true}, nil
+		return proxyauth.Authorization{Value: field(s.client.Negotiate()), More: true, ChannelBound: s.bound}, nil
 	case challenged:
 		s.stage = authenticated
-		return proxyauth.Authorization{Value: field(s.answer)}, nil
+		return proxyauth.Authorization{Value: field(s.answer), ChannelBound: s.bound}, nil
 	default:
 		return proxyauth.Authorization{}, errOutOfTurn
 	}

@@ -49,12 +49,11 @@ var krbCodes = []struct {
 	{ErrAuthenticator, 36},
 	{ErrSkew, 37},
 	{ErrMalformed, 40},
-	{ErrChannelBinding, 41},
-	{ErrNoBinding, 41},
 	{ErrNoKey, 45},
 	{ErrChecksum, 50},
 }
 
+// krbGeneric is the code for all else, channel bindings included, as from MIT's library.
 const krbGeneric = 60
 
 func krbCode(err error) int32 {

@@ -114,7 +114,11 @@ func (s *ntlmSession) Authorization(ctx context.Context, _ proxyauth.Leg) (proxy
 		return proxyauth.Authorization{}, errOutOfTurn
 	}
 	s.sent++
-	return proxyauth.Authorization{Value: "NTLM " + base64.StdEncoding.EncodeToString(message), More: s.sent == 1}, nil
+	return proxyauth.Authorization{
+		Value:        "NTLM " + base64.StdEncoding.EncodeToString(message),
+		More:         s.sent == 1,
+		ChannelBound: s.context.bindings != nil,
+	}, nil
 }
 
 // Continue examines the answer to a message. A 407 to the second one is a refusal, unless

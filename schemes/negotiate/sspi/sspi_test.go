@@ -3,6 +3,8 @@ package sspi_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -422,9 +424,15 @@ func TestNTLM(t *testing.T) {
 	n := f.WithNTLM(&sspi.NTLM{})
 	require.Equal(t, "NTLM", n.Name())
 	require.Equal(t, proxyauth.SchemeProperties{BindsConnection: true, Ambient: true}, n.Properties())
-	ex := proxyauth.Exchange{Proxy: &url.URL{Scheme: "http", Host: "proxy.example.com:3128"}}
+	ex := proxyauth.Exchange{Proxy: &url.URL{Scheme: "https", Host: "proxy.example.com:3128"}}
+	leaf := &x509.Certificate{Raw: []byte("leaf"), SignatureAlgorithm: x509.SHA256WithRSA}
 	for _, user := range []string{"", "ann"} {
 		ex.Credentials.Username = user
+		if user == "" {
+			ex.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}
+		} else {
+			ex.TLS = nil
+		}
 		s, err := n.NewSession(t.Context(), ex)
 		require.NoError(t, err)
 		require.Equal(t, "NTLM session", fmt.Sprintf("%+v", s))
@@ -433,6 +441,7 @@ func TestNTLM(t *testing.T) {
 			require.NoError(t, err)
 			require.False(t, a.Ticket)
 			require.Equal(t, i == 0, a.More)
+			require.Equal(t, ex.TLS != nil, a.ChannelBound)
 			if user == "" {
 				require.Equal(t, "NTLM "+base64.StdEncoding.EncodeToString(want), a.Value)
 			}

@@ -109,6 +109,10 @@ func (d *diagnosis) rejectedFix(e *proxyauth.Error) string {
 	if c := d.credentials; c != nil && !utf8.ValidString(c.Username+c.Password.Reveal()) {
 		fix += " They are not UTF-8, which may be why: store them anew, in UTF-8."
 	}
+	if d.proxy.Scheme == "https" && (d.last == "NTLM" || d.last == "Negotiate") {
+		fix += " If they are right, look for what decrypts TLS to the proxy, such as a firewall or virus scanner that has to leave it out, or a load balancer: " +
+			d.last + " is bound to the connection, and refused at the end of another one."
+	}
 	switch h := e.Header(); {
 	case e.Status != http.StatusProxyAuthRequired:
 	case strings.HasPrefix(h.Get("X-Squid-Error"), "ERR_CACHE_ACCESS_DENIED"):
@@ -227,7 +231,7 @@ func (d *diagnosis) codeFix(k *negotiate.Error) string {
 		return "The proxy has not proved that it could decrypt the ticket for " + spn + ". Ask whoever runs it to check its keytab."
 	case negotiate.TicketRefused:
 		return "The proxy refuses the Kerberos ticket for " + spn + ". Ask whoever runs it to check its keytab (klist -k), its clock (NTP), whether the user is allowed, " +
-			"and, if TLS ends before the proxy, whether it wants channel bindings."
+			"and, where something on the way decrypts TLS to the proxy, such as a firewall or a load balancer, whether it wants channel bindings."
 	}
 	return printable(k.Hint())
 }
