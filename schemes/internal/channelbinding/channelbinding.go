@@ -19,8 +19,9 @@ const prefix = "tls-server-end-point:"
 // ServerEndPoint returns the channel binding tls-server-end-point of a client's
 // connection, its type's name in front (RFC 5929, Section 4). It returns nil if
 // there is none: state is nil, the server sent no certificate, or the
-// certificate's signature algorithm has no hash function of its own, as Ed25519,
-// for which the RFC leaves the binding undefined.
+// certificate's signature algorithm is unknown to package x509 or has no hash
+// function of its own, as Ed25519, for which the RFC leaves the binding
+// undefined. Chromium sends none then, either.
 func ServerEndPoint(state *tls.ConnectionState) []byte {
 	if state == nil || len(state.PeerCertificates) == 0 {
 		return nil

@@ -1,12 +1,23 @@
 package channelbinding_test
 
 import (
+	"bytes"
+	"crypto"
 	"crypto/md5"
+	"crypto/rand"
+	"crypto/rsa"
+	_ "crypto/sha1" // for crypto.SHA1.New
 	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/hex"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,56 +25,71 @@ import (
 	"github.com/go-proxyauth/proxyauth/schemes/internal/channelbinding"
 )
 
-func state(algorithm x509.SignatureAlgorithm) *tls.ConnectionState {
-	leaf := &x509.Certificate{Raw: []byte("leaf"), SignatureAlgorithm: algorithm}
-	issuer := &x509.Certificate{Raw: []byte("issuer"), SignatureAlgorithm: x509.SHA512WithRSA}
-	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf, issuer}}
+var hexPrefix = hex.EncodeToString([]byte("tls-server-end-point:"))
+
+// What OpenSSL computes of certificates that it has signed in many ways. Those of issuers don't
+// matter.
+func TestServerEndPointOfRealCertificates(t *testing.T) {
+	rest, err := os.ReadFile("testdata/certificates.pem")
+	require.NoError(t, err)
+	kinds := map[x509.SignatureAlgorithm]bool{}
+	for {
+		before, _, found := strings.Cut(string(rest), "-----BEGIN")
+		if !found {
+			break
+		}
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		words := strings.Fields(before)
+		name, want := words[len(words)-2], words[len(words)-1]
+		leaf, err := x509.ParseCertificate(block.Bytes)
+		require.NoError(t, err, name)
+		kinds[leaf.SignatureAlgorithm] = true
+		issuer := &x509.Certificate{Raw: []byte("issuer"), SignatureAlgorithm: x509.SHA512WithRSA}
+		got := channelbinding.ServerEndPoint(&tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf, issuer}})
+		if want == "none" {
+			require.Nil(t, got, name)
+		} else {
+			require.Equal(t, hexPrefix+want, hex.EncodeToString(got), name)
+		}
+	}
+	for algorithm := x509.MD5WithRSA; algorithm <= x509.PureEd25519; algorithm++ {
+		require.True(t, kinds[algorithm], "none is signed with %v", algorithm)
+	}
 }
 
-func TestServerEndPointUsesTheCertificatesHash(t *testing.T) {
-	sha256Sum := func(b []byte) []byte { h := sha256.Sum256(b); return h[:] }
-	sha384Sum := func(b []byte) []byte { h := sha512.Sum384(b); return h[:] }
-	sha512Sum := func(b []byte) []byte { h := sha512.Sum512(b); return h[:] }
+// A server may send a certificate that nobody trusts any more, to a client that verifies none.
+func TestServerEndPointOfWeakCertificate(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
 	for _, tc := range []struct {
-		algorithm x509.SignatureAlgorithm
-		sum       func([]byte) []byte
+		hash crypto.Hash
+		oid  byte // the last octet of that of the signature (RFC 8017, Appendix A.2.4)
+		want x509.SignatureAlgorithm
 	}{
-		{x509.MD5WithRSA, sha256Sum},
-		{x509.SHA1WithRSA, sha256Sum},
-		{x509.DSAWithSHA1, sha256Sum},
-		{x509.DSAWithSHA256, sha256Sum},
-		{x509.ECDSAWithSHA1, sha256Sum},
-		{x509.SHA256WithRSA, sha256Sum},
-		{x509.SHA256WithRSAPSS, sha256Sum},
-		{x509.ECDSAWithSHA256, sha256Sum},
-		{x509.SHA384WithRSA, sha384Sum},
-		{x509.SHA384WithRSAPSS, sha384Sum},
-		{x509.ECDSAWithSHA384, sha384Sum},
-		{x509.SHA512WithRSA, sha512Sum},
-		{x509.SHA512WithRSAPSS, sha512Sum},
-		{x509.ECDSAWithSHA512, sha512Sum},
+		{crypto.MD5, 4, x509.MD5WithRSA},
+		{crypto.SHA1, 5, x509.SHA1WithRSA},
 	} {
-		t.Run(tc.algorithm.String(), func(t *testing.T) {
-			want := append([]byte("tls-server-end-point:"), tc.sum([]byte("leaf"))...)
-			require.Equal(t, want, channelbinding.ServerEndPoint(state(tc.algorithm)))
-		})
+		der := signedWith(t, key, tc.hash, tc.oid)
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			conn := tls.Server(server, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+			conn.Handshake()
+		}()
+		conn := tls.Client(client, &tls.Config{InsecureSkipVerify: true})
+		require.NoError(t, conn.Handshake())
+		state := conn.ConnectionState()
+		client.Close()
+		require.Equal(t, tc.want, state.PeerCertificates[0].SignatureAlgorithm)
+		sum := sha256.Sum256(der)
+		require.Equal(t, hexPrefix+hex.EncodeToString(sum[:]), hex.EncodeToString(channelbinding.ServerEndPoint(&state)))
 	}
 }
 
 func TestServerEndPointIsAbsent(t *testing.T) {
-	for _, tc := range []struct {
-		desc  string
-		state *tls.ConnectionState
-	}{
-		{"no TLS", nil},
-		{"no certificate", &tls.ConnectionState{}},
-		{"a signature without a hash function", state(x509.PureEd25519)},
-		{"an unknown signature algorithm", state(x509.UnknownSignatureAlgorithm)},
-	} {
-		t.Run(tc.desc, func(t *testing.T) {
-			require.Nil(t, channelbinding.ServerEndPoint(tc.state))
-		})
-	}
+	require.Nil(t, channelbinding.ServerEndPoint(nil), "no TLS")
+	require.Nil(t, channelbinding.ServerEndPoint(&tls.ConnectionState{}), "no certificate")
 }
 
 func TestHashOfNoBindingIsZero(t *testing.T) {
@@ -78,4 +104,30 @@ func TestHashCoversTheWholeStructure(t *testing.T) {
 			"18000000" + hex.EncodeToString([]byte("tls-server-end-point:abc")))
 	require.NoError(t, err)
 	require.Equal(t, md5.Sum(structure), channelbinding.Hash([]byte("tls-server-end-point:abc")))
+}
+
+// signedWith returns a certificate with a signature that package x509 does not make.
+func signedWith(t *testing.T, key *rsa.PrivateKey, hash crypto.Hash, oid byte) []byte {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), SignatureAlgorithm: x509.SHA256WithRSA}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	var certificate struct{ TBS, Algorithm, Signature asn1.RawValue }
+	_, err = asn1.Unmarshal(der, &certificate)
+	require.NoError(t, err)
+	rsaOID := []byte{0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01}
+	replace := func(b []byte) []byte {
+		return bytes.Replace(b, slices.Concat(rsaOID, []byte{11}), slices.Concat(rsaOID, []byte{oid}), 1)
+	}
+	tbs := replace(certificate.TBS.FullBytes)
+	h := hash.New()
+	h.Write(tbs)
+	signature, err := rsa.SignPKCS1v15(nil, key, hash, h.Sum(nil))
+	require.NoError(t, err)
+	der, err = asn1.Marshal(struct {
+		TBS, Algorithm asn1.RawValue
+		Signature      asn1.BitString
+	}{asn1.RawValue{FullBytes: tbs}, asn1.RawValue{FullBytes: replace(certificate.Algorithm.FullBytes)}, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}})
+	require.NoError(t, err)
+	return der
 }
