@@ -75,12 +75,9 @@ func newConf(root *section) (*conf, error) {
 // the other two, and stand in for them. RC4 is for tickets of services alone unless it is listed.
 func (c *conf) encTypes(lib *section) error {
 	permitted := lib.get("permitted_enctypes")
-	allowed := parseEncTypes(permitted)
-	c.ticketTypes = strongEncTypes
-	if list := cmp.Or(lib.get("default_tkt_enctypes"), permitted); list != "" {
-		c.ticketTypes = intersect(parseEncTypes(list), allowed)
-	}
-	c.serviceTypes = intersect(parseEncTypes(cmp.Or(lib.get("default_tgs_enctypes"), permitted)), allowed)
+	allowed := parseEncTypes(permitted, defaultEncTypes)
+	c.ticketTypes = intersect(parseEncTypes(cmp.Or(lib.get("default_tkt_enctypes"), permitted), strongEncTypes), allowed)
+	c.serviceTypes = intersect(parseEncTypes(cmp.Or(lib.get("default_tgs_enctypes"), permitted), defaultEncTypes), allowed)
 	if len(c.ticketTypes) == 0 || len(c.serviceTypes) == 0 {
 		return fmt.Errorf("%w: krb5.conf permits none that is supported", ErrEncType)
 	}

@@ -160,9 +160,9 @@ func TestConfErrors(t *testing.T) {
 }
 
 func TestEncTypes(t *testing.T) {
-	require.Equal(t, []int32{20, 19, 18, 17}, krb.ParseEncTypes("DEFAULT -rc4"))
-	require.Equal(t, []int32{18, 23}, krb.ParseEncTypes("aes256-cts, camellia256-cts-cmac, arcfour-hmac"))
-	require.Empty(t, krb.ParseEncTypes("des"))
+	require.Equal(t, []int32{20, 19, 18, 17}, krb.ParseEncTypes("DEFAULT -rc4", []int32{20, 19, 18, 17, 23}))
+	require.Equal(t, []int32{18, 23}, krb.ParseEncTypes("aes256-cts, camellia256-cts-cmac, arcfour-hmac", nil))
+	require.Empty(t, krb.ParseEncTypes("des", []int32{18}))
 }
 
 func TestDuration(t *testing.T) {

@@ -1,6 +1,7 @@
 package krb
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -44,19 +45,22 @@ var encTypeNames = map[string][]int32{
 	"arcfour-hmac-md5":           {23},
 	"rc4":                        {23},
 	"aes":                        {18, 17, 20, 19},
-	"default":                    defaultEncTypes,
 }
 
 // parseEncTypes reads a list of krb5.conf, which may take types off ("-rc4"). An
-// empty text means the default; a text with none that is supported, none.
-func parseEncTypes(text string) []int32 {
-	if text == "" {
-		return slices.Clone(defaultEncTypes)
-	}
+// empty text, and "DEFAULT" in it, mean standard, the default of the list; a text
+// with none that is supported, none.
+func parseEncTypes(text string, standard []int32) []int32 {
 	var list []int32
+	text = cmp.Or(text, "default")
 	for name := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool { return r == ' ' || r == ',' || r == '\t' }) {
 		name, off := strings.CutPrefix(name, "-")
-		for _, id := range encTypeNames[strings.TrimPrefix(name, "+")] {
+		name = strings.TrimPrefix(name, "+")
+		types := encTypeNames[name]
+		if name == "default" {
+			types = standard
+		}
+		for _, id := range types {
 			list = slices.DeleteFunc(list, func(have int32) bool { return off && have == id })
 			if !off && !slices.Contains(list, id) {
 				list = append(list, id)

@@ -398,6 +398,9 @@ func TestWeakProofIsNotMade(t *testing.T) {
 		{desc: "RC4", enctypes: []int32{kdc.RC4}, want: krb.ErrEncType},
 		{desc: "RC4, allowed", enctypes: []int32{kdc.RC4}, conf: "default_tkt_enctypes = aes rc4"},
 		{desc: "RC4, permitted", enctypes: []int32{kdc.RC4}, conf: "permitted_enctypes = aes rc4"},
+		{desc: "RC4, by default", enctypes: []int32{kdc.RC4}, conf: "permitted_enctypes = DEFAULT", want: krb.ErrEncType},
+		{desc: "RC4, by default of tickets", enctypes: []int32{kdc.RC4}, conf: "default_tkt_enctypes = DEFAULT", want: krb.ErrEncType},
+		{desc: "RC4, besides the default", enctypes: []int32{kdc.RC4}, conf: "permitted_enctypes = DEFAULT +rc4"},
 		{desc: "RC4, for services", enctypes: []int32{kdc.RC4}, conf: "default_tgs_enctypes = aes rc4", want: krb.ErrEncType},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
