@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/go-proxyauth/proxyauth/internal/onecall"
@@ -138,7 +139,13 @@ func (c *Client) transport(ctx context.Context, conf *conf, realm string) (*tran
 	if err != nil {
 		return nil, err
 	}
-	return &transport{realm: realm, kdcs: kdcs, dial: c.config.Dial, good: &c.good}, nil
+	first := addresses(conf.primaries[realm])
+	for _, kdc := range first {
+		if !slices.Contains(kdcs, kdc) {
+			kdcs = append(slices.Clip(kdcs), kdc)
+		}
+	}
+	return &transport{realm: realm, kdcs: kdcs, first: first, dial: c.config.Dial, good: &c.good}, nil
 }
 
 // lookUp returns the addresses of the KDCs that DNS has for a realm. Any number of
@@ -151,8 +158,8 @@ func (c *Client) lookUp(ctx context.Context, realm string) ([]string, error) {
 
 // authenticate is the AS exchange for a secret, whose fingerprint is print. A
 // secret that a KDC has refused, or of which it has not said whether it is right, is not sent
-// again for a while. But another KDC is asked once about one that was refused: a replica may
-// get a new key late.
+// again for a while. But another KDC is asked once about one that was refused, and about a user
+// that the first one does not know: a replica may get a new key, or user, late.
 func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, secret longTermKey, print fingerprint) (*credential, error) {
 	if err := c.pauses.of(print); err != nil {
 		return nil, err
@@ -177,10 +184,12 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 	x.proves = func() { c.pauses.prove(print, inRealm(secret.held(ErrNoVerdict), who.realm)) }
 	again := !c.pauses.refused(print)
 	cred, err := x.run(ctx)
-	if others := t.without(x.kdc); again && errors.Is(err, secret.wrong()) && errors.Is(err, errRefused) && len(others.kdcs) > 0 {
-		y := &asExchange{transport: others, conf: conf, client: who, secret: secret, proves: x.proves}
-		if better, err2 := y.run(ctx); err2 == nil {
-			cred, err = better, nil
+	unknown := x.kdc != "" && errors.Is(err, ErrClientUnknown)
+	late := unknown || errors.Is(err, secret.wrong()) && errors.Is(err, errRefused)
+	if second := t.better(x.kdc); again && late && len(second.kdcs) > 0 {
+		y := &asExchange{transport: second, conf: conf, client: who, secret: secret, proves: x.proves}
+		if better, err2 := y.run(ctx); err2 == nil || unknown && y.kdc != "" {
+			cred, err, x = better, err2, y
 		}
 	}
 	err = inRealm(err, who.realm)

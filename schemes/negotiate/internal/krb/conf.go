@@ -33,6 +33,7 @@ const (
 type conf struct {
 	defaultRealm string
 	realms       map[string][]string // the KDCs by realm
+	primaries    map[string][]string // of these, or besides, the ones that learn of changes first
 	domains      map[string]string
 	paths        map[string]map[string][]string // [capaths], by realms of client and service
 	lookupKDC    bool
@@ -50,6 +51,7 @@ func newConf(root *section) (*conf, error) {
 	c := &conf{
 		defaultRealm: lib.get("default_realm"),
 		realms:       map[string][]string{},
+		primaries:    map[string][]string{},
 		domains:      map[string]string{},
 		paths:        map[string]map[string][]string{},
 		lookupKDC:    boolean(lib.get("dns_lookup_kdc"), true),
@@ -61,6 +63,7 @@ func newConf(root *section) (*conf, error) {
 	}
 	for name, realm := range root.sub("realms").subs {
 		c.realms[name] = realm.values["kdc"]
+		c.primaries[name] = slices.Concat(realm.values["primary_kdc"], realm.values["master_kdc"])
 	}
 	for client, services := range root.sub("capaths").subs {
 		c.paths[client] = services.values

@@ -336,6 +336,46 @@ func TestLateReplicaDoesNotRefuseANewKey(t *testing.T) {
 	}
 }
 
+// Nor does it know a new user. Of the other KDCs, the primary one is asked, if krb5.conf names one.
+func TestLateReplicaDoesNotRefuseANewUser(t *testing.T) {
+	for _, tc := range []struct {
+		desc, password, realm string
+		dial                  krb.DialFunc // of the KDC that knows the user, nil if it is up
+		want                  error
+		asked                 bool // it is
+	}{
+		{desc: "known to another", password: "s3cret", realm: "kdc = late\nkdc = current", asked: true},
+		{desc: "and the password is wrong", password: "wrong", realm: "kdc = late\nkdc = current", want: krb.ErrPasswordWrong, asked: true},
+		{desc: "and that is down", password: "s3cret", realm: "kdc = late\nkdc = current", dial: refuses, want: krb.ErrClientUnknown},
+		{desc: "known to the primary", password: "s3cret", realm: "kdc = late\nprimary_kdc = current", asked: true},
+		{desc: "known to the master", password: "s3cret", realm: "kdc = late\nmaster_kdc = current:88", asked: true},
+		{desc: "unknown to the primary", password: "s3cret", realm: "kdc = late\nprimary_kdc = late\nkdc = current", want: krb.ErrClientUnknown},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			late, current := kdc.Start(t, kdc.Config{}), startKDC(t, kdc.Config{})
+			cfg := configOf(t, late)
+			cfg.KDCs = nil
+			require.NoError(t, os.WriteFile(cfg.ConfFile, []byte("[realms]\nEXAMPLE.COM = {\n"+tc.realm+"\n}\n"), 0o600))
+			if tc.dial == nil {
+				tc.dial = piped(current, plainly)
+			}
+			late.SetPassword("krbtgt/EXAMPLE.COM", "shared")
+			current.SetPassword("krbtgt/EXAMPLE.COM", "shared")
+			cfg.Dial = hosts{"late": piped(late, plainly), "current": tc.dial}.dial
+			synctest.Test(t, func(t *testing.T) {
+				c := krb.NewClient(cfg)
+				errs, _ := crowd(t, 100, func(int) error { return ask(t, c, user("ann", tc.password)) })
+				for _, err := range errs {
+					require.ErrorIs(t, err, tc.want)
+					require.Equal(t, tc.want == krb.ErrPasswordWrong, krb.SecretRefused(err))
+				}
+				require.LessOrEqual(t, current.Total().PreauthFailed, 1)
+				require.Equal(t, tc.asked, current.Counts("ann").ASRequests > 0)
+			})
+		})
+	}
+}
+
 // A wrong secret is proved to two KDCs, once each, and again to one of them half an hour later,
 // an hour after that, and so on, up to a day.
 func TestRefusalsAge(t *testing.T) {

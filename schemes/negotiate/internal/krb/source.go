@@ -22,6 +22,8 @@ func (c *conf) with(realm string, kdcs []string) *conf {
 	if len(kdcs) > 0 {
 		clone.realms = maps.Clone(c.realms)
 		clone.realms[realm] = slices.Clone(kdcs)
+		clone.primaries = maps.Clone(c.primaries)
+		delete(clone.primaries, realm)
 	}
 	return &clone
 }

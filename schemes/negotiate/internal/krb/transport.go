@@ -44,14 +44,23 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 type transport struct {
 	realm string
 	kdcs  []string
+	first []string // those that learn of changes first, nil if krb5.conf names none
 	dial  DialFunc
 	good  *lastGood // nil for none
 }
 
-// without returns the transport for the KDCs but one.
-func (t *transport) without(kdc string) *transport {
+// better returns the transport for the KDCs that may know what one does not yet: the primary
+// ones, or else the others; none if it is a primary one itself.
+func (t *transport) better(kdc string) *transport {
 	clone := *t
-	clone.kdcs = slices.DeleteFunc(slices.Clone(t.kdcs), func(k string) bool { return k == kdc })
+	switch {
+	case slices.Contains(t.first, kdc):
+		clone.kdcs = nil
+	case t.first != nil:
+		clone.kdcs = t.first
+	default:
+		clone.kdcs = slices.DeleteFunc(slices.Clone(t.kdcs), func(k string) bool { return k == kdc })
+	}
 	return &clone
 }
 
