@@ -12,16 +12,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// DomainRealm is the name of every [Domain] in DNS.
+// DomainRealm is the name in DNS of the [Domain] of every account.
 const DomainRealm = "LAB.TEST"
 
-// A Domain is an Active Directory domain, called [NTLMDomain], with a domain
-// controller that runs: Samba's. Of its network there is the KDC alone: what asks it for a user
+// A Domain is an Active Directory domain, called by the first label of its name in DNS, with a
+// domain controller that runs: Samba's. Of its network there is the KDC alone: what asks it for a user
 // does so over a socket in its directory.
 type Domain struct {
 	// ConfigFile is the path of the krb5.conf that leads to its KDC.
 	ConfigFile string
 
+	realm   string
 	dir     *Dir
 	kdc     string // its address
 	config  string
@@ -56,11 +57,8 @@ const controllerConfig = `[global]
 // for root alone: elsewhere the test is skipped.
 func StartDomain(t testing.TB, accounts ...Account) *Domain {
 	t.Helper()
-	d := newDomain(t, kdcService+" winbindd", accounts...)
-	d.tool(t, "user", "create", "proxy", "of the proxies", "-s", d.config)
-	d.tool(t, "spn", "add", proxyService, "proxy", "-s", d.config)
-	d.tool(t, "domain", "exportkeytab", d.proxyKeytab(), "--principal="+proxyService, "-s", d.config)
-	require.NoError(t, giveToServer(d.proxyKeytab()))
+	d := newDomain(t, DomainRealm, kdcService+" winbindd", accounts...)
+	d.addProxy(t)
 	d.start(t)
 	d.waitReady(t)
 	return d
@@ -69,20 +67,30 @@ func StartDomain(t testing.TB, accounts ...Account) *Domain {
 // kdcService is the service of a controller that is its KDC.
 const kdcService = "kdc"
 
+// addProxy adds the service of the proxies.
+func (d *Domain) addProxy(t testing.TB) {
+	t.Helper()
+	d.tool(t, "user", "create", "proxy", "of the proxies", "-s", d.config)
+	d.tool(t, "spn", "add", proxyService, "proxy", "-s", d.config)
+	d.tool(t, "domain", "exportkeytab", d.proxyKeytab(), "--principal="+proxyService, "-s", d.config)
+	require.NoError(t, giveToServer(d.proxyKeytab()))
+}
+
 // newDomain makes a domain whose controller, of which the services are named, does not run yet.
-func newDomain(t testing.TB, services string, accounts ...Account) *Domain {
+func newDomain(t testing.TB, realm, services string, accounts ...Account) *Domain {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("Samba's domain controller wants to be root")
 	}
 	Program(t, "samba")
 	File(t, "provision.ldif", "/usr/share/samba/setup") // is a package of its own
-	d := &Domain{dir: NewDir(t), kdc: Addr(t)}
+	d := &Domain{realm: realm, dir: NewDir(t), kdc: Addr(t)}
+	name, _, _ := strings.Cut(realm, ".")
 	d.preload = File(t, "libnss_wrapper.so", globbed(t, "/usr/lib/*-linux-gnu")...)
 	d.tool(t, "domain", "provision", "--targetdir="+d.dir.path, "--server-role=dc", "--dns-backend=NONE",
-		"--domain="+NTLMDomain, "--realm="+DomainRealm, "--host-name=dc", "--host-ip=127.0.0.1",
+		"--domain="+name, "--realm="+realm, "--host-name=dc", "--host-ip=127.0.0.1",
 		"--option=vfs objects=dfs_samba4 acl_xattr xattr_tdb")
-	d.config = d.dir.Write("dc.conf", fmt.Sprintf(controllerConfig, NTLMDomain, DomainRealm, d.dir.path, portOf(d.kdc), portOf(Addr(t)), services))
+	d.config = d.dir.Write("dc.conf", fmt.Sprintf(controllerConfig, name, realm, d.dir.path, portOf(d.kdc), portOf(Addr(t)), services))
 	d.ConfigFile = d.clientConfig(krb5Conf, "")
 	d.tool(t, "domain", "passwordsettings", "set", "--complexity=off", "--min-pwd-length=0",
 		"--account-lockout-threshold=3", "-s", d.config) // without a threshold it does not count

@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -37,9 +38,13 @@ from samba.ndr import ndr_pack
 from samba.param import LoadParm
 from samba.samdb import SamDB
 
-config, realm, attributes, secret = sys.argv[1:]
-params = LoadParm(config)
-db = SamDB(params.private_path("sam.ldb"), session_info=system_session(), lp=params)
+def opened(config):
+    params = LoadParm(config)
+    return SamDB(params.private_path("sam.ldb"), session_info=system_session(), lp=params)
+
+config, realm, other, attributes, secret = sys.argv[1:]
+db = opened(config)
+sid = opened(other).get_domain_sid() if other else "S-1-5-21-1-2-3"
 
 text = secret.encode("utf-16-le")
 clear = drsblobs.AuthInfoClear()
@@ -62,7 +67,7 @@ db.add({
     "objectClass": "trustedDomain",
     "trustPartner": realm.lower(),
     "flatName": realm.split(".")[0],
-    "securityIdentifier": ndr_pack(security.dom_sid("S-1-5-21-1-2-3")),
+    "securityIdentifier": ndr_pack(security.dom_sid(sid)),
     "trustType": str(lsa.LSA_TRUST_TYPE_UPLEVEL),
     "trustDirection": str(lsa.LSA_TRUST_DIRECTION_INBOUND | lsa.LSA_TRUST_DIRECTION_OUTBOUND),
     "trustAttributes": attributes,
@@ -76,7 +81,7 @@ db.add({
 // proxies, which trust each other. See [Domain.Trust] for what the domain's KDC knows of that.
 func StartDomainTrust(t testing.TB, accounts ...Account) (users *Domain, services *KDC) {
 	t.Helper()
-	users, services = newDomain(t, kdcService, accounts...), newKDC(t, KerberosRealm)
+	users, services = newDomain(t, DomainRealm, kdcService, accounts...), newKDC(t, KerberosRealm)
 	services.addProxy(t)
 	for _, way := range []string{services.realm + "@" + DomainRealm, DomainRealm + "@" + services.realm} {
 		services.admin(t, "addprinc", "-pw", trustPassword, "krbtgt/"+way)
@@ -88,11 +93,35 @@ func StartDomainTrust(t testing.TB, accounts ...Account) (users *Domain, service
 	return users, services
 }
 
-// Trust makes the domain trust a KDC's realm in place of those that it trusted before. The
-// domain's controller may run.
-func (d *Domain) Trust(t testing.TB, other *KDC, trust Trust) {
+// StartForestTrust starts two domains, that of the accounts and that of the proxies, which trust
+// each other.
+func StartForestTrust(t testing.TB, accounts ...Account) (users, services *Domain) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), sambaPython(t), "-c", trustScript, d.config, other.realm, string(trust), trustPassword)
+	users, services = newDomain(t, DomainRealm, kdcService, accounts...), newDomain(t, KerberosRealm, kdcService)
+	services.addProxy(t)
+	users.Trust(t, services, ForestTrust)
+	services.Trust(t, users, ForestTrust)
+	users.ConfigFile = users.clientConfig(krb5Conf, fmt.Sprintf(otherRealmText, services.realm, services.kdc))
+	users.start(t)
+	services.start(t)
+	return users, services
+}
+
+// A Trustee is what a domain may trust: a [KDC] or another [Domain].
+type Trustee interface {
+	// database returns the realm, and the smb.conf of a domain, "" for another realm.
+	database() (realm, config string)
+}
+
+func (k *KDC) database() (realm, config string)    { return k.realm, "" }
+func (d *Domain) database() (realm, config string) { return d.realm, d.config }
+
+// Trust makes the domain trust another realm in place of those that it trusted before. The
+// domain's controller may run.
+func (d *Domain) Trust(t testing.TB, other Trustee, trust Trust) {
+	t.Helper()
+	realm, config := other.database()
+	cmd := exec.CommandContext(t.Context(), sambaPython(t), "-c", trustScript, d.config, realm, config, string(trust), trustPassword)
 	output, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 }
@@ -117,5 +146,5 @@ func (d *Domain) Mapped(t testing.TB, services *KDC) string {
 
 // clientConfig writes a krb5.conf that leads to the domain's KDC, with more sections.
 func (d *Domain) clientConfig(name, more string) string {
-	return d.dir.clientConfig(name, DomainRealm, d.kdc, more)
+	return d.dir.clientConfig(name, d.realm, d.kdc, more)
 }

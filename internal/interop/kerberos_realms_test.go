@@ -101,3 +101,17 @@ func TestProxyInAnotherRealmThanDomain(t *testing.T) {
 	require.Empty(t, services.Issued(t, "AS"))
 	require.Equal(t, "0", users.BadPasswords(t, ann.Username))
 }
+
+// Users and proxies are in domains of two forests.
+func TestProxyInAnotherForest(t *testing.T) {
+	t.Parallel()
+	users, services := interop.StartForestTrust(t, ann)
+	origin, proxy := newOrigin(t), startSquidNegotiate(t, services)
+	for _, via := range urlsOf(proxy) {
+		for _, account := range []interop.Account{ann, {Username: `LAB\ann`, Password: ann.Password}} {
+			scheme := &negotiate.Scheme{ConfigFile: users.ConfigFile, DisableNTLM: true}
+			requireWorks(t, user{origin: origin, proxy: proxy, via: via, scheme: scheme, provider: fixed(account)}.client(t), origin)
+		}
+	}
+	require.Equal(t, "0", users.BadPasswords(t, ann.Username))
+}
