@@ -1,9 +1,13 @@
 package krb_test
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -110,4 +114,30 @@ func TestPathBetweenRealms(t *testing.T) {
 			require.Equal(t, tc.asked, asked)
 		})
 	}
+}
+
+// What the KDC of another realm says of the ticket with which the user's KDC sends a client there
+// does not mean that the user has to log in again.
+func TestTrustWithDifferentKeys(t *testing.T) {
+	const code = "error 31: it does not take the ticket that realm CORP.EXAMPLE.NET has issued"
+	kdcs, conf := chain(t, "CORP.EXAMPLE.NET", "EXAMPLE.COM")
+	kdcs[1].SetPassword("krbtgt/EXAMPLE.COM", "other")
+	hermetic(t)
+	cfg := krb.Config{ConfFile: write(t, "krb5.conf", conf), Sources: []krb.Source{krb.Password}}
+	addrs := map[string]krb.DialFunc{kdcs[0].Addr(): piped(kdcs[0], plainly), kdcs[1].Addr(): piped(kdcs[1], plainly)}
+	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return addrs[address](ctx, network, address)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := krb.NewClient(cfg)
+		for range 3 {
+			err := ask(t, c, user("ann", "s3cret"))
+			require.ErrorIs(t, err, krb.ErrKDC)
+			require.NotErrorIs(t, err, krb.ErrTicketExpired)
+			require.ErrorContains(t, err, code)
+			require.Equal(t, "EXAMPLE.COM", krb.AboutOf(err, krb.ErrKDC).Realm)
+			time.Sleep(2 * time.Minute)
+		}
+		require.Equal(t, 1, kdcs[0].Counts("ann").TGTs)
+	})
 }

@@ -164,7 +164,7 @@ func ticketPAData(tgt *credential, body *messages.KDCReqBody) (types.PAData, err
 
 func (x *tgsExchange) accept(data []byte, tgt *credential, req *messages.TGSReq) (*credential, error) {
 	if e := parseError(data); e != nil {
-		return nil, ticketError(e)
+		return nil, ticketError(e, tgt)
 	}
 	rep, err := recovered(func() (messages.TGSRep, error) {
 		var rep messages.TGSRep
@@ -188,12 +188,17 @@ func (x *tgsExchange) accept(data []byte, tgt *credential, req *messages.TGSReq)
 	return newCredential(tgt.client, rep.Ticket, part)
 }
 
-// ticketError puts a KDC's refusal of a ticket in words. The secret is no part
-// of it: a ticket that can't be decrypted is one of an earlier key of the KDC.
-func ticketError(e *messages.KRBError) error {
+// ticketError puts a KDC's refusal of a ticket for a ticket-granting ticket in words. The secret
+// is no part of it: one that can't be decrypted is of an earlier key of the KDC. But one that
+// another realm's KDC has just issued would be the same again.
+func ticketError(e *messages.KRBError, tgt *credential) error {
+	realm, _ := isTicketGranting(tgt.ticket.SName)
 	switch e.ErrorCode {
 	case errorcode.KRB_AP_ERR_BAD_INTEGRITY, errorcode.KRB_AP_ERR_MODIFIED,
 		errorcode.KRB_AP_ERR_BADKEYVER, errorcode.KRB_AP_ERR_NOKEY, errorcode.KDC_ERR_TGT_REVOKED:
+		if !strings.EqualFold(tgt.ticket.Realm, realm) {
+			return fmt.Errorf("%w (KDC: error %d: it does not take the ticket that realm %s has issued)", ErrKDC, e.ErrorCode, tgt.ticket.Realm)
+		}
 		return fmt.Errorf("%w (KDC: error %d: the ticket is no longer good)", ErrTicketExpired, e.ErrorCode)
 	}
 	return kdcError(e)
