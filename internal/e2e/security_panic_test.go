@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
 )
 
 // A tripwire panics once, when it is touched for the last of n times.
@@ -86,6 +88,29 @@ func TestPanicOfACallback(t *testing.T) {
 					})
 				}
 			}
+		}
+	}
+}
+
+// TestPanicOfDialKDC is the same for a function of a scheme, which serves all who wait.
+func TestPanicOfDialKDC(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"forwarded", "dialled"} {
+		for n := 1; n <= 3; n++ { // AS-REQ, proof, TGS-REQ
+			r := newRealm(t)
+			bubble(t, fmt.Sprint(path, " ", n), func(t *testing.T) {
+				l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, testproxy.Config{})
+				w := &tripwire{n}
+				l.scheme.DialKDC = func(ctx context.Context, network, address string) (net.Conn, error) {
+					w.touch()
+					return r.dial(ctx, network, address)
+				}
+				require.Panics(t, func() { l.reach(t.Context(), path) })
+				resp, err := l.reach(t.Context(), path)
+				require.NoError(t, err)
+				require.Equal(t, http.StatusOK, resp.StatusCode)
+				l.requireQuiet()
+			})
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -88,6 +89,47 @@ func TestLostConnectionFailsNobody(t *testing.T) {
 					require.NoError(t, errors.Join(errs...))
 					require.Equal(t, tc.wait, longest)
 					require.EqualValues(t, 4, dials.Load())
+				})
+			})
+		}
+	}
+}
+
+// A dial of the program's may panic, which ends the request that it is for alone. It may end its
+// goroutine, or not return when its context ends.
+func TestDialThatFailsInOtherWays(t *testing.T) {
+	for _, tc := range []struct {
+		desc string
+		fail func()
+		wait time.Duration // at most
+	}{
+		{"panics", func() { panic("of the dial") }, 0},
+		{"exits", runtime.Goexit, 0},
+		{"deaf", func() { time.Sleep(time.Hour) }, 5 * time.Second},
+	} {
+		for failed := range 3 { // AS-REQ, proof, TGS-REQ
+			t.Run(fmt.Sprintf("%s, %d", tc.desc, failed), func(t *testing.T) {
+				k := startKDC(t, kdc.Config{})
+				cfg := configOf(t, k)
+				var dials atomic.Int64
+				cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					if int(dials.Add(1)) == failed+1 {
+						tc.fail()
+					}
+					return piped(k, plainly)(ctx, network, address)
+				}
+				synctest.Test(t, func(t *testing.T) {
+					c := krb.NewClient(cfg)
+					start := time.Now()
+					func() {
+						defer func() { require.Equal(t, tc.desc == "panics", recover() != nil) }()
+						require.NoError(t, ask(t, c, user("ann", "s3cret")))
+					}()
+					require.LessOrEqual(t, time.Since(start), tc.wait)
+					start = time.Now()
+					require.NoError(t, ask(t, c, user("ann", "s3cret")))
+					require.Zero(t, time.Since(start))
+					time.Sleep(2 * time.Hour)
 				})
 			})
 		}

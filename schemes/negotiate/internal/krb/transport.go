@@ -14,6 +14,8 @@ import (
 
 	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
 	"github.com/jcmturner/gokrb5/v8/messages"
+
+	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
 
 const (
@@ -66,9 +68,21 @@ func (t *transport) better(kdc string) *transport {
 
 // An attempt is what came of one request to one KDC.
 type attempt struct {
-	kdc   string
-	reply []byte
-	err   error
+	kdc      string
+	reply    []byte
+	err      error
+	panicked any // nil if it has not
+}
+
+// attempt sends a request to one KDC. An answer that is not valid is an error.
+func (t *transport) attempt(ctx context.Context, kdc string, request []byte, valid func(reply []byte) bool) (a attempt) {
+	a.kdc = kdc
+	defer func() { a.panicked = recover() }()
+	a.reply, a.err = t.one(ctx, kdc, request, nil)
+	if a.err == nil && !valid(a.reply) {
+		a.err = errNotKerberos
+	}
+	return a
 }
 
 // exchange sends a request, which must prove nothing, to the KDCs of the realm, and returns
@@ -92,13 +106,7 @@ func (t *transport) exchange(ctx context.Context, request []byte, valid func(rep
 				continue
 			}
 			kdc := order[i]
-			go func() {
-				reply, err := t.one(asked, kdc, request, nil)
-				if err == nil && !valid(reply) {
-					err = errNotKerberos
-				}
-				answers <- attempt{kdc, reply, err}
-			}()
+			go func() { answers <- t.attempt(asked, kdc, request, valid) }()
 			under++
 			if i++; i < once {
 				next.Reset(nextKDC)
@@ -106,6 +114,9 @@ func (t *transport) exchange(ctx context.Context, request []byte, valid func(rep
 				next.Reset(secondTry)
 			}
 		case a := <-answers:
+			if a.panicked != nil {
+				panic(a.panicked)
+			}
 			if a.err == nil {
 				t.good.set(t.realm, a.kdc)
 				return a.reply, a.kdc, nil
@@ -178,10 +189,17 @@ func (t *transport) one(ctx context.Context, kdc string, request []byte, sends f
 	return reply, nil
 }
 
+// connect opens a connection to a KDC. The dial is the program's: it may panic, and may not
+// return when its context ends.
 func (t *transport) connect(ctx context.Context, kdc string) (net.Conn, error) {
 	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := t.dial(connecting, "tcp", kdc)
+	dial := func() (net.Conn, error) { return t.dial(connecting, "tcp", kdc) }
+	conn, err, _ := onecall.Go(connecting, dial, func(late net.Conn) {
+		if late != nil {
+			late.Close()
+		}
+	})
 	if err != nil && connecting.Err() != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("no connection within %v", connectTimeout)
 	}
