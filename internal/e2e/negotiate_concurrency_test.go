@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -224,6 +226,33 @@ func TestNegotiateConcurrentUploads(t *testing.T) {
 			require.LessOrEqual(t, openConns(l.proxy), 2*conns)
 			require.Empty(t, l.proxy.Violations())
 			l.requireTickets(1, 1)
+		})
+	}
+}
+
+// Two proxies with the same service principal may share what they know of replays, and each
+// connection to either needs a token of its own, however many are made in the same moment.
+func TestTokensOfProxiesWithOneServicePrincipal(t *testing.T) {
+	t.Parallel()
+	for _, w := range ways {
+		r := newRealm(t)
+		bubble(t, w.desc, func(t *testing.T) {
+			l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, testproxy.Config{})
+			other := testproxy.Start(t, testproxy.Config{
+				Network: l.network, Addr: "proxy.example.com:8080",
+				Auth: []testproxy.Mechanism{&spnegoserver.Mechanism{Server: l.server}},
+			})
+			var n atomic.Int64
+			l.base.Proxy = func(*http.Request) (*url.URL, error) {
+				if n.Add(1)%2 == 0 {
+					return other.URL(), nil
+				}
+				return l.proxy.URL(), nil
+			}
+			l.base.DisableKeepAlives = true
+			require.NoError(t, errors.Join(together(manyCallers(), func(int) error { return w.reach(t.Context(), l.rt, originHost) })...))
+			l.requireTickets(1, 1)
+			require.Empty(t, l.server.Violations())
 		})
 	}
 }

@@ -57,9 +57,6 @@ func (c *Context) verifyAPReq(ap *messages.APReq) (*krbSession, error) {
 	if err := c.openAuthenticator(ap); err != nil {
 		return nil, err
 	}
-	if err := c.srv.fresh(ap.EncryptedAuthenticator.Cipher, c.srv.now()); err != nil {
-		return nil, err
-	}
 	if err := c.verifyChecksum(ap.Authenticator.Cksum); err != nil {
 		return nil, err
 	}
@@ -132,7 +129,7 @@ func (c *Context) openAuthenticator(ap *messages.APReq) error {
 	if c.srv.now().Sub(sent).Abs() > c.srv.skew() {
 		return ErrSkew
 	}
-	return nil
+	return c.srv.fresh(c.seen.Client, sent, c.srv.now())
 }
 
 // decrypt is crypto.DecryptMessage without its panics on short ciphertexts.

@@ -3,7 +3,6 @@ package spnegoserver
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"fmt"
 	"slices"
 	"sync"
@@ -53,7 +52,13 @@ type Server struct {
 	mu       sync.Mutex
 	contexts []*Context
 	count    int
-	replays  map[[sha256.Size]byte]time.Time
+	replays  map[replayKey]time.Time
+}
+
+// A replayKey tells authenticators for a service apart (RFC 4120, Section 3.2.3).
+type replayKey struct {
+	client string
+	sent   int64 // in microseconds
 }
 
 const (
@@ -129,14 +134,14 @@ func (s *Server) table() (*keytab.Keytab, error) {
 
 // fresh remembers an authenticator for as long as its time is accepted, and
 // refuses it if it is known.
-func (s *Server) fresh(authenticator []byte, now time.Time) error {
-	sum := sha256.Sum256(authenticator)
+func (s *Server) fresh(client string, sent, now time.Time) error {
+	key := replayKey{client, sent.UnixMicro()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.replays == nil {
-		s.replays = make(map[[sha256.Size]byte]time.Time)
+		s.replays = make(map[replayKey]time.Time)
 	}
-	if _, known := s.replays[sum]; known {
+	if _, known := s.replays[key]; known {
 		return ErrReplay
 	}
 	if len(s.replays) >= maxReplays {
@@ -145,14 +150,14 @@ func (s *Server) fresh(authenticator []byte, now time.Time) error {
 	if len(s.replays) >= maxReplays {
 		return fmt.Errorf("%w: the replay cache is full", ErrReplay)
 	}
-	s.replays[sum] = now.Add(2 * s.skew())
+	s.replays[key] = now.Add(2 * s.skew())
 	return nil
 }
 
 func (s *Server) forget(now time.Time) {
-	for sum, until := range s.replays {
+	for key, until := range s.replays {
 		if now.After(until) {
-			delete(s.replays, sum)
+			delete(s.replays, key)
 		}
 	}
 }

@@ -53,6 +53,7 @@ type Client struct {
 	table   table
 	good    lastGood
 	lookups onecall.Group[string, []string] // by realm
+	auths   authenticators
 }
 
 // NewClient returns a client. It reads nothing before it is asked for a ticket.
@@ -112,7 +113,7 @@ func (c *Client) ticketFrom(ctx context.Context, source Source, conf *conf, user
 	if err != nil {
 		return nil, err
 	}
-	return &Ticket{cred: cred, forget: func() { id.forget(s.key(), cred) }}, nil
+	return &Ticket{cred: cred, auths: &c.auths, forget: func() { id.forget(s.key(), cred) }}, nil
 }
 
 // errNotHere says that a source has nothing and was not meant to.
@@ -129,7 +130,7 @@ func elsewhere(err error) bool {
 }
 
 func (c *Client) exchange(conf *conf) *tgsExchange {
-	return &tgsExchange{conf: conf, transport: func(ctx context.Context, realm string) (*transport, error) {
+	return &tgsExchange{conf: conf, auths: &c.auths, transport: func(ctx context.Context, realm string) (*transport, error) {
 		return c.transport(ctx, conf, realm)
 	}}
 }

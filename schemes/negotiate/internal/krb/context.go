@@ -25,6 +25,7 @@ var _ spnego.Protector = (*Context)(nil)
 // A Ticket is good for contexts with one service.
 type Ticket struct {
 	cred   *credential
+	auths  *authenticators
 	forget func()
 }
 
@@ -87,7 +88,7 @@ func (c *Context) open() ([]byte, error) {
 	if !cred.valid(time.Now()) {
 		return nil, ErrTicketExpired
 	}
-	auth, err := types.NewAuthenticator(cred.client.realm, cred.client.name)
+	auth, err := c.ticket.auths.new(cred.client)
 	if err != nil {
 		return nil, err
 	}

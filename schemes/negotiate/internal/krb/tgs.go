@@ -44,6 +44,7 @@ func (s service) domain() string {
 // 4120, Section 3.3), along the referrals of the KDCs (RFC 6806, Section 8).
 type tgsExchange struct {
 	conf      *conf
+	auths     *authenticators
 	transport func(ctx context.Context, realm string) (*transport, error)
 }
 
@@ -126,7 +127,7 @@ func (x *tgsExchange) request(tgt *credential, realm string, wanted types.Princi
 	}}
 	// Active Directory refers to other realms only if this is set.
 	types.SetFlag(&req.ReqBody.KDCOptions, flags.Canonicalize)
-	pa, err := recovered(func() (types.PAData, error) { return ticketPAData(tgt, &req.ReqBody) })
+	pa, err := recovered(func() (types.PAData, error) { return x.ticketPAData(tgt, &req.ReqBody) })
 	if err != nil {
 		return nil, errNoToken // gokrb5's own may name the user
 	}
@@ -136,7 +137,7 @@ func (x *tgsExchange) request(tgt *credential, realm string, wanted types.Princi
 
 // ticketPAData returns PA-TGS-REQ: an AP-REQ over the body. (gokrb5's own takes
 // the realm of the ticket for the client's, which it is not behind a referral.)
-func ticketPAData(tgt *credential, body *messages.KDCReqBody) (types.PAData, error) {
+func (x *tgsExchange) ticketPAData(tgt *credential, body *messages.KDCReqBody) (types.PAData, error) {
 	data, err := body.Marshal()
 	if err != nil {
 		return types.PAData{}, err
@@ -149,7 +150,7 @@ func ticketPAData(tgt *credential, body *messages.KDCReqBody) (types.PAData, err
 	if err != nil {
 		return types.PAData{}, err
 	}
-	auth, err := types.NewAuthenticator(tgt.client.realm, tgt.client.name)
+	auth, err := x.auths.new(tgt.client)
 	if err != nil {
 		return types.PAData{}, err
 	}
