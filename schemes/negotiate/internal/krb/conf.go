@@ -149,6 +149,8 @@ func lookUpKDCs(ctx context.Context, resolver *net.Resolver, realm string) ([]st
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	// The root as a target says that there is no such service (RFC 2782).
+	records = slices.DeleteFunc(records, func(r *net.SRV) bool { return r.Target == "." })
 	if err != nil || len(records) == 0 {
 		return nil, inRealm(fmt.Errorf("%w: %s", ErrNoKDC, realm), realm)
 	}

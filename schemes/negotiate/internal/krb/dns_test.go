@@ -31,6 +31,20 @@ func TestKDCFromDNS(t *testing.T) {
 	require.ErrorIs(t, ask(t, krb.NewClient(config), user("ann", "s3cret")), krb.ErrNoKDC)
 }
 
+// A target that is the root of DNS says that the realm has no KDCs, and names no host: not this
+// machine, to which an address without a host leads.
+func TestRealmWhoseKDCIsTheRootOfDNS(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	config.KDCs = nil
+	config.Resolver = dnstest.Resolver(dnstest.Zone{SRV: map[string]string{"_kerberos._tcp.EXAMPLE.COM.": ":88"}})
+	config.Dial = func(_ context.Context, _, address string) (net.Conn, error) {
+		t.Error("dialled", address)
+		return nil, errRefusedConn
+	}
+	require.ErrorIs(t, ask(t, krb.NewClient(config), user("ann", "s3cret")), krb.ErrNoKDC)
+}
+
 func TestUsersShareALookup(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
 	config := configOf(t, k)
