@@ -3,11 +3,13 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/go-proxyauth/proxyauth/credentials"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
 	"github.com/go-proxyauth/proxyauth/schemes/negotiate"
 )
@@ -253,6 +256,44 @@ func TestTokensOfProxiesWithOneServicePrincipal(t *testing.T) {
 			require.NoError(t, errors.Join(together(manyCallers(), func(int) error { return w.reach(t.Context(), l.rt, originHost) })...))
 			l.requireTickets(1, 1)
 			require.Empty(t, l.server.Violations())
+		})
+	}
+}
+
+// insideOnly takes NTLM inside SPNEGO, and not without it.
+type insideOnly struct{ *spnegoserver.Mechanism }
+
+func (m insideOnly) Verify(r *testproxy.Request) testproxy.Verdict {
+	if strings.HasPrefix(r.Credentials, base64.StdEncoding.EncodeToString([]byte("NTLMSSP\x00\x01"))) {
+		return testproxy.Reject()
+	}
+	return m.Mechanism.Verify(r)
+}
+
+// Hundreds of users who come at once find out, each for itself, that the proxy takes NTLM inside
+// SPNEGO alone, and come again.
+func TestManyUsersOfNTLMInside(t *testing.T) {
+	t.Parallel()
+	const users = 400
+	for _, w := range ways {
+		r := newRealm(t)
+		bubble(t, w.desc, func(t *testing.T) {
+			r.Remove(proxySPN) // so that there is no ticket to be had
+			passwords := map[string]string{}
+			for i := range users {
+				passwords[fmt.Sprint("user", i)] = password
+			}
+			m := &spnegoserver.Mechanism{Server: &spnegoserver.Server{NTLM: spnegoserver.NewNTLM(&ntlmserver.Server{Users: passwords, RequireMIC: true})}}
+			l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{insideOnly{m}}})
+			l.rt.Schemes = []proxyauth.Scheme{r.scheme()}
+			l.rt.Credentials = credentials.ProxyURL()
+			type key struct{}
+			l.base.Proxy = func(req *http.Request) (*url.URL, error) {
+				return withUser(l.proxy.URL(), req.Context().Value(key{}).(string), password), nil
+			}
+			require.NoError(t, errors.Join(together(users, func(i int) error {
+				return w.reach(context.WithValue(t.Context(), key{}, fmt.Sprint("user", i)), l.rt, originHost)
+			})...))
 		})
 	}
 }

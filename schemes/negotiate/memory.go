@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// maxRemembered bounds the proxies that are remembered.
-	maxRemembered = 256
+	// maxRemembered bounds the proxies and users that are remembered. All users of a program
+	// may come at once, and each has to find its proxy remembered when it comes again.
+	maxRemembered = 1 << 14
 
 	// rememberFor is for how long a proxy is remembered.
 	rememberFor = 10 * time.Minute

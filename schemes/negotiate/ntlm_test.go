@@ -99,7 +99,7 @@ func TestProxyWantsNTLMThatWasNotOffered(t *testing.T) {
 }
 
 func TestMemoryIsBounded(t *testing.T) {
-	require.Equal(t, 256, negotiate.Remember(1000))
+	require.Equal(t, 16_384, negotiate.Remember(20_000))
 }
 
 // A proxy that says that it rejects the ticket is offered NTLM on the same
