@@ -66,7 +66,7 @@
 // have refused is not sent to the proxy in NTLM inside Negotiate, either. After three different
 // passwords of a user that the KDC has refused in a row, another one waits for a second, and four
 // times as long after each further one, up to half an hour; those that are being proved count as
-// refused. What is known of the last 4,096 passwords and users is kept. [Scheme.Reset] ends all
+// refused. What is known of the last 16,384 passwords and users is kept. [Scheme.Reset] ends all
 // of this.
 //
 // What comes from a KDC before it has proved anything may come from somebody else. So a key of a

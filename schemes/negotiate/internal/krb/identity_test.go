@@ -31,7 +31,7 @@ func TestIdentitiesAreBoundedUnlessInUse(t *testing.T) {
 }
 
 func TestSecretsThatAreRememberedAreBounded(t *testing.T) {
-	require.Equal(t, 4096, krb.SecretsRemembered(10_000))
+	require.Equal(t, 16_384, krb.SecretsRemembered(20_000))
 }
 
 func TestLoginIsCalledOffWhenNobodyWaits(t *testing.T) {

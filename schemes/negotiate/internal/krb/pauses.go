@@ -28,8 +28,9 @@ const (
 	firstRowPause = time.Second
 	rowFactor     = 4
 
-	// maxPauses bounds the memory of secrets that are held back, and of principals.
-	maxPauses = 1 << 12
+	// maxPauses bounds the memory of secrets that are held back, and of principals. It is that
+	// of the passwords that a Transport remembers.
+	maxPauses = 1 << 14
 
 	// proofTimeout bounds for how long a KDC is waited for that has been sent a
 	// proof.
