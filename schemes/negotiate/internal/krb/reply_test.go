@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,23 @@ func TestReplyIsBounded(t *testing.T) {
 			require.Equal(t, tc.wait, time.Since(start), "%d", tc.length)
 		})
 	}
+}
+
+// What a reply is announced to have takes no memory before it is there.
+func TestAnnouncedReplyTakesNoMemory(t *testing.T) {
+	const users = 50
+	k := startKDC(t, kdc.Config{})
+	announce := func(conn net.Conn, request, reply []byte) {
+		conn.Write(binary.BigEndian.AppendUint32(nil, 1<<20))
+		neverAnswer(conn, request, reply)
+	}
+	bubble(t, k, announce, func(t *testing.T, c *krb.Client) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		crowd(t, users, func(i int) error { return ask(t, c, user(fmt.Sprint("user", i), "s3cret")) })
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(users<<18))
+	})
 }
 
 // Of a list of KDCs, eight are tried.

@@ -1,6 +1,7 @@
 package krb
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -209,6 +210,7 @@ func (t *transport) connect(ctx context.Context, kdc string) (net.Conn, error) {
 // errUnavailable is an error of one KDC, after which the next one is tried.
 var errUnavailable = errors.New("service unavailable")
 
+// readReply reads a reply. Memory is taken as it is filled.
 func readReply(r io.Reader) ([]byte, error) {
 	var header [4]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
@@ -218,9 +220,9 @@ func readReply(r io.Reader) ([]byte, error) {
 	if n == 0 || n > maxReply {
 		return nil, errNotKerberos
 	}
-	reply := make([]byte, n)
-	_, err := io.ReadFull(r, reply)
-	return reply, err
+	var reply bytes.Buffer
+	_, err := io.CopyN(&reply, r, int64(n))
+	return reply.Bytes(), err
 }
 
 // parseError returns the KRB-ERROR that data is, or nil if it is none.
