@@ -11,6 +11,7 @@ import (
 	"net/textproto"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
+	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
 )
 
 // A hookList records the calls of httptrace's hooks.
@@ -158,4 +160,36 @@ func TestHTTPTraceOfTunnels(t *testing.T) {
 		_, warm := hooksOf(t, l.rt, httpsOrigin)
 		require.Equal(t, want, warm)
 	})
+}
+
+// TestHTTPTraceOfKerberos requires that what is asked of a KDC, or of DNS for one, has no hooks
+// of the request that happens to be first: it is not a connection of this request, serves others
+// as well, and may go on when the request has ended.
+func TestHTTPTraceOfKerberos(t *testing.T) {
+	t.Parallel()
+	for _, w := range ways {
+		r := newRealm(t)
+		t.Run(w.desc, func(t *testing.T) { // not a bubble, which is nothing for net's resolver
+			l := newNegotiateLab(t, r, spnegoserver.Mechanism{}, testproxy.Config{})
+			var dials, hooked atomic.Int64
+			count := func(ctx context.Context) {
+				dials.Add(1)
+				if httptrace.ContextClientTrace(ctx) != nil {
+					hooked.Add(1)
+				}
+			}
+			l.scheme.DialKDC = func(ctx context.Context, network, address string) (net.Conn, error) {
+				count(ctx)
+				return r.dial(ctx, network, address)
+			}
+			l.scheme.CanonicalizeHost = true
+			l.scheme.Resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				count(ctx)
+				return nil, io.ErrUnexpectedEOF
+			}}
+			require.NoError(t, w.reach(new(hookList).with(t.Context()), l.rt, originHost))
+			require.Greater(t, dials.Load(), int64(3))
+			require.Zero(t, hooked.Load())
+		})
+	}
 }

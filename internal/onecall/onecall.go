@@ -32,6 +32,10 @@ type Options struct {
 	// waiting ends with the context's error, and the next call begins beside the
 	// old one. Zero means until the call returns.
 	Abandon time.Duration
+
+	// NoValues leaves the values of the first caller's context out of the call's, such
+	// as hooks of net/http/httptrace, which are about a request of that caller's alone.
+	NoValues bool
 }
 
 // A Panic is the value that Do panics with if the call has panicked.
@@ -160,16 +164,19 @@ func (g *Group[K, V]) join(ctx context.Context, key K, options Options, f func(c
 		g.calls = make(map[K]*call[V])
 	}
 	c := &call[V]{waiting: 1, done: make(chan struct{})}
-	c.ctx, c.cancel = callContext(ctx, options.Limit)
+	c.ctx, c.cancel = callContext(ctx, options)
 	g.calls[key] = c
 	go g.run(key, c, options, f)
 	return c
 }
 
-func callContext(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+func callContext(ctx context.Context, options Options) (context.Context, context.CancelFunc) {
 	ctx = context.WithoutCancel(ctx)
-	if limit > 0 {
-		return context.WithTimeout(ctx, limit)
+	if options.NoValues {
+		ctx = context.Background()
+	}
+	if options.Limit > 0 {
+		return context.WithTimeout(ctx, options.Limit)
 	}
 	return context.WithCancel(ctx)
 }

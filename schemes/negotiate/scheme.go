@@ -101,7 +101,8 @@ type Scheme struct {
 	// Without it the authentication can be relayed to another connection.
 	InsecureOmitChannelBindings bool
 
-	// DialKDC opens connections to KDCs. Nil means a net.Dialer's DialContext.
+	// DialKDC opens connections to KDCs. Nil means a net.Dialer's DialContext. ctx has no
+	// values: what a KDC is asked serves any number of requests.
 	DialKDC func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Resolver is asked for KDCs and, with CanonicalizeHost, for names. Nil

@@ -20,7 +20,7 @@ func (s *Scheme) host(ctx context.Context, proxy *url.URL) string {
 	if resolver == nil {
 		resolver = net.DefaultResolver
 	}
-	name, err := s.names.Do(ctx, host, onecall.Options{}, func(ctx context.Context) (string, error) {
+	name, err := s.names.Do(ctx, host, onecall.Options{NoValues: true}, func(ctx context.Context) (string, error) {
 		return lastAlias(ctx, resolver, host)
 	})
 	if err != nil || name == "" {

@@ -64,7 +64,7 @@ type found struct {
 
 // open returns the cache of the wanted principal.
 func (t *cacheTable) open(ctx context.Context, conf *conf, want wanted, meant func(principal) bool) (found, error) {
-	return t.calls.Do(ctx, want, onecall.Options{Limit: cacheTimeout}, func(ctx context.Context) (found, error) {
+	return t.calls.Do(ctx, want, onecall.Options{Limit: cacheTimeout, NoValues: true}, func(ctx context.Context) (found, error) {
 		last, ok := t.outcome(want)
 		if time.Now().Before(last.retry) {
 			return found{}, last.err

@@ -152,7 +152,7 @@ func (c *Client) transport(ctx context.Context, conf *conf, realm string) (*tran
 // lookUp returns the addresses of the KDCs that DNS has for a realm. Any number of
 // users may ask for them at once.
 func (c *Client) lookUp(ctx context.Context, realm string) ([]string, error) {
-	return c.lookups.Do(ctx, realm, onecall.Options{}, func(ctx context.Context) ([]string, error) {
+	return c.lookups.Do(ctx, realm, onecall.Options{NoValues: true}, func(ctx context.Context) ([]string, error) {
 		return lookUpKDCs(ctx, c.config.Resolver, realm)
 	})
 }

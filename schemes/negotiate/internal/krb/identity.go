@@ -139,7 +139,7 @@ func (id *identity) probe(ctx context.Context, s *slot, known error, fetch login
 // call returns what fetch returns, which is shared by all who ask for the ticket of that name
 // at the same time. If it fails, the old ticket will do for as long as it lasts.
 func (id *identity) call(ctx context.Context, name string, fetch login) (*credential, error) {
-	return id.calls.Do(ctx, name, onecall.Options{Limit: callTimeout}, func(ctx context.Context) (*credential, error) {
+	return id.calls.Do(ctx, name, onecall.Options{Limit: callTimeout, NoValues: true}, func(ctx context.Context) (*credential, error) {
 		id.mu.Lock()
 		s := id.slot(name)
 		cred, err := s.cred, s.err
