@@ -43,7 +43,8 @@
 //
 // KDCs are asked over TCP alone (RFC 4120, Section 7.2.2), at port 88: tickets of Active Directory
 // are longer than a datagram, and a proof of a password must not be sent again because a
-// datagram may have been lost. UDP is not used, and a firewall has to let TCP through.
+// datagram may have been lost. UDP is not used, nor are proxies of KDCs (https:// in krb5.conf),
+// and a firewall has to let TCP through. DNS names the KDCs of a realm that has none configured.
 //
 // The KDC that answered last is asked first, and the next one, of at most eight, as well if there
 // is no answer for half a second. A connection that is refused, reset or without an answer is

@@ -77,7 +77,7 @@ var hints = map[Code]string{
 	KeytabStale: "The KDC {of realm} refuses the key in the keytab, since the account's password was changed. Export the keytab anew.",
 	EncType: "Client, KDC {of realm} and proxy have no encryption type in common{what}. " +
 		"Compare permitted_enctypes in krb5.conf with what the KDC and the account of {spn} support.",
-	NoKDC: "No KDC {of realm} is known. Add it to [realms] in krb5.conf, publish it in DNS (_kerberos._tcp.{realm}), or set negotiate.Scheme.KDCs.",
+	NoKDC: "No KDC {of realm} is known{what}. Add it to [realms] in krb5.conf, publish it in DNS (_kerberos._tcp.{realm}), or set negotiate.Scheme.KDCs.",
 	KDCUnreachable: "No KDC {of realm} answers{what}. " +
 		"Check the network to it, its name, and that a firewall lets port 88 (TCP) through.",
 	ConfigFile:     "krb5.conf can't be used{what}. Correct it, or name another one in KRB5_CONFIG or negotiate.Scheme.ConfigFile.",

@@ -131,10 +131,13 @@ func (c *conf) spelled(realm string) string {
 	return strings.ToUpper(realm)
 }
 
-// kdcs returns the addresses of the KDCs of a realm, if need be by lookUp.
+// kdcs returns the addresses of the KDCs of a realm, by lookUp if none is configured.
 func (c *conf) kdcs(ctx context.Context, realm string, lookUp func(context.Context, string) ([]string, error)) ([]string, error) {
 	if list := addresses(c.realms[realm]); len(list) > 0 {
 		return list, nil
+	}
+	if named := strings.Join(c.realms[realm], " "); named != "" {
+		return nil, inRealm(because(ErrNoKDC, "%s: TCP leads to none of those configured: %s", realm, named), realm)
 	}
 	if !c.lookupKDC {
 		return nil, inRealm(fmt.Errorf("%w: %s", ErrNoKDC, realm), realm)

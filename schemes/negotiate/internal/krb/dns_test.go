@@ -45,6 +45,25 @@ func TestRealmWhoseKDCIsTheRootOfDNS(t *testing.T) {
 	require.ErrorIs(t, ask(t, krb.NewClient(config), user("ann", "s3cret")), krb.ErrNoKDC)
 }
 
+// Where all KDCs of a realm are configured to be reached in a way that is not, DNS does not stand
+// in for them: as with MIT's library, it is asked where none is configured.
+func TestDNSNamesNoKDCsOfARealmThatHasSome(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	for _, named := range []string{"https://kdcproxy.example.com/KdcProxy", "udp/kdc.example.com"} {
+		config := configOf(t, k)
+		config.KDCs = nil
+		config.ConfFile = write(t, "krb5.conf", "[realms]\nEXAMPLE.COM = {\n kdc = "+named+"\n}\n")
+		config.Resolver = dnstest.Resolver(dnstest.Zone{SRV: map[string]string{"_kerberos._tcp.EXAMPLE.COM.": "kdc.example.com:88"}})
+		config.Dial = func(_ context.Context, _, address string) (net.Conn, error) {
+			t.Error("dialled", address)
+			return nil, errRefusedConn
+		}
+		err := ask(t, krb.NewClient(config), user("ann", "s3cret"))
+		require.ErrorIs(t, err, krb.ErrNoKDC)
+		require.ErrorContains(t, err, named)
+	}
+}
+
 func TestUsersShareALookup(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
 	config := configOf(t, k)
