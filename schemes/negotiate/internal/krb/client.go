@@ -15,6 +15,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/go-proxyauth/proxyauth/internal/onecall"
 )
@@ -49,7 +50,7 @@ type Client struct {
 	caches  cacheTable
 	keytab  keytabFile
 	prints  fingerprints
-	pauses  pauses
+	pauses  atomic.Pointer[pauses] // another one after Forget
 	table   table
 	good    lastGood
 	lookups onecall.Group[string, []string] // by realm
@@ -64,7 +65,9 @@ func NewClient(config Config) *Client {
 	if config.Resolver == nil {
 		config.Resolver = net.DefaultResolver
 	}
-	return &Client{config: config}
+	c := &Client{config: config}
+	c.pauses.Store(new(pauses))
+	return c
 }
 
 // A User is who a ticket is for. The zero value means whoever ticket cache or
@@ -162,18 +165,19 @@ func (c *Client) lookUp(ctx context.Context, realm string) ([]string, error) {
 // again for a while. But another KDC is asked once about one that was refused, and about a user
 // that the first one does not know: a replica may get a new key, or user, late.
 func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, secret longTermKey, print fingerprint) (*credential, error) {
-	if err := c.pauses.of(print); err != nil {
+	known := c.pauses.Load() // what comes of a proof from before Forget counts no more
+	if err := known.of(print); err != nil {
 		return nil, err
 	}
 	owner := c.prints.of("owner", who.realm, who.name.PrincipalNameString())
-	if until, why := c.pauses.enter(owner); why != nil {
+	if until, why := known.enter(owner); why != nil {
 		err := secret.wrong()
 		if why == errRowUnderWay {
 			err = ErrNoVerdict
 		}
 		return nil, heldUntil{inRealm(secret.held(because(err, "%v", why)), who.realm), until}
 	}
-	defer c.pauses.leave(owner)
+	defer known.leave(owner)
 	// The exchange may go on when nobody waits for it any more. Without its identity
 	// another one would begin.
 	defer c.table.release(c.table.use(print))
@@ -182,8 +186,8 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 		return nil, err
 	}
 	x := &asExchange{transport: t, conf: conf, client: who, secret: secret}
-	x.proves = func() { c.pauses.prove(print, inRealm(secret.held(ErrNoVerdict), who.realm)) }
-	again := !c.pauses.refused(print)
+	x.proves = func() { known.prove(print, inRealm(secret.held(ErrNoVerdict), who.realm)) }
+	again := !known.refused(print)
 	cred, err := x.run(ctx)
 	unknown := x.kdc != "" && errors.Is(err, ErrClientUnknown)
 	late := unknown || errors.Is(err, secret.wrong()) && errors.Is(err, errRefused)
@@ -196,15 +200,15 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 	err = inRealm(err, who.realm)
 	switch {
 	case err == nil:
-		c.pauses.forget(print, owner)
+		known.forget(print, owner)
 	case !verdictless(err):
 		if errors.Is(err, errPaused) {
 			c.good.leave(who.realm, t.kdcs, x.kdc)
 		}
 		if again && errors.Is(err, errRefused) {
-			c.pauses.refusedOf(owner)
+			known.refusedOf(owner)
 		}
-		err = c.pauses.add(print, err)
+		err = known.add(print, err)
 	}
 	return cred, err
 }
@@ -220,7 +224,7 @@ func SecretHeld(err error) bool { return errors.Is(err, errSecretHeld) }
 // Forget forgets the secrets that KDCs have refused or not answered, the KDCs
 // that were unreachable, and all tickets.
 func (c *Client) Forget() {
-	c.pauses.clear()
+	c.pauses.Store(new(pauses))
 	c.table.clear()
 	c.good.clear()
 	c.caches.forget()

@@ -196,10 +196,3 @@ func (p *pauses) forget(print, owner fingerprint) {
 	r, _ := p.rows.Get(owner)
 	p.putRow(owner, row{underWay: r.underWay})
 }
-
-func (p *pauses) clear() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.known.Clear()
-	p.rows.Clear()
-}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -339,6 +340,39 @@ func TestVerdictAfterTheRequestCounts(t *testing.T) {
 		require.ErrorIs(t, err, krb.ErrPasswordWrong)
 		require.Equal(t, 1, k.Counts("ann").PreauthFailed)
 	})
+}
+
+// What a KDC says of a proof that was under way when the secrets were forgotten is about the time
+// before: the account may have been unlocked meanwhile, or the password set.
+func TestVerdictFromBeforeForgetIsForgotten(t *testing.T) {
+	for _, tc := range []struct {
+		desc   string
+		answer func(reply []byte) []byte
+		want   error
+	}{
+		{"refused", func(reply []byte) []byte { return reply }, krb.ErrPasswordWrong},
+		{"revoked", func([]byte) []byte { return krbError(18) }, krb.ErrRevoked},
+		{"another error", func([]byte) []byte { return krbError(60) }, krb.ErrKDC},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			k := startKDC(t, kdc.Config{})
+			k.SetPassword("ann", "old")
+			late := toProof(func(conn net.Conn, _, reply []byte) {
+				time.Sleep(5 * time.Second)
+				send(conn, tc.answer(reply))
+			})
+			bubble(t, k, late, func(t *testing.T, c *krb.Client) {
+				var first sync.WaitGroup
+				first.Go(func() { require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), tc.want) })
+				time.Sleep(time.Second)
+				k.SetPassword("ann", "s3cret")
+				c.Forget()
+				first.Wait()
+				tc.answer = func(reply []byte) []byte { return reply }
+				require.NoError(t, ask(t, c, user("ann", "s3cret")))
+			})
+		})
+	}
 }
 
 // A program that finds ever new passwords to try locks the account as well.
