@@ -33,12 +33,9 @@ type Ticket struct {
 // fetched anew: its key may have changed.
 func (t *Ticket) Forget() { t.forget() }
 
-// newFor is for how long a ticket counts as new.
-const newFor = time.Minute
-
 // New reports whether the ticket was fetched a moment ago, so that another one
 // would be no better.
-func (t *Ticket) New() bool { return time.Since(t.cred.obtained) < newFor }
+func (t *Ticket) New() bool { return t.cred.isNew() }
 
 // A Context is the initiator's side of a GSS-API context over Kerberos (RFC
 // 4121). It asks for mutual authentication and never delegates.

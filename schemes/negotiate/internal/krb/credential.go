@@ -15,6 +15,9 @@ const (
 	// renewMargin is how long before its end a ticket is renewed, or a tenth
 	// of its life if that is shorter.
 	renewMargin = 5 * time.Minute
+
+	// newFor is for how long a ticket counts as new.
+	newFor = time.Minute
 )
 
 // A credential is a ticket and what its owner knows of it. It is not changed once
@@ -31,6 +34,9 @@ type credential struct {
 func (c *credential) valid(t time.Time) bool {
 	return c != nil && t.Add(min(endMargin, c.end.Sub(c.start)/20)).Before(c.end)
 }
+
+// isNew reports whether a KDC has issued the ticket a moment ago.
+func (c *credential) isNew() bool { return time.Since(c.obtained) < newFor }
 
 // fresh reports whether there is no need to renew the ticket at t.
 func (c *credential) fresh(t time.Time) bool {

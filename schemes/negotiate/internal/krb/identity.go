@@ -211,7 +211,7 @@ func isUnanswered(err error) bool {
 func (id *identity) ticket(ctx context.Context, s service, x *tgsExchange, in login) (*credential, error) {
 	return id.get(ctx, s.key(), func(ctx context.Context) (*credential, error) {
 		cred, tgt, err := id.serviceTicket(ctx, s, x, in)
-		if tgt != nil && errors.Is(err, ErrTicketExpired) && time.Since(tgt.obtained) >= newFor {
+		if tgt != nil && errors.Is(err, ErrTicketExpired) && !tgt.isNew() {
 			// The KDC no longer takes it: a new one is needed.
 			id.forget("", tgt)
 			cred, _, err = id.serviceTicket(ctx, s, x, in)

@@ -191,14 +191,18 @@ func (x *tgsExchange) accept(data []byte, tgt *credential, req *messages.TGSReq)
 
 // ticketError puts a KDC's refusal of a ticket for a ticket-granting ticket in words. The secret
 // is no part of it: one that can't be decrypted is of an earlier key of the KDC. But one that
-// another realm's KDC has just issued would be the same again.
+// another realm's KDC has issued, or a KDC just now, would be the same again: KDCs of a realm, or
+// realms that trust each other, have different keys.
 func ticketError(e *messages.KRBError, tgt *credential) error {
 	realm, _ := isTicketGranting(tgt.ticket.SName)
 	switch e.ErrorCode {
-	case errorcode.KRB_AP_ERR_BAD_INTEGRITY, errorcode.KRB_AP_ERR_MODIFIED,
+	case errorcode.KRB_AP_ERR_BAD_INTEGRITY, errorcode.KRB_AP_ERR_MODIFIED, errorcode.KRB_AP_ERR_TKT_EXPIRED,
 		errorcode.KRB_AP_ERR_BADKEYVER, errorcode.KRB_AP_ERR_NOKEY, errorcode.KDC_ERR_TGT_REVOKED:
-		if !strings.EqualFold(tgt.ticket.Realm, realm) {
+		switch {
+		case !strings.EqualFold(tgt.ticket.Realm, realm):
 			return fmt.Errorf("%w (KDC: error %d: it does not take the ticket that realm %s has issued)", ErrKDC, e.ErrorCode, tgt.ticket.Realm)
+		case tgt.isNew():
+			return fmt.Errorf("%w (KDC: error %d, for a ticket that a KDC has just issued)", ErrKDC, e.ErrorCode)
 		}
 		return fmt.Errorf("%w (KDC: error %d: the ticket is no longer good)", ErrTicketExpired, e.ErrorCode)
 	}
