@@ -111,7 +111,7 @@ func (s *Scheme) Inspect(ctx context.Context, proxy *url.URL, user string) *Setu
 
 // ProbeKDC asks a KDC whether it is there, in the name of the anonymous principal, so that
 // no account is concerned. It returns by how much the KDC's clock is ahead of this
-// machine's, negative if it is behind. It waits for five seconds at most.
+// machine's, negative if it is behind. It waits as long as a request does, ten seconds at most.
 func (s *Scheme) ProbeKDC(ctx context.Context, realm, address string) (skew time.Duration, err error) {
 	skew, err = s.client().Probe(ctx, realm, address)
 	return skew, explained(err, "")

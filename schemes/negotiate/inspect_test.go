@@ -1,10 +1,14 @@
 package negotiate_test
 
 import (
+	"context"
+	"io"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -135,4 +139,18 @@ func TestProbeKDC(t *testing.T) {
 	require.NoError(t, k.Down())
 	_, err = probe()
 	require.ErrorIs(t, err, negotiate.KDCUnreachable)
+}
+
+func TestProbeOfASilentKDC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		scheme := &negotiate.Scheme{ConfigFile: os.DevNull, DialKDC: func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go io.Copy(io.Discard, server)
+			return client, nil
+		}}
+		start := time.Now()
+		_, err := scheme.ProbeKDC(t.Context(), "EXAMPLE.COM", "kdc.example.com:88")
+		require.ErrorIs(t, err, negotiate.KDCUnreachable)
+		require.Equal(t, 10*time.Second, time.Since(start))
+	})
 }
