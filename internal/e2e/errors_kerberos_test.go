@@ -57,6 +57,7 @@ func kerberosFailures(t *testing.T) []kerberosFailure {
 		{"proxy by its address", func(l *negotiateLab) {
 			l.base.Proxy, l.base.DialContext = http.ProxyURL(&url.URL{Scheme: "http", Host: "192.0.2.1:3128"}), l.redial
 		}, kerberosFailed, negotiate.IPAddress, "IP address|host name|SPN"},
+		{"a policy", func(l *negotiateLab) { l.realm.Refuse(proxySPN, 12) }, kerberosFailed, negotiate.KDCRefuses, "KDC: error 12|realm EXAMPLE.COM"},
 		{"no encryption type", func(l *negotiateLab) { l.realm.Refuse(proxySPN, 14) }, kerberosFailed, negotiate.EncType, "permitted_enctypes"},
 		{"no ticket", func(l *negotiateLab) {
 			l.scheme.Sources, l.scheme.TicketCache = []negotiate.Source{negotiate.TicketCache}, none

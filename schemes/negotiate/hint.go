@@ -83,7 +83,7 @@ var hints = map[Code]string{
 	ConfigFile:     "krb5.conf can't be used{what}. Correct it, or name another one in KRB5_CONFIG or negotiate.Scheme.ConfigFile.",
 	NoRealm:        "The user's Kerberos realm is unknown. Give the user as user@REALM, or set default_realm in krb5.conf or negotiate.Scheme.Realm.",
 	MalformedReply: "What answers as the KDC {of realm} does not speak Kerberos. Check the KDC's address in krb5.conf, DNS or negotiate.Scheme.KDCs.",
-	KDCRefuses:     "The KDC {of realm} refuses the request, with the code in the error (RFC 4120, Section 7.5.9). Ask whoever runs it; its log has the reason.",
+	KDCRefuses:     "The KDC {of realm} refuses the request{what}. Ask whoever runs it: its log has the reason, and RFC 4120, Section 7.5.9 what the codes mean.",
 	TicketExpired:  "The Kerberos ticket has expired{what}. Run kinit.",
 	CacheType:      "The ticket cache is of a type that can't be read here{what}. " + withoutCache(runtime.GOOS),
 	MalformedFile:  "A file of Kerberos can't be read{what}. Mend it or, if it is a ticket cache, run kdestroy and kinit.",

@@ -93,7 +93,7 @@ func (x *asExchange) marshal() ([]byte, error) {
 func (x *asExchange) prove(ctx context.Context, demand *messages.KRBError) ([]byte, error) {
 	x.info = parsePAData(demand.EData)
 	if len(x.info) > 0 && !x.info.Contains(patype.PA_ENC_TIMESTAMP) {
-		return nil, fmt.Errorf("%w: it wants a pre-authentication other than a password's", ErrKDC)
+		return nil, because(ErrKDC, "it wants a pre-authentication other than a password's")
 	}
 	info, err := keyInfoOf(x.info, x.client, x.types)
 	if err != nil {

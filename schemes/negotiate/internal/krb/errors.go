@@ -120,7 +120,7 @@ func (e sourceErrors) Unwrap() []error { return e }
 func kdcError(e *messages.KRBError) error {
 	cause, ok := codes[e.ErrorCode]
 	if !ok {
-		cause = ErrKDC
+		return because(ErrKDC, "KDC: error %d", e.ErrorCode)
 	}
 	return fmt.Errorf("%w (KDC: error %d)", cause, e.ErrorCode)
 }

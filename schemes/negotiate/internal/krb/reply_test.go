@@ -103,6 +103,16 @@ func TestProxyInAnotherRealm(t *testing.T) {
 	require.Zero(t, lab.Total().ASRequests)
 }
 
+// A KDC that refers from realm to realm, or in circles, is asked no more than six times.
+func TestReferralsAreBounded(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	_, err := newClient(t, k).Ticket(t.Context(), user("ann", "s3cret"), "krbtgt/EXAMPLE.COM", "")
+	require.ErrorIs(t, err, krb.ErrKDC)
+	require.ErrorContains(t, err, "referrals")
+	require.Equal(t, "EXAMPLE.COM", krb.AboutOf(err, krb.ErrKDC).Realm)
+	require.Equal(t, 6, k.Counts("ann").TGSRequests)
+}
+
 // A reply is at most 1 MiB long, and none that claims to be longer is waited for.
 func TestReplyIsBounded(t *testing.T) {
 	for _, tc := range []struct {

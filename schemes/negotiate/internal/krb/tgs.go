@@ -49,7 +49,7 @@ type tgsExchange struct {
 }
 
 func (x *tgsExchange) run(ctx context.Context, tgt *credential, s service) (*credential, error) {
-	for range maxReferrals {
+	for n := 1; ; n++ {
 		realm, ok := isTicketGranting(tgt.ticket.SName)
 		if !ok {
 			return nil, ErrMalformedReply
@@ -68,9 +68,11 @@ func (x *tgsExchange) run(ctx context.Context, tgt *credential, s service) (*cre
 		if _, referred := isTicketGranting(cred.ticket.SName); !referred {
 			return cred, nil
 		}
+		if n == maxReferrals {
+			return nil, serviceError(because(ErrKDC, "it refers to realm %s, as the last of too many referrals", cred.ticket.SName.NameString[1]), s, realm)
+		}
 		tgt = cred
 	}
-	return nil, fmt.Errorf("%w: too many referrals", ErrKDC)
 }
 
 // hop asks the KDC of one realm for the service or, if that is in another one, for the way there.
@@ -200,9 +202,9 @@ func ticketError(e *messages.KRBError, tgt *credential) error {
 		errorcode.KRB_AP_ERR_BADKEYVER, errorcode.KRB_AP_ERR_NOKEY, errorcode.KDC_ERR_TGT_REVOKED:
 		switch {
 		case !strings.EqualFold(tgt.ticket.Realm, realm):
-			return fmt.Errorf("%w (KDC: error %d: it does not take the ticket that realm %s has issued)", ErrKDC, e.ErrorCode, tgt.ticket.Realm)
+			return because(ErrKDC, "KDC: error %d: it does not take the ticket that realm %s has issued", e.ErrorCode, tgt.ticket.Realm)
 		case tgt.isNew():
-			return fmt.Errorf("%w (KDC: error %d, for a ticket that a KDC has just issued)", ErrKDC, e.ErrorCode)
+			return because(ErrKDC, "KDC: error %d, for a ticket that a KDC has just issued", e.ErrorCode)
 		}
 		return fmt.Errorf("%w (KDC: error %d: the ticket is no longer good)", ErrTicketExpired, e.ErrorCode)
 	}
