@@ -148,13 +148,17 @@ func (c *conf) kdcs(ctx context.Context, realm string, lookUp func(context.Conte
 // lookUpKDCs returns the addresses of the SRV records of a realm (RFC 4120, Section
 // 7.2.3.2).
 func lookUpKDCs(ctx context.Context, resolver *net.Resolver, realm string) ([]string, error) {
+	// An error may be about some of the records, which are left out.
 	_, records, err := resolver.LookupSRV(ctx, "kerberos", "tcp", realm+".")
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	// The root as a target says that there is no such service (RFC 2782).
 	records = slices.DeleteFunc(records, func(r *net.SRV) bool { return r.Target == "." })
-	if err != nil || len(records) == 0 {
+	if dns, ok := errors.AsType[*net.DNSError](err); len(records) == 0 && ok && !dns.IsNotFound {
+		return nil, inRealm(because(ErrNoKDC, "%s: %v", realm, err), realm)
+	}
+	if len(records) == 0 {
 		return nil, inRealm(fmt.Errorf("%w: %s", ErrNoKDC, realm), realm)
 	}
 	var list []string

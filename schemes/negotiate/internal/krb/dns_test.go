@@ -31,6 +31,32 @@ func TestKDCFromDNS(t *testing.T) {
 	require.ErrorIs(t, ask(t, krb.NewClient(config), user("ann", "s3cret")), krb.ErrNoKDC)
 }
 
+// A record of one KDC whose name is none that can be looked up does not hide the others: Active
+// Directory takes host names that are not ASCII.
+func TestKDCWithAnOddNameInDNS(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	config := configOf(t, k)
+	config.KDCs = nil
+	config.Resolver = dnstest.Resolver(dnstest.Zone{SRV: map[string]string{
+		"_kerberos._tcp.EXAMPLE.COM.": "dc-münchen.example.com:88 kdc.example.com:88",
+	}})
+	config.Dial = hosts{"kdc.example.com": piped(k, plainly)}.dial
+	require.NoError(t, ask(t, krb.NewClient(config), user("ann", "s3cret")))
+}
+
+// That DNS does not answer is another matter than that it knows no KDC.
+func TestDNSThatDoesNotAnswer(t *testing.T) {
+	config := configOf(t, startKDC(t, kdc.Config{}))
+	config.KDCs = nil
+	config.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errRefusedConn
+	}}
+	err := ask(t, krb.NewClient(config), user("ann", "s3cret"))
+	require.ErrorIs(t, err, krb.ErrNoKDC)
+	require.ErrorContains(t, err, errRefusedConn.Error())
+	require.Contains(t, krb.AboutOf(err, krb.ErrNoKDC).What, errRefusedConn.Error())
+}
+
 // A target that is the root of DNS says that the realm has no KDCs, and names no host: not this
 // machine, to which an address without a host leads.
 func TestRealmWhoseKDCIsTheRootOfDNS(t *testing.T) {
