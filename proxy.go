@@ -72,6 +72,7 @@ type proxy struct {
 	// Guarded by site.mu.
 	tunnels   *tunnels
 	login     *login        // in use, nil if none is
+	best      int           // least rank that the site had accepted when login came into use
 	contacted bool          // the proxy has answered something
 	first     chan struct{} // closed when the first exchange ends, nil while there is none
 	refusals  []Credentials // the last ones
@@ -131,10 +132,14 @@ func (p *proxy) shownURL() *url.URL {
 	return &u
 }
 
-// current returns the login in use, nil if there is none.
+// current returns the login in use, nil if there is none. It gives up one that is weaker than
+// what the site has accepted since, under another spelling or user info.
 func (p *proxy) current() *login {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.login != nil && p.floor.Best() < min(p.best, p.login.rank) {
+		p.login = nil
+	}
 	return p.login
 }
 
@@ -142,7 +147,7 @@ func (p *proxy) current() *login {
 func (p *proxy) use(l *login) {
 	p.mu.Lock()
 	before := p.login
-	p.login, p.contacted = l, true
+	p.login, p.best, p.contacted = l, p.floor.Best(), true
 	var old *tunnels
 	if p.tunnels != nil && !p.tunnels.belongTo(l) {
 		old, p.tunnels = p.tunnels, nil

@@ -95,6 +95,48 @@ func TestFloorIsPerProxy(t *testing.T) {
 	})
 }
 
+// A scheme that was accepted under one spelling of the proxy's URL is not used there any more
+// once a stronger one was accepted under another.
+func TestFloorHoldsForSchemesAcceptedBefore(t *testing.T) {
+	t.Parallel()
+	for _, withdrawn := range []bool{false, true} {
+		for _, allow := range []bool{false, true} {
+			eachWay(t, fmt.Sprintf("withdrawn %v, allowed %v", withdrawn, allow), func(t *testing.T, w way) {
+				l := newLab(t, testproxy.Config{})
+				l.rt.InsecureAllowDowngrade = allow
+				_, strong, weak := l.strength()
+				target := withUser(l.proxy.URL(), user, password)
+				l.base.Proxy = func(*http.Request) (*url.URL, error) { return target, nil }
+				l.proxy.SetAuth(weak)
+				require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				l.newConns()
+
+				target = l.proxy.URL()
+				l.proxy.SetAuth(strong, weak)
+				require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+				l.newConns()
+
+				target = withUser(l.proxy.URL(), user, password)
+				if withdrawn {
+					l.proxy.SetAuth(weak)
+				}
+				for range 2 {
+					err := w.reach(t.Context(), l.rt, originHost)
+					if withdrawn && !allow {
+						requireForbidden(t, "Transport.InsecureAllowDowngrade", err)
+					} else {
+						require.NoError(t, err)
+					}
+					l.hangUp()
+				}
+				if !allow {
+					require.NotContains(t, l.schemesSent(), weak.Scheme())
+				}
+			})
+		}
+	}
+}
+
 // TestFloorInOneRequest takes the strong scheme away in the midst of a request: in
 // the 407 to an authorization that carried it.
 func TestFloorInOneRequest(t *testing.T) {

@@ -59,6 +59,9 @@ func (f *Floor) Forbids(rank int, reveals bool, offered func(rank int) bool, fai
 // Strongest returns the least rank that was offered; for none, the number of schemes.
 func (f *Floor) Strongest() int { return f.strongest }
 
+// Best returns the least rank that was accepted; for none, the number of schemes.
+func (f *Floor) Best() int { return f.best }
+
 // Weaker reports whether the scheme with a rank has sent or been accepted with more strength.
 // If not, it notes the strength, provided that the site has asked for that one.
 func (f *Floor) Weaker(rank, strength int, asked, answers bool) bool {
