@@ -91,7 +91,7 @@ type driver struct {
 	leave      func()         // ends the first contact, or nil
 	since      time.Time      // when the request began
 
-	ownFault bool // the program's request can't be written or its body not be read: the error is its own
+	ownFault bool // the program's request can't be written, or its body or hook has failed: the error is its own
 
 	guessed  int // schemes opened unasked
 	detached bool

@@ -135,7 +135,7 @@ type loss struct {
 	late   bool  // the leg's time has ended
 	alien  Cause // if what came is not HTTP, what that is called
 	final  bool  // there was no leg: err ends the exchange
-	own    bool  // the program's request can't be written, or its body not be read
+	own    bool  // the program's request can't be written, or its body or hook has failed
 	gaveUp bool  // Base waits no longer for the header of the answer
 	err    error
 }

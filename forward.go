@@ -274,6 +274,7 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 		ctx, wait = httpmsg.AwaitAnswer(ctx, f.p.timeout)
 		defer wait.End()
 	}
+	ctx, hook := httpmsg.WatchInterim(ctx)
 	req, err := f.request(ctx, authorization)
 	if f.added && f.body.IsGone(f.req) {
 		err = ErrBodyNotReplayable
@@ -283,7 +284,7 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 	}
 	c := f.conn
 	resp, err := c.RoundTrip(req)
-	if err != nil && (c.Invalid() || !f.added && f.body.Failed()) {
+	if err != nil && (c.Invalid() || hook.Failed() || !f.added && f.body.Failed()) {
 		l := loss{own: true, unsent: c.Invalid() || c.Unsent(), err: err}
 		if !c.Ready() {
 			c.Close()

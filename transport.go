@@ -251,8 +251,8 @@ func userInfoCredentials(_ context.Context, req *CredentialsRequest) (Credential
 // If the context of the request ends first, the error is the cause of that. A leg
 // under way goes on for a minute at most if it belongs to a handshake, or sends a
 // password that the proxy has not accepted yet: its answer decides for other requests. The error
-// of a request that can't be written, or whose body can't be read or is not as long as
-// ContentLength says, is that of net/http.
+// of a request that can't be written, whose body can't be read or is not as long as
+// ContentLength says, or whose hook for 1xx answers fails, is that of net/http.
 //
 // A body is sent only once authentication is settled if it can't be had again from
 // GetBody, has 64 KiB or more or an unknown length, or is to wait for 100 Continue;

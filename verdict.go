@@ -97,8 +97,8 @@ func (d *driver) abort() {
 	d.end(false)
 }
 
-// settleLost settles a leg that ended with its context, or since the program's body could not
-// be read: of a secret that is trusted that says nothing.
+// settleLost settles a leg that was ended by its context, by the program's body, which could not
+// be read, or by its hook: of a secret that is trusted that says nothing.
 func (d *driver) settleLost(l loss) {
 	if d.phase == completing && !l.unsent && d.turn.Tentative() {
 		d.turn.Done(lockout.Lost)

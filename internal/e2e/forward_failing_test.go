@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"os"
 	"strings"
 	"testing"
@@ -132,6 +134,45 @@ func TestRequestThatCannotBeWritten(t *testing.T) {
 					require.Zero(t, time.Since(start))
 				})
 			}
+		}
+	}
+}
+
+// A request that is ended by its own hook says as little.
+func TestHookThatEndsTheRequest(t *testing.T) {
+	t.Parallel()
+	errHook := errors.New("no hints, please")
+	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
+		for _, own := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, authenticated by the caller %t", scheme, own), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanismOf(scheme)}})
+					l.get(httpOrigin + "/")
+					l.proxy.SetFault(testproxy.On(http.StatusOK, testproxy.Interim(1, "103 Early Hints")))
+					calls := 0
+					ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+						Got1xxResponse: func(int, textproto.MIMEHeader) error { calls++; return errHook },
+					})
+					for n := range 10 {
+						req := l.request(http.MethodGet, httpOrigin+"/", nil).WithContext(ctx)
+						if own {
+							req.Header.Set("Proxy-Authorization", "Basic YW5uOnMzY3JldA==")
+							l.proxy.SetFault(testproxy.Always(testproxy.Interim(1, "103 Early Hints")))
+						}
+						_, err := l.rt.RoundTrip(req)
+						require.ErrorIs(t, err, errHook)
+						_, ok := errors.AsType[*proxyauth.Error](err)
+						require.False(t, ok, "not a failure at the proxy: %v", err)
+						require.Equal(t, n+1, calls)
+					}
+					stats := l.rt.Stats()[0]
+					require.Zero(t, stats.Doubted)
+					require.Empty(t, stats.Failures)
+					start := time.Now()
+					l.get(httpOrigin + "/")
+					require.Zero(t, time.Since(start))
+				})
+			})
 		}
 	}
 }
