@@ -589,7 +589,7 @@ func (d *driver) probed(resp *http.Response) step {
 // passedBy notes that a leg without an authorization that proves anything was let pass. A
 // leg that the library adds may be refused for what it is.
 func (d *driver) passedBy(resp *http.Response) {
-	if !settlesNothing(resp.StatusCode) && (!d.added || resp.StatusCode/100 == 2) {
+	if !d.settlesNothing(resp.StatusCode) && (!d.added || resp.StatusCode/100 == 2) {
 		d.p.passed(d.host)
 	}
 }

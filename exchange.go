@@ -348,7 +348,7 @@ func (x *exchange) answered(status int, inRealm bool) step {
 		return stepAsk
 	case x.down && maybeForeign(status): // as before
 		x.outcome = lockout.Lost
-	case settlesNothing(status), inRealm, !x.asked && maybeForeign(status):
+	case x.settlesNothing(status), inRealm, !x.asked && maybeForeign(status):
 		x.outcome = lockout.NoVerdict
 	case x.asked, x.down:
 		x.outcome = lockout.Accepted
@@ -365,10 +365,17 @@ func (x *exchange) withheld() step {
 	return stepAuthorize
 }
 
-// settlesNothing reports whether an answer with status says nothing of credentials:
-// the origin server or the proxy may not have looked at them.
-func settlesNothing(status int) bool {
-	return status/100 == 5 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+// settlesNothing reports whether an answer with status says nothing of credentials: the origin
+// server or the proxy may not have looked at them. squid answers 431, and Apache 400, where the
+// authorization makes the header too large; a forwarded 400 is far more often the origin server's.
+func (x *exchange) settlesNothing(status int) bool {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusRequestHeaderFieldsTooLarge:
+		return true
+	case http.StatusBadRequest:
+		return x.connect
+	}
+	return status/100 == 5
 }
 
 // maybeForeign reports whether something before the proxy may have answered with status
