@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/credentials"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/spnegoserver"
 )
@@ -109,6 +111,68 @@ func TestPanicOfDialKDC(t *testing.T) {
 				resp, err := l.reach(t.Context(), path)
 				require.NoError(t, err)
 				require.Equal(t, http.StatusOK, resp.StatusCode)
+				l.requireQuiet()
+			})
+		}
+	}
+}
+
+// dial opens a tunnel and closes it.
+func dial(ctx context.Context, rt *proxyauth.Transport, host string) error {
+	conn, err := rt.DialContext(ctx, "tcp", host+":80")
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// A provider that panics ends the goroutine of one request: those that wait for the same answer
+// fail with an error.
+func TestPanicOfAProviderThatManyWaitFor(t *testing.T) {
+	t.Parallel()
+	for name, shared := range map[string]func(proxyauth.CredentialsProvider) proxyauth.CredentialsProvider{
+		"alone": func(p proxyauth.CredentialsProvider) proxyauth.CredentialsProvider { return p },
+		"cached": func(p proxyauth.CredentialsProvider) proxyauth.CredentialsProvider {
+			return &credentials.Cached{Source: p}
+		},
+		"cached in a chain": func(p proxyauth.CredentialsProvider) proxyauth.CredentialsProvider {
+			return credentials.Chain(&credentials.Cached{Source: credentials.Chain(p)})
+		},
+	} {
+		for path, reach := range map[string]func(context.Context, *proxyauth.Transport, string) error{"forwarded": fetch, "dialled": dial} {
+			bubble(t, name+", "+path, func(t *testing.T) {
+				l := newLab(t, testproxy.Config{Auth: allMechanisms()[:1]})
+				var calls, panics atomic.Int64
+				next := l.rt.Credentials
+				provider := shared(proxyauth.CredentialsFunc(func(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+					time.Sleep(3 * time.Second) // others wait for the first contact no longer than 2 s
+					if calls.Add(1) == 1 {
+						panic("provider")
+					}
+					return next.Credentials(ctx, req)
+				}))
+				l.rt.Credentials = provider
+				l.rt.ErrorOn407 = true
+				other := l.transport(user, password)
+				other.Credentials, other.ErrorOn407 = provider, true
+				for n, err := range together(40, func(n int) (err error) {
+					defer func() {
+						if recover() != nil {
+							panics.Add(1)
+						}
+					}()
+					return reach(t.Context(), []*proxyauth.Transport{l.rt, other}[n%2], originHost)
+				}) {
+					if err != nil {
+						requireCause(t, proxyauth.CauseNoCredentials, err)
+						require.ErrorContains(t, err, "panicked", n)
+					}
+				}
+				require.EqualValues(t, 1, panics.Load())
+				for _, err := range together(40, func(int) error { return reach(t.Context(), l.rt, originHost) }) {
+					require.NoError(t, err)
+				}
+				other.CloseIdleConnections()
 				l.requireQuiet()
 			})
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -53,8 +54,13 @@ func (p *Panic) Unwrap() error {
 	return err
 }
 
-// errNoResult is the error of a call that has ended its goroutine.
-var errNoResult = errors.New("proxyauth: call ended without a result")
+var (
+	// errNoResult is the error of a call that has ended its goroutine.
+	errNoResult = errors.New("proxyauth: call ended without a result")
+
+	// errPanicked is the error of a call that has panicked for another goroutine.
+	errPanicked = errors.New("proxyauth: call panicked in another goroutine")
+)
 
 // A call is under way, or has ended.
 type call[V any] struct {
@@ -65,9 +71,11 @@ type call[V any] struct {
 	// Guarded by Group.mu.
 	waiting   int
 	calledOff bool // there was a time when nobody waited
+	orphaned  bool // the one whose call it is has stopped waiting
 	ended     bool
 
-	result[V] // not changed after done is closed
+	result[V]             // not changed after done is closed
+	taken     atomic.Bool // somebody has taken over the panic of an orphaned call
 }
 
 type result[V any] struct {
@@ -76,7 +84,16 @@ type result[V any] struct {
 	panicked *Panic
 }
 
-// get returns the result, or panics as the call did.
+// get returns the result, or panics as the call did, which one goroutine does: the one whose
+// call it is, or else the first.
+func (c *call[V]) get(own bool) (V, error) {
+	if c.panicked != nil && !own && !(c.orphaned && c.taken.CompareAndSwap(false, true)) {
+		return failed[V](errPanicked)
+	}
+	return c.result.get()
+}
+
+// get returns the result, or panics.
 func (r result[V]) get() (V, error) {
 	if r.panicked != nil {
 		panic(r.panicked)
@@ -100,11 +117,11 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, options Options, f func(con
 		if ctx.Err() != nil {
 			return failed[V](context.Cause(ctx))
 		}
-		c := g.join(ctx, key, options, f)
+		c, own := g.join(ctx, key, options, f)
 		select {
 		case <-c.done:
 		case <-ctx.Done():
-			if left, last := g.leave(c); left {
+			if left, last := g.leave(c, own); left {
 				if last {
 					c.linger(options.Linger)
 				}
@@ -112,7 +129,7 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, options Options, f func(con
 			}
 		}
 		if !c.calledOff || c.err == nil {
-			return c.get()
+			return c.get(own)
 		}
 	}
 }
@@ -152,22 +169,23 @@ func failed[V any](err error) (V, error) {
 	return none, err
 }
 
-// join begins to wait for the call of a key, which it starts if there is none.
-func (g *Group[K, V]) join(ctx context.Context, key K, options Options, f func(context.Context) (V, error)) *call[V] {
+// join begins to wait for the call of a key, which it starts if there is none: then it is the
+// caller's own.
+func (g *Group[K, V]) join(ctx context.Context, key K, options Options, f func(context.Context) (V, error)) (c *call[V], own bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c, found := g.calls[key]; found {
 		c.waiting++
-		return c
+		return c, false
 	}
 	if g.calls == nil {
 		g.calls = make(map[K]*call[V])
 	}
-	c := &call[V]{waiting: 1, done: make(chan struct{})}
+	c = &call[V]{waiting: 1, done: make(chan struct{})}
 	c.ctx, c.cancel = callContext(ctx, options)
 	g.calls[key] = c
 	go g.run(key, c, options, f)
-	return c
+	return c, true
 }
 
 func callContext(ctx context.Context, options Options) (context.Context, context.CancelFunc) {
@@ -232,13 +250,14 @@ func (g *Group[K, V]) end(key K, c *call[V], r result[V]) (waited bool) {
 
 // leave stops waiting, unless the call has ended: then its result must be taken, which
 // may be a panic.
-func (g *Group[K, V]) leave(c *call[V]) (left, last bool) {
+func (g *Group[K, V]) leave(c *call[V], own bool) (left, last bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c.ended {
 		return false, false
 	}
 	c.waiting--
+	c.orphaned = c.orphaned || own
 	if c.waiting == 0 {
 		c.calledOff = true
 		c.cancel()

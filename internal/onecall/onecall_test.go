@@ -270,34 +270,57 @@ func TestLastOneLingers(t *testing.T) {
 	}
 }
 
-func TestPanicReachesAllThatWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var g group
-		var wg sync.WaitGroup
-		release := make(chan struct{})
-		for range 3 {
-			wg.Go(func() {
-				defer func() {
-					p, ok := recover().(*onecall.Panic)
-					require.True(t, ok)
-					require.ErrorIs(t, p, errFailed)
-					require.Equal(t, errFailed, p.Value)
-					require.Contains(t, p.Error(), "failed\n\n")
-					require.Contains(t, p.Error(), "broken")
-				}()
-				g.Do(t.Context(), "key", onecall.Options{}, func(context.Context) (string, error) {
-					<-release
-					return broken()
+// A panic is for one goroutine: the one whose call it is, or else one that waits for it.
+func TestPanicReachesOne(t *testing.T) {
+	for _, left := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var g group
+			var wg sync.WaitGroup
+			release := make(chan struct{})
+			ctx, leave := context.WithCancel(t.Context())
+			var panics atomic.Int32
+			for i := range 4 {
+				wg.Go(func() {
+					defer func() {
+						v := recover()
+						if v == nil {
+							return
+						}
+						p, ok := v.(*onecall.Panic)
+						require.True(t, ok)
+						require.ErrorIs(t, p, errFailed)
+						require.Equal(t, errFailed, p.Value)
+						require.Contains(t, p.Error(), "failed\n\n")
+						require.Contains(t, p.Error(), "broken")
+						require.Equal(t, left, i > 0)
+						panics.Add(1)
+					}()
+					_, err := g.Do(ctx, "key", onecall.Options{}, func(context.Context) (string, error) {
+						<-release
+						return broken()
+					})
+					if i > 0 {
+						require.ErrorContains(t, err, "panicked in another goroutine")
+					} else {
+						require.ErrorIs(t, err, context.Canceled)
+					}
 				})
-			})
-		}
-		synctest.Wait()
-		close(release)
-		wg.Wait()
-		got, err := g.Do(t.Context(), "key", onecall.Options{}, returns("next", nil))
-		require.NoError(t, err)
-		require.Equal(t, "next", got)
-	})
+				synctest.Wait()
+				ctx = t.Context() // of the others
+			}
+			if left {
+				leave()
+				synctest.Wait()
+			}
+			close(release)
+			wg.Wait()
+			leave()
+			require.EqualValues(t, 1, panics.Load())
+			got, err := g.Do(t.Context(), "key", onecall.Options{}, returns("next", nil))
+			require.NoError(t, err)
+			require.Equal(t, "next", got)
+		})
+	}
 }
 
 func broken() (string, error) { panic(errFailed) }
