@@ -67,16 +67,20 @@ var (
 	percentEncoded = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 	escaped        = regexp.MustCompile(`(?:\\u[0-9A-Fa-f]{4})+|\\(?:U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|.)`)
 	inBase64       = regexp.MustCompile(`[A-Za-z0-9+/]{2,}`)
+	quotedPrint    = regexp.MustCompile(`=[0-9A-Fa-f]{2}`)
 	inHex          = regexp.MustCompile(`(?:[0-9A-Fa-f]{2}[ :]?)+`)
 	betweenHex     = strings.NewReplacer(" ", "", ":", "")
+	inNumbers      = regexp.MustCompile(`(?:0[xX])?[0-9A-Fa-f]{1,3}(?:\W+(?:0[xX])?[0-9A-Fa-f]{1,3})+`)
+	betweenNumbers = regexp.MustCompile(`\W+(?:0[xX])?|^0[xX]`)
 )
 
 // decodings returns text with each of the usual encodings undone, as far as it has them:
-// that of URLs and of forms, the escapes of JSON, of shells and of C, HTML, UTF-16, base64 that
-// begins at any byte, and hex.
+// that of URLs and of forms, the escapes of JSON, of shells and of C, HTML, quoted-printable,
+// UTF-16, base64 that begins at any byte, hex, and lists of numbers.
 func decodings(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		if !yield(unpercent(text)) || !yield(unpercent(strings.ReplaceAll(text, "+", " "))) ||
+		if !yield(unhex(percentEncoded, text)) || !yield(unhex(percentEncoded, strings.ReplaceAll(text, "+", " "))) ||
+			!yield(unhex(quotedPrint, text)) ||
 			!yield(escaped.ReplaceAllStringFunc(text, unescape)) || !yield(html.UnescapeString(text)) ||
 			!yield(fromUTF16(text)) || !yield(fromUTF16(text[min(1, len(text)):])) {
 			return
@@ -98,11 +102,31 @@ func decodings(text string) iter.Seq[string] {
 				return
 			}
 		}
+		for _, list := range inNumbers.FindAllString(text, -1) {
+			numbers := betweenNumbers.Split(list, -1)
+			for _, base := range []int{8, 10, 16} {
+				if !yield(fromNumbers(numbers, base)) {
+					return
+				}
+			}
+		}
 	}
 }
 
-func unpercent(text string) string {
-	return percentEncoded.ReplaceAllStringFunc(text, func(s string) string { return byteOf(s[1:], 16) })
+// unhex replaces what is encoded, a mark and two digits, by the byte.
+func unhex(encoded *regexp.Regexp, text string) string {
+	return encoded.ReplaceAllStringFunc(text, func(s string) string { return byteOf(s[1:], 16) })
+}
+
+// fromNumbers returns the bytes that have the numbers, and leaves out what is not one.
+func fromNumbers(numbers []string, base int) string {
+	var text []byte
+	for _, number := range numbers {
+		if n, err := strconv.ParseUint(number, base, 8); err == nil {
+			text = append(text, byte(n))
+		}
+	}
+	return string(text)
 }
 
 // fromUTF16 reads text as UTF-16 in the byte order of Windows.

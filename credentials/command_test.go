@@ -215,6 +215,11 @@ func TestCommandLogsNoEncodedPassword(t *testing.T) {
 		"Go":                strconv.QuoteToASCII(password),
 		"C":                 `"s3cret&\"<+\303\251/\360\237\230\200 pass"`,
 		"shell":             `s3cret\&\"\<+é/😀\ pass`,
+		"quoted-printable":  "s3cret&\"<+=C3=A9/=F0=9F=98=80=20pass",
+		"list of numbers":   fmt.Sprint([]byte(password)),
+		"list in JSON":      strings.ReplaceAll(fmt.Sprint([]byte(password)), " ", ","),
+		"list in hex":       fmt.Sprintf("%#v", []byte(password)),
+		"od":                "0000000 " + strings.Trim(fmt.Sprintf("%03o", []byte(password)), "[]"),
 		"HTML":              "<p>" + html.EscapeString(password) + "</p>",
 	} {
 		t.Run(desc, func(t *testing.T) {
