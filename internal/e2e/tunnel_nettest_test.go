@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/nettest"
@@ -93,8 +95,9 @@ func testNetConn(t *testing.T, config testproxy.Config, early string) {
 }
 
 // So it is through a proxy with TLS, but for what no *tls.Conn does: a Write that has
-// timed out ends it for writing. nettest can't leave tests out, so it runs in a process
-// that is told which ones to run.
+// timed out ends it for writing. PastTimeout, FutureTimeout and ConcurrentMethods write after
+// that: see TestDeadlinesOfTunnelsOverTLS. nettest can't leave tests out, so it runs in a
+// process that is told which ones to run.
 func TestTunnelsOverTLSAreNetConns(t *testing.T) {
 	const mark = "PROXYAUTH_TEST_NETTEST"
 	if os.Getenv(mark) != "" {
@@ -114,5 +117,56 @@ func TestTunnelsOverTLSAreNetConns(t *testing.T) {
 	for _, test := range tests {
 		require.Contains(t, string(output), "--- PASS: "+t.Name()+"/TLS_/"+test)
 		require.Contains(t, string(output), "--- PASS: "+t.Name()+"/TLS_early/"+test)
+	}
+}
+
+// A Read that times out, by a deadline in the past, in the future, or one of many at once, is
+// not the last; a Write is, and leaves the tunnel to be read.
+func TestDeadlinesOfTunnelsOverTLS(t *testing.T) {
+	t.Parallel()
+	past := time.Unix(1, 0)
+	for _, early := range []string{"", "early"} {
+		t.Run("TLS "+early, func(t *testing.T) {
+			near, far, stop, err := newTunnelMaker(t, testproxy.Config{TLS: ca.ServerConfig("127.0.0.1")}, early).make(t.Context())
+			require.NoError(t, err)
+			defer stop()
+			requireTimeout := func(n int, err error) {
+				t.Helper()
+				require.Zero(t, n)
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			}
+			send := func(from, to net.Conn) {
+				t.Helper()
+				_, err := from.Write([]byte("text"))
+				require.NoError(t, err)
+				text := make([]byte, 4)
+				_, err = io.ReadFull(to, text)
+				require.NoError(t, err)
+				require.Equal(t, "text", string(text))
+			}
+			for _, wait := range []time.Duration{-time.Hour, 10 * time.Millisecond} {
+				require.NoError(t, near.SetReadDeadline(time.Now().Add(wait)))
+				requireTimeout(near.Read(make([]byte, 1)))
+				send(near, far)
+				require.NoError(t, near.SetReadDeadline(time.Time{}))
+				send(far, near)
+			}
+			var wg sync.WaitGroup
+			for range 100 {
+				wg.Go(func() { near.Read(make([]byte, 1)) })
+				wg.Go(func() { near.SetReadDeadline(past) })
+			}
+			wg.Wait()
+			require.NoError(t, near.SetReadDeadline(time.Time{}))
+			send(far, near)
+			send(near, far)
+
+			require.NoError(t, near.SetWriteDeadline(past))
+			requireTimeout(near.Write([]byte("lost")))
+			require.NoError(t, near.SetWriteDeadline(time.Time{}))
+			_, err = near.Write([]byte("lost"))
+			require.Error(t, err)
+			send(far, near)
+		})
 	}
 }
