@@ -138,21 +138,21 @@ func (p *proxy) replacement(ctx context.Context, l *login, doubted bool) (*login
 		}
 		next, err := p.askNow(ctx, l.rank, l.req.Realm, doubted)
 		if err == nil && !(doubted && l.sameSecret(next)) {
-			p.renew(l, next)
+			next = p.renew(l, next)
 		}
 		return next, err
 	})
 }
 
-// renew puts next in the place of l, of which it is the renewal.
-func (p *proxy) renew(l, next *login) {
+// renew puts next in the place of l, of which it is the renewal, and returns the login in use.
+func (p *proxy) renew(l, next *login) *login {
 	p.mu.Lock()
 	if l.sameSecret(next) {
 		next.accepted, next.byTicket, next.session = l.accepted, l.byTicket, l.session
 	}
 	p.mu.Unlock()
 	next.conduct = l.conduct
-	p.use(next)
+	return p.use(next)
 }
 
 // choose returns the login for the strongest scheme that is offered and may be used.
@@ -223,7 +223,7 @@ func (p *proxy) loginFor(ctx context.Context, rank int, realm string, began time
 		l, err := p.askNow(ctx, rank, realm, false)
 		switch {
 		case err == nil:
-			p.use(l)
+			l = p.use(l)
 		case ctx.Err() == nil:
 			p.mu.Lock()
 			p.failed = failedAsk{q, err, time.Now()}

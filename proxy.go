@@ -143,10 +143,15 @@ func (p *proxy) current() *login {
 	return p.login
 }
 
-// use makes l the login in use. Connections of another user are closed.
-func (p *proxy) use(l *login) {
+// use makes l the login in use and returns it, unless that has the same credentials: the provider
+// may be asked two questions at once. Connections of another user are closed.
+func (p *proxy) use(l *login) *login {
 	p.mu.Lock()
 	before := p.login
+	if before != nil && before.rank == l.rank && before.sameSecret(l) && !before.expired() && !l.knownRefused() {
+		p.mu.Unlock()
+		return before
+	}
 	p.login, p.best, p.contacted = l, p.floor.Best(), true
 	var old *tunnels
 	if p.tunnels != nil && !p.tunnels.belongTo(l) {
@@ -162,6 +167,7 @@ func (p *proxy) use(l *login) {
 	if old != nil {
 		old.Retire()
 	}
+	return l
 }
 
 // drop gives l up, if it is in use.

@@ -141,3 +141,35 @@ func TestProviderThatHangsIsAskedOnce(t *testing.T) {
 		})
 	}
 }
+
+// A slowWitness is a witness that takes a while to answer.
+type slowWitness struct{ witness }
+
+func (w *slowWitness) Credentials(ctx context.Context, req *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+	time.Sleep(10 * time.Millisecond)
+	return w.witness.Credentials(ctx, req)
+}
+
+// The provider may be asked by a request whose credentials were refused, and by one that doubts
+// them, at once. It is told once of the credentials that it answers both with.
+func TestObserverIsToldOnceOfTwoAnswers(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"Basic", "Digest"} {
+		eachHolds(t, scheme, func(t testing.TB, w way) {
+			l, _ := newCaseLab(t, password, mechanismOf(scheme))
+			observer := &slowWitness{witness{answer: untilRejected(password, "changed")}}
+			l.rt.Credentials = observer
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+			l.users.SetPassword(user, "changed")
+			for range 2 {
+				l.hangUp()
+				together(20, func(int) error { return w.reach(t.Context(), l.rt, originHost) })
+				time.Sleep(70 * time.Second) // the target was denied
+			}
+			require.NoError(t, w.reach(t.Context(), l.rt, originHost))
+			synctest.Wait()
+			require.Equal(t, []string{password, "changed"}, observer.accepted)
+			require.Equal(t, []string{password}, observer.rejected)
+		})
+	}
+}
