@@ -138,8 +138,9 @@ func (s *session) follow(n *nonce, value string) {
 
 // Verify implements [proxyauth.Verifier]: it checks the proof that the proxy knows
 // the password, if it has sent one (RFC 7616, Section 3.5). With qop auth-int the body
-// is checked when it has been read to its end. The error, of Verify or of the body,
-// wraps [proxyauth.ErrNotVerified].
+// is checked when it has been read to its end. Otherwise a proof in the trailer counts as
+// none: the body would be read before. The error, of Verify or of the body, wraps
+// [proxyauth.ErrNotVerified].
 func (s *session) Verify(resp *http.Response) error {
 	// Malformed parameters count as missing, since all are optional.
 	info, _ := proxyauth.ParseAuthInfo(resp.Header)
