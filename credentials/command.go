@@ -44,9 +44,10 @@ const DefaultCommandTimeout = 30 * time.Second
 // not one with its output.
 //
 // A program that takes too long, or whose request has ended, is told to end, and killed
-// a second later. On Unix the processes that it has started end with it, as one process
-// group, but not where this program runs in the foreground of a terminal: a program in a
-// group of its own could not ask there. A Command must not be copied after first use.
+// a second later; on Windows it is killed at once. The processes that it has started end with
+// it, on Windows as one job and on Unix as one process group, but not where this program runs
+// in the foreground of a terminal of Unix: a program in a group of its own could not ask there.
+// A Command must not be copied after first use.
 type Command struct {
 	// Args holds the program, looked up in PATH if its name has no slash, and
 	// its arguments.

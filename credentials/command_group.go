@@ -3,6 +3,7 @@
 package credentials
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -24,7 +25,17 @@ func newGroup(cmd *exec.Cmd) *group {
 	if g.own {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	}
+	cmd.Cancel = g.terminate
 	return g
+}
+
+// run runs the program, and ends what is left of the group where ctx has ended.
+func (g *group) run(ctx context.Context) error {
+	err := g.cmd.Run()
+	if ctx.Err() != nil {
+		g.kill()
+	}
+	return err
 }
 
 // terminate asks the group to end. git hands SIGTERM on to its helper, but can't hand on

@@ -55,12 +55,7 @@ func (r *run) output(ctx context.Context, secretsIn func([]byte) []string) ([]by
 	stderr := &boundedBuffer{max: maxCommandErrors, full: func() {}}
 	cmd := r.command(runCtx)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	group := newGroup(cmd)
-	cmd.Cancel = group.terminate
-	err := cmd.Run()
-	if runCtx.Err() != nil {
-		group.kill()
-	}
+	err := newGroup(cmd).run(runCtx)
 	if secretsIn != nil {
 		r.secrets = secretsIn(stdout.kept.Bytes())
 	}
