@@ -1,7 +1,9 @@
 package digest
 
 import (
+	"crypto/sha256"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,16 +52,16 @@ type shared struct {
 	provesConnect, proves atomic.Bool
 
 	mu       sync.Mutex
-	current  *nonce              // for the next session, nil if there is none
-	counters map[string]*counter // by nonce value
-	order    []string            // of counters, the oldest first
-	youngAt  time.Time           // when a young nonce was last called stale
-	strict   time.Time           // until when nonces are not shared
-	idle     []*nonce            // of a strict proxy, for one tunnel at a time; the one used last is last
+	current  *nonce                         // for the next session, nil if there is none
+	counters map[[sha256.Size]byte]*counter // by the hash of the nonce value, which may be long
+	order    [][sha256.Size]byte            // of counters, the oldest first
+	youngAt  time.Time                      // when a young nonce was last called stale
+	strict   time.Time                      // until when nonces are not shared
+	idle     []*nonce                       // of a strict proxy, for one tunnel at a time; the one used last is last
 }
 
 func newShared(scheme Scheme, c proxyauth.Credentials, cnonce func() string) *shared {
-	return &shared{scheme: scheme, credentials: c, newCnonce: cnonce, counters: make(map[string]*counter)}
+	return &shared{scheme: scheme, credentials: c, newCnonce: cnonce, counters: make(map[[sha256.Size]byte]*counter)}
 }
 
 // serves reports whether the state is that of the scheme and credentials.
@@ -71,6 +73,9 @@ func (s *shared) serves(scheme Scheme, c proxyauth.Credentials) bool {
 // receive returns the nonce of an offer. Other sessions may use it once the proxy
 // has accepted it: with a proxy that is strict, they would spoil it for this one.
 func (s *shared) receive(o offer) *nonce {
+	for _, text := range []*string{&o.realm, &o.nonce, &o.opaque, &o.named} {
+		*text = strings.Clone(*text) // or the whole field would be kept
+	}
 	n := &nonce{counter: s.counter(o.nonce), offer: o, received: time.Now()}
 	n.ha1 = s.ha1(n)
 	n.prefix = s.head(n)
@@ -80,9 +85,10 @@ func (s *shared) receive(o offer) *nonce {
 // counter returns the counter of a nonce value. A proxy may give the same nonce to
 // all requests.
 func (s *shared) counter(value string) *counter {
+	key := sha256.Sum256([]byte(value))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.counters[value]; c != nil {
+	if c := s.counters[key]; c != nil {
 		return c
 	}
 	if len(s.order) == maxNonces {
@@ -90,8 +96,8 @@ func (s *shared) counter(value string) *counter {
 		s.order = s.order[1:]
 	}
 	c := &counter{cnonce: s.newCnonce()}
-	s.counters[value] = c
-	s.order = append(s.order, value)
+	s.counters[key] = c
+	s.order = append(s.order, key)
 	return c
 }
 

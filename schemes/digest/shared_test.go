@@ -3,6 +3,8 @@ package digest_test
 import (
 	"fmt"
 	"net/http"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -242,4 +244,29 @@ func TestStrictNoncesServeOneTunnelAtATime(t *testing.T) {
 		_, err = session(proxyauth.Exchange{Accepted: first})
 		require.ErrorIs(t, err, proxyauth.ErrChallengeRequired)
 	})
+}
+
+// Of nonces that are no longer in use their counts are kept, and not the header fields that
+// they came in.
+func TestNoncesTakeLittleMemory(t *testing.T) {
+	const long = 64 << 10
+	for desc, info := range map[string]string{
+		"long nonces":             `nextnonce="%d` + strings.Repeat("n", long) + `"`,
+		"nonces in a long header": `nextnonce="%d", x="` + strings.Repeat("x", long) + `"`,
+	} {
+		c := newClient(t, offered("n"))
+		inUse := func() int {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return int(m.HeapAlloc)
+		}
+		before := inUse()
+		for i := range 50 {
+			c.get()
+			require.NoError(t, c.accepted(fmt.Sprintf(info, i)))
+		}
+		require.Less(t, inUse()-before, 10*long, desc)
+		runtime.KeepAlive(c)
+	}
 }
