@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -170,6 +172,30 @@ func TestDigestAuthInt(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A body that can't be read on holds up its own request, for as long as its context allows.
+func TestDigestAuthIntOfABodyThatBlocks(t *testing.T) {
+	t.Parallel()
+	for _, accepted := range []bool{false, true} {
+		bubble(t, fmt.Sprint("accepted before ", accepted), func(t *testing.T) {
+			l := digestLab(t, &testproxy.Digest{QOP: "auth-int"})
+			if accepted {
+				l.get(httpOrigin + "/")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			req := l.request(http.MethodPost, httpOrigin, strings.NewReader("body")).WithContext(ctx)
+			blocked, _ := io.Pipe()
+			req.GetBody = func() (io.ReadCloser, error) { return blocked, nil }
+			start := time.Now()
+			_, err := l.rt.RoundTrip(req)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, time.Second, time.Since(start))
+			l.get(httpOrigin + "/")
+			require.Equal(t, time.Second, time.Since(start))
+		})
+	}
 }
 
 // TestProxyNotVerified refuses the answer of a proxy whose proof is wrong.

@@ -8,12 +8,13 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"sync"
 
 	"github.com/go-proxyauth/proxyauth"
 )
 
 // hashBody returns the hash, in hex, of the body that leg is going to send. It
-// reads a copy of it.
+// reads a copy of it, which it closes at the end of ctx at the latest, to end a Read.
 func hashBody(ctx context.Context, a Algorithm, leg proxyauth.Leg) (string, error) {
 	h := a.new()
 	if !leg.HasBody {
@@ -26,7 +27,9 @@ func hashBody(ctx context.Context, a Algorithm, leg proxyauth.Leg) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("proxyauth: digest: get the body: %w", err)
 	}
-	defer body.Close()
+	closeBody := sync.OnceFunc(func() { body.Close() })
+	defer closeBody()
+	defer context.AfterFunc(ctx, closeBody)()
 	if _, err := io.Copy(h, &cancelReader{ctx, body}); err != nil {
 		return "", fmt.Errorf("proxyauth: digest: read the body: %w", err)
 	}
