@@ -55,12 +55,15 @@ func (p cannedProxy) base() *http.Transport {
 	}
 }
 
-// getter returns a func that makes a GET over rt and reads the answer. The first
-// one has been made.
-func getter(t testing.TB, rt http.RoundTripper, target string) func() {
+// getter returns a func that makes a GET over rt, with an authorization if one is given, and
+// reads the answer. The first one has been made.
+func getter(t testing.TB, rt http.RoundTripper, target string, authorization ...string) func() {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
 	require.NoError(t, err)
 	req.Header.Set("User-Agent", "test")
+	for _, a := range authorization {
+		req.Header.Set("Proxy-Authorization", a)
+	}
 	get := func() {
 		resp, err := rt.RoundTrip(req)
 		if err != nil || resp.StatusCode != http.StatusOK {
