@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -98,25 +97,6 @@ func TestClientConnAfterAnAnswer(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestClientConnStateHook(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var calls atomic.Int64
-		cc, _ := bare(t, nil, ok, empty, empty)
-		cc.SetStateHook(func(*http.ClientConn) { calls.Add(1) })
-		resp := send(t, cc)
-		require.Zero(t, calls.Load())
-		io.ReadAll(resp.Body)
-		require.EqualValues(t, 1, calls.Load(), "before the end of the body is seen")
-		send(t, cc)
-		send(t, cc)
-		synctest.Wait()
-		require.EqualValues(t, 1, calls.Load(), "not for answers without a body")
-		require.Equal(t, 1, cc.Available())
-		cc.Close()
-		require.EqualValues(t, 2, calls.Load(), "before Close returns")
-	})
 }
 
 func TestClientConnSettings(t *testing.T) {

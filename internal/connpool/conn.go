@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -27,9 +26,12 @@ type Conn struct {
 
 	pool    *Pool
 	cc      *http.ClientConn
+	abort   func() // close, for the end of a context
 	tls     *tls.ConnectionState
 	outside bool
 	meter   meter
+
+	leg atomic.Pointer[leg] // under way, until its answer has been read; or nil
 
 	// Of the holder, and of the Pool while nobody holds the connection.
 	served, noReuse  bool
@@ -39,11 +41,8 @@ type Conn struct {
 
 	upgraded atomic.Bool // a 101 came, perhaps before the body of its request was sent whole
 
-	legMu  sync.Mutex
-	endLeg func() // of the leg whose answer is being read, or nil
-
 	// Guarded by pool.mu.
-	holders         int
+	held            bool
 	idleAt          time.Time
 	listed          bool // in pool.available
 	closing, closed bool
@@ -58,105 +57,68 @@ type Conn struct {
 // Skipped(n int64, err error), that Reader takes its place where the system can send a file, and
 // Skipped is told how much of it was read, and what failed.
 func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
-	end := c.begin(req)
-	c.meter.mark()
+	l := c.begin(req)
 	resp, err := c.cc.RoundTrip(req)
 	if err != nil {
-		end()
+		l.end()
 		closeBody(req)
 		c.judge(req, err)
-		return nil, err
+		return nil, l.explain(err)
 	}
 	c.served = true
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		c.upgraded.Store(true)
-	}
 	// net/http knows only Connection.
 	c.noReuse = c.noReuse || hasClose(resp.Header["Proxy-Connection"])
 	resp.Request = req
 	if resp.TLS == nil {
 		resp.TLS = c.tls // which net/http knows nothing of
 	}
-	c.legMu.Lock()
-	c.endLeg = end
-	c.legMu.Unlock()
-	c.endLegIfRead()
+	l.answered(resp)
 	return resp, nil
-}
-
-// begin prepares req for a leg, and returns what to call when its answer has been read.
-// The leg has a context of its own since net/http leaves one behind in the request's when
-// RoundTrip fails.
-func (c *Conn) begin(req *http.Request) (end func()) {
-	parent := req.Context()
-	if parent.Done() == nil && !hasBody(req) {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(parent)
-	*req = *req.WithContext(ctx)
-	if !hasBody(req) {
-		return cancel
-	}
-	// net/http waits for a Read of the body.
-	stop := context.AfterFunc(parent, func() { closeBody(req) })
-	return func() {
-		stop()
-		cancel()
-		if c.cc.Err() != nil && !c.upgraded.Load() {
-			closeBody(req)
-		}
-	}
 }
 
 // judge notes what the holder may want to know of a leg that failed.
 func (c *Conn) judge(req *http.Request, err error) {
-	broken := c.cc.Err() != nil // else req was not valid
+	broken := c.isClosed() // else req was not valid
 	c.unsent = broken && !c.meter.wrote.Load()
 	c.invalid = !broken || c.unsent && !isWritable(req)
 	c.idleRace = c.served && (c.meter.ended.Load() && !c.meter.read.Load() || err.Error() == errServerClosedIdle)
 }
 
-// endLegIfRead ends the leg whose answer has been read. It must not end an earlier
-// one's, which is in net/http's hands: a canceled context closes the connection.
-func (c *Conn) endLegIfRead() {
-	c.legMu.Lock()
-	end := c.endLeg
-	if end != nil && c.cc.Available() == 0 && c.cc.Err() == nil {
-		end = nil
-	}
-	if end != nil {
-		c.endLeg = nil
-	}
-	c.legMu.Unlock()
-	if end != nil {
-		end()
-	}
-}
-
-// stateChanged is called by net/http: an answer has been read, or the connection has ended.
-// It is not called for an answer without a body, which Release takes care of.
-func (c *Conn) stateChanged() {
-	c.endLegIfRead()
-	c.pool.mu.Lock()
-	defer c.pool.unlock()
-	c.pool.settle(c)
-}
-
 // Release gives the connection back. It serves others as soon as the body of the last
 // answer has been read to its end.
 func (c *Conn) Release() {
-	c.endLegIfRead()
 	c.pool.mu.Lock()
 	defer c.pool.unlock()
-	c.holders = max(c.holders-1, 0)
+	c.held = false
+	c.pool.settle(c)
+}
+
+// ended is called when the connection has been closed, by this side or the other.
+func (c *Conn) ended() {
+	if l := c.leg.Load(); l != nil {
+		l.end()
+	}
+	c.settle()
+}
+
+func (c *Conn) settle() {
+	c.pool.mu.Lock()
+	defer c.pool.unlock()
 	c.pool.settle(c)
 }
 
 // Close closes the connection and gives it back; Release has no effect then. It must not
 // be called after an answer 101, whose Body owns the connection.
 func (c *Conn) Close() {
-	c.cc.Close()
+	c.close()
 	c.Release()
+}
+
+// close closes the connection, which the Pool knows when it returns.
+func (c *Conn) close() {
+	c.meter.closing.Store(true)
+	c.cc.Close()
+	c.ended()
 }
 
 // TLS returns the state of TLS to the proxy as Config.Dial returned it, nil without TLS.
@@ -189,12 +151,11 @@ func (c *Conn) Invalid() bool { return c.invalid }
 // before it began to answer the leg that failed last: it may never have seen that.
 func (c *Conn) IdleRace() bool { return c.idleRace }
 
-// slots returns how many more holders the connection can have: HTTP/1 allows one in all. The
-// caller holds pool.mu.
-func (c *Conn) slots() int { return c.cc.Available() - c.holders }
+// idle reports whether nobody uses the connection. The caller holds pool.mu.
+func (c *Conn) idle() bool { return !c.held && c.leg.Load() == nil }
 
-// idle reports whether nothing happens on the connection. The caller holds pool.mu.
-func (c *Conn) idle() bool { return c.holders == 0 && c.cc.InFlight() == 0 }
+// isClosed reports whether the connection has been closed or upgraded.
+func (c *Conn) isClosed() bool { return c.meter.gone.Load() }
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
@@ -205,12 +166,6 @@ func isWritable(req *http.Request) bool {
 		head.Body, head.ContentLength = nil, 0
 	}
 	return head.WriteProxy(io.Discard) == nil
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
-	}
 }
 
 // hasClose reports whether a Connection or Proxy-Connection field says close.

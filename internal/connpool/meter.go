@@ -14,7 +14,9 @@ type meter struct {
 	net.Conn
 	wrote, read atomic.Bool // since the last mark
 	ended       atomic.Bool // by the other side, or the network
-	closed      atomic.Bool // by this side
+	closing     atomic.Bool // by this side
+	gone        atomic.Bool // closed, or in the hands of the one who upgraded it
+	onClose     func()      // called when net/http has closed it of its own accord
 }
 
 func (m *meter) mark() {
@@ -38,7 +40,7 @@ func (m *meter) note(passed *atomic.Bool, n int, err error) {
 	if n > 0 && !passed.Load() {
 		passed.Store(true)
 	}
-	if err != nil && !m.closed.Load() {
+	if err != nil && !m.closing.Load() {
 		m.ended.Store(true)
 	}
 }
@@ -93,7 +95,13 @@ func (m *meter) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// Close is called by net/http, under a lock.
 func (m *meter) Close() error {
-	m.closed.Store(true)
-	return m.Conn.Close()
+	asked := m.closing.Swap(true)
+	err := m.Conn.Close()
+	m.gone.Store(true)
+	if !asked {
+		go m.onClose()
+	}
+	return err
 }

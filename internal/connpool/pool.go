@@ -55,7 +55,7 @@ type Pool struct {
 	idleTimeout time.Duration
 
 	mu        sync.Mutex
-	available []*Conn   // connections with a slot to give; the one used last is last
+	available []*Conn   // idle; the one used last is last
 	waiting   []*waiter // the one that came first is first
 	orphans   []*dial   // dials whose waiter needs them no longer
 	open      int       // connections and dials that count for maxConns
@@ -232,7 +232,7 @@ func (p *Pool) pick(want *Want) (best *Conn) {
 	}
 	for _, c := range slices.Backward(p.available) {
 		switch {
-		case c.cc.Err() != nil: // net/http is about to say so
+		case c.isClosed(): // settle is about to be called
 		case p.expired(c): // in a computer that slept, the timer is late
 			p.close(c)
 		case !want.fits(c):
@@ -249,12 +249,10 @@ func (p *Pool) pick(want *Want) (best *Conn) {
 	return best
 }
 
-// take gives a slot of c away. The caller holds p.mu.
+// take gives c away. The caller holds p.mu.
 func (p *Pool) take(c *Conn) {
-	c.holders++
-	if c.slots() <= 0 {
-		p.unlist(c)
-	}
+	c.held = true
+	p.unlist(c)
 }
 
 // deliver ends the wait of w. The caller holds p.mu.
@@ -301,7 +299,7 @@ func (p *Pool) unlock() {
 	p.toClose, p.toReport = nil, nil
 	p.mu.Unlock()
 	for _, c := range toClose {
-		c.cc.Close() // calls settle
+		c.close()
 	}
 	for _, c := range toReport {
 		p.config.OnClose(c)
