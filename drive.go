@@ -167,18 +167,21 @@ func (d *driver) end(passed bool) {
 // begin decides what the first leg is.
 func (d *driver) begin(ctx context.Context) (step, error) {
 	p := d.p
-	d.exempt = !d.inside && p.isExempt(d.host)
+	l, exempt := p.knownFor(d.host)
+	d.exempt = exempt && !d.inside
 	if d.inside || d.exempt {
 		return stepAsk, nil
 	}
-	if l := p.current(); l != nil && l.expired() && l.binds() && d.path.ride(l) {
+	if l != nil && l.expired() && l.binds() && d.path.ride(l) {
 		d.login = l // nothing that has expired is sent
 		return d.send(ctx, riding, "")
 	}
-	l, err := p.usable(d.reqCtx)
-	if err == nil && (l == nil || !p.settled(l)) {
+	l, err := p.usable(d.reqCtx, l)
+	settled := l.settled()
+	if err == nil && !settled {
 		if d.leave = p.enter(d.reqCtx); d.leave == nil {
-			l, err = p.usable(d.reqCtx)
+			l, err = p.usable(d.reqCtx, p.current())
+			settled = l.settled()
 		}
 	}
 	switch {
@@ -195,7 +198,7 @@ func (d *driver) begin(ctx context.Context) (step, error) {
 	switch {
 	case l.binds() && d.path.ride(l):
 		return d.send(ctx, riding, "")
-	case p.settled(l):
+	case settled:
 		return stepAuthorize, nil
 	}
 	return stepAsk, nil
@@ -248,7 +251,7 @@ func (d *driver) authorize(ctx context.Context) (step, error) {
 	if d.turn != nil && !d.turn.Tentative() && d.turns > 0 && d.login.secret.State() != lockout.Trusted {
 		d.returnTurn() // the secret is in doubt meanwhile
 	}
-	if d.session == nil && !d.p.expectsTicket(d.login) {
+	if d.session == nil && !d.login.expectsTicket() {
 		if next, err := d.takeTurn(); next != stepAuthorize || err != nil {
 			return next, err
 		}

@@ -273,5 +273,10 @@ func alienCause(err error) Cause {
 
 // hasControls reports whether text would not survive in a header field.
 func hasControls(text string) bool {
-	return strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+	for i := range len(text) {
+		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
 }

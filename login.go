@@ -27,8 +27,9 @@ type login struct {
 
 	// Guarded by site.mu.
 	accepted bool    // by the proxy, now or once
-	byTicket bool    // the last time with a ticket
 	session  Session // the last that was accepted, of a scheme that binds no connection
+
+	byTicket atomic.Bool // a ticket was accepted the last time
 
 	*conduct
 }
@@ -85,26 +86,19 @@ func (l *login) expired() bool {
 // binds reports whether l authenticates connections.
 func (l *login) binds() bool { return l.props.BindsConnection && !l.wantsEach.Load() }
 
-// settled reports whether l has been accepted and may be sent without being asked for.
-func (p *proxy) settled(l *login) bool {
-	p.mu.Lock()
-	byTicket := l.accepted && l.byTicket
-	p.mu.Unlock()
-	return byTicket || l.secret.State() == lockout.Trusted
+// settled reports whether l has been accepted and may be sent without being asked for. A nil
+// login is not.
+func (l *login) settled() bool {
+	return l != nil && (l.secret.State() == lockout.Trusted || l.byTicket.Load())
 }
 
 // expectsTicket reports whether the next authorization of l may put no secret at stake, and
 // so need no turn.
-func (p *proxy) expectsTicket(l *login) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return l.props.Ambient || l.accepted && l.byTicket
-}
+func (l *login) expectsTicket() bool { return l.props.Ambient || l.byTicket.Load() }
 
-// usable returns the login in use, with credentials that have not expired; nil if there
-// is none.
-func (p *proxy) usable(ctx context.Context) (*login, error) {
-	l := p.current()
+// usable returns l, or in its place a login with credentials that have not expired; nil if
+// there is none.
+func (p *proxy) usable(ctx context.Context, l *login) (*login, error) {
 	if l == nil || !l.expired() {
 		return l, nil
 	}
@@ -148,7 +142,8 @@ func (p *proxy) replacement(ctx context.Context, l *login, doubted bool) (*login
 func (p *proxy) renew(l, next *login) *login {
 	p.mu.Lock()
 	if l.sameSecret(next) {
-		next.accepted, next.byTicket, next.session = l.accepted, l.byTicket, l.session
+		next.accepted, next.session = l.accepted, l.session
+		next.byTicket.Store(l.byTicket.Load())
 	}
 	p.mu.Unlock()
 	next.conduct = l.conduct
@@ -158,7 +153,7 @@ func (p *proxy) renew(l, next *login) *login {
 // choose returns the login for the strongest scheme that is offered and may be used.
 func (d *driver) choose(ctx context.Context) (*login, error) {
 	p := d.p
-	if l := p.current(); l != nil && len(d.own(l.scheme)) > 0 && d.failed(l.rank) == nil && !l.expired() && p.settled(l) && !p.strongerDue(l) {
+	if l := p.current(); l != nil && len(d.own(l.scheme)) > 0 && d.failed(l.rank) == nil && !l.expired() && l.settled() && !p.strongerDue(l) {
 		return l, nil
 	}
 	for rank, scheme := range p.schemes {

@@ -185,7 +185,10 @@ func (p *proxy) accept(l *login, s Session, a Authorization) (news bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.floor.Accept(l.rank, a.Strength)
-	news, l.accepted, l.byTicket = !l.accepted, true, a.Ticket
+	news, l.accepted = !l.accepted, true
+	if l.byTicket.Load() != a.Ticket {
+		l.byTicket.Store(a.Ticket)
+	}
 	if news { // unlocked, or changed back
 		p.refusals = slices.DeleteFunc(p.refusals, func(c Credentials) bool { return sameCredentials(c, l.creds) })
 	}
@@ -195,11 +198,12 @@ func (p *proxy) accept(l *login, s Session, a Authorization) (news bool) {
 	return news
 }
 
-// isExempt reports whether the proxy is known to ask nothing for host.
-func (p *proxy) isExempt(host string) bool {
+// knownFor returns the login in use, nil if there is none, and whether the proxy is known to
+// ask nothing for host.
+func (p *proxy) knownFor(host string) (l *login, exempt bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.exempt[host]
+	return p.login, p.exempt[host]
 }
 
 // passed notes that a request without authorization was let pass for host.

@@ -49,7 +49,7 @@ func (p *proxy) roundTripTunnel(req *http.Request) (*http.Response, error) {
 	}
 	t := p.tunnelPool()
 	out := req
-	if l := p.current(); l == nil || !p.settled(l) || l.expired() {
+	if l := p.current(); !l.settled() || l.expired() {
 		out = req.WithContext(withRequestContext(req.Context()))
 	}
 	resp, err := roundTripWithout(t.Transport, out)

@@ -112,7 +112,7 @@ func (d *driver) settle() {
 		return
 	}
 	news := false
-	if d.outcome == lockout.Accepted || d.outcome == lockout.AcceptedUnasked && d.p.settled(d.login) {
+	if d.outcome == lockout.Accepted || d.outcome == lockout.AcceptedUnasked && d.login.settled() {
 		news = d.accepted()
 	}
 	if !d.ticket {

@@ -76,12 +76,15 @@ func (b *Body) IsGone(r *http.Request) bool {
 // at all. A body that is under way is closed by its leg. After a failure Next returns
 // none.
 func (b *Body) Settle(r *http.Request, failed bool) {
+	if !HasBody(r) {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.last != nil:
 		b.last.settle()
-	case failed && !b.ended && r.Body != nil:
+	case failed && !b.ended:
 		r.Body.Close()
 	}
 	b.ended = b.ended || failed

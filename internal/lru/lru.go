@@ -37,6 +37,7 @@ type Entry[K comparable, V any] struct {
 	Value V
 
 	key        K
+	in         *entries[K, V] // nil if deleted
 	pins       int
 	prev, next *Entry[K, V] // nil if pinned or removed
 }
@@ -79,7 +80,7 @@ func (t *Table[K, V]) Pin(key K, value func() V) (e *Entry[K, V], evicted []V) {
 // may have been deleted meanwhile.
 func (t *Table[K, V]) Unpin(e *Entry[K, V]) (evicted []V) {
 	e.pins--
-	if e.pins > 0 || t.find(e.key) != e {
+	if e.pins > 0 || t.hidden == nil || t.hidden() != e.in {
 		return nil
 	}
 	t.touch(e)
@@ -90,6 +91,7 @@ func (t *Table[K, V]) Unpin(e *Entry[K, V]) (evicted []V) {
 func (t *Table[K, V]) Delete(key K) {
 	if e := t.find(key); e != nil {
 		e.unlink()
+		e.in = nil
 		delete(t.hidden().byKey, key)
 	}
 }
@@ -146,7 +148,7 @@ func (t *Table[K, V]) add(key K) *Entry[K, V] {
 		all.ring.prev, all.ring.next = &all.ring, &all.ring
 		t.hidden = func() *entries[K, V] { return all }
 	}
-	e := &Entry[K, V]{key: key}
+	e := &Entry[K, V]{key: key, in: t.hidden()}
 	t.hidden().byKey[key] = e
 	return e
 }
