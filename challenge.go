@@ -53,7 +53,7 @@ func ParseChallenges(h http.Header) ([]Challenge, error) {
 // as lenient as [ParseChallenges], with the same limits, and reports faults in the
 // same way. The map is nil if there are no parameters.
 func ParseAuthInfo(h http.Header) (map[string]string, error) {
-	lines := h.Values("Proxy-Authentication-Info")
+	lines := h["Proxy-Authentication-Info"]
 	if len(lines) == 0 {
 		return nil, nil
 	}

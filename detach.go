@@ -16,7 +16,13 @@ const finishing = time.Minute
 // handshake, or shows a secret that is not trusted.
 func (d *driver) mustFinish() bool {
 	l := d.login
-	return l != nil && (l.props.BindsConnection || l.secret.State() != lockout.Trusted)
+	switch {
+	case l == nil, l.props.BindsConnection:
+		return l != nil
+	case d.turn == &d.trusted && d.turns == 0: // begin has just taken it
+		return false
+	}
+	return l.secret.State() != lockout.Trusted
 }
 
 // A legUnderWay is one that goes on if its caller leaves.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
 )
@@ -89,7 +88,7 @@ type driver struct {
 	added      bool           // the last leg was one that the library adds
 	leg        *TraceInfo     // of the last leg, nil if no hook wants that
 	leave      func()         // ends the first contact, or nil
-	since      time.Time      // when the request began
+	unanswered int            // questions that the provider had failed to answer when the request began
 
 	ownFault bool // the program's request can't be written, or its body or hook has failed: the error is its own
 
@@ -99,11 +98,11 @@ type driver struct {
 	reqCtx   context.Context             // of the request, which a leg may outlast
 }
 
-// run makes legs until the exchange ends, and returns the answer that is the caller's.
-func (d *driver) run(ctx context.Context) (*http.Response, error) {
-	d.reqCtx = requestContext(ctx)
+// run makes legs until the exchange ends, and returns the answer that is the caller's. reqCtx is
+// that of the request, which ctx may outlast.
+func (d *driver) run(ctx, reqCtx context.Context) (*http.Response, error) {
+	d.reqCtx = reqCtx
 	d.inside = d.inside || isCallback(ctx, d.p.state)
-	d.since = time.Now()
 	return d.loop(ctx, stepBegin)
 }
 
@@ -167,8 +166,8 @@ func (d *driver) end(passed bool) {
 // begin decides what the first leg is.
 func (d *driver) begin(ctx context.Context) (step, error) {
 	p := d.p
-	l, exempt := p.knownFor(d.host)
-	d.exempt = exempt && !d.inside
+	l, exempt, unanswered := p.knownFor(d.host)
+	d.exempt, d.unanswered = exempt && !d.inside, unanswered
 	if d.inside || d.exempt {
 		return stepAsk, nil
 	}
@@ -177,7 +176,7 @@ func (d *driver) begin(ctx context.Context) (step, error) {
 		return d.send(ctx, riding, "")
 	}
 	l, err := p.usable(d.reqCtx, l)
-	settled := l.settled()
+	settled := d.takeTrusted(l) || l.settled()
 	if err == nil && !settled {
 		if d.leave = p.enter(d.reqCtx); d.leave == nil {
 			l, err = p.usable(d.reqCtx, p.current())
@@ -592,7 +591,7 @@ func (d *driver) probed(resp *http.Response) step {
 // passedBy notes that a leg without an authorization that proves anything was let pass. A
 // leg that the library adds may be refused for what it is.
 func (d *driver) passedBy(resp *http.Response) {
-	if !d.settlesNothing(resp.StatusCode) && (!d.added || resp.StatusCode/100 == 2) {
+	if !d.exempt && !d.settlesNothing(resp.StatusCode) && (!d.added || resp.StatusCode/100 == 2) {
 		d.p.passed(d.host)
 	}
 }

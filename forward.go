@@ -34,7 +34,7 @@ func (p *proxy) forwardUntil(ctx context.Context, req *http.Request) (*http.Resp
 	}
 	f := p.newForwarding(req, p.forward)
 	p.count.requests.Add(1)
-	resp, err := f.run(ctx)
+	resp, err := f.run(ctx, ctx)
 	if err == nil {
 		resp.Request = req
 		httpmsg.HideTrailer(resp)

@@ -56,6 +56,7 @@ type failedAsk struct {
 	question
 	err error
 	at  time.Time
+	n   int // counts them, from 1
 }
 
 // sameUser reports whether connections that are authenticated for l may serve other.
@@ -168,7 +169,7 @@ func (d *driver) choose(ctx context.Context) (*login, error) {
 			d.exclude(rank, err, true)
 			continue
 		}
-		l, err := p.loginFor(ctx, rank, own[0].Params["realm"], d.since)
+		l, err := p.loginFor(ctx, rank, own[0].Params["realm"], d.unanswered)
 		switch {
 		case err == nil:
 			return l, nil
@@ -199,8 +200,8 @@ func (p *proxy) strongerDue(l *login) bool {
 // loginFor returns the login to use for the scheme with a rank: the one in use, or one with
 // what the provider says, which is in use then. The provider is asked once for all who ask
 // the same. If it fails, that is the answer as well to a request that began before, and
-// waited for the one that asked: began is when it did.
-func (p *proxy) loginFor(ctx context.Context, rank int, realm string, began time.Time) (*login, error) {
+// waited for the one that asked: unanswered is how often it had failed then.
+func (p *proxy) loginFor(ctx context.Context, rank int, realm string, unanswered int) (*login, error) {
 	if l := p.currentFor(rank); l != nil {
 		return l, nil
 	}
@@ -208,7 +209,7 @@ func (p *proxy) loginFor(ctx context.Context, rank int, realm string, began time
 	q := question{rank: rank, refusals: len(p.refusals)}
 	last := p.failed
 	p.mu.Unlock()
-	if last.question == q && last.at.After(began) && time.Since(last.at) < firstContact {
+	if last.question == q && last.n > unanswered && time.Since(last.at) < firstContact {
 		return nil, last.err
 	}
 	return p.asks.Do(ctx, q, onecall.Options{}, func(ctx context.Context) (*login, error) {
@@ -221,7 +222,7 @@ func (p *proxy) loginFor(ctx context.Context, rank int, realm string, began time
 			l = p.use(l)
 		case ctx.Err() == nil:
 			p.mu.Lock()
-			p.failed = failedAsk{q, err, time.Now()}
+			p.failed = failedAsk{q, err, time.Now(), p.failed.n + 1}
 			p.mu.Unlock()
 		}
 		return l, err

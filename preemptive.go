@@ -12,7 +12,7 @@ func (d *driver) guess(ctx context.Context) (step, error) {
 		if d.floorForbids(d.guessed) != nil || d.p.permits(ctx, d.p.schemes[d.guessed]) != nil {
 			continue // the proxy is asked
 		}
-		l, err := d.p.loginFor(d.reqCtx, d.guessed, "", d.since)
+		l, err := d.p.loginFor(d.reqCtx, d.guessed, "", d.unanswered)
 		if err == nil {
 			var s Session
 			s, err = l.scheme.NewSession(ctx, d.terms(l, nil))

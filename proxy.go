@@ -198,12 +198,12 @@ func (p *proxy) accept(l *login, s Session, a Authorization) (news bool) {
 	return news
 }
 
-// knownFor returns the login in use, nil if there is none, and whether the proxy is known to
-// ask nothing for host.
-func (p *proxy) knownFor(host string) (l *login, exempt bool) {
+// knownFor returns the login in use, nil if there is none, whether the proxy is known to ask
+// nothing for host, and how many questions the provider has failed to answer.
+func (p *proxy) knownFor(host string) (l *login, exempt bool, unanswered int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.login, p.exempt[host]
+	return p.login, p.exempt[host], p.failed.n
 }
 
 // passed notes that a request without authorization was let pass for host.

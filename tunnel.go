@@ -128,7 +128,7 @@ func (t *tunnel) open(ctx context.Context) (net.Conn, error) {
 	if hasAuthorization(t.header) {
 		t.inside, t.preauthorized = true, true
 	}
-	resp, err := t.run(ctx)
+	resp, err := t.run(ctx, requestContext(ctx))
 	switch {
 	case err == nil:
 		err = t.refused(resp)

@@ -16,12 +16,25 @@ func (d *driver) takeTurn() (step, error) {
 	if d.turn != nil {
 		return stepAuthorize, nil
 	}
-	if d.login.secret.AcquireTrusted(&d.trusted, d.about) {
-		d.turn = &d.trusted
+	if d.acquireTrusted(d.login) {
 		return stepAuthorize, nil
 	}
 	d.path.pause()
 	return d.acquire()
+}
+
+// takeTrusted takes a turn for l, nil for none, if that needs one for its next authorization
+// and is trusted. It reports whether it did.
+func (d *driver) takeTrusted(l *login) bool {
+	return l != nil && !l.binds() && !l.expectsTicket() && d.acquireTrusted(l)
+}
+
+func (d *driver) acquireTrusted(l *login) bool {
+	if !l.secret.AcquireTrusted(&d.trusted, d.about) {
+		return false
+	}
+	d.turn = &d.trusted
+	return true
 }
 
 // acquire waits for a turn with the connection in hand.

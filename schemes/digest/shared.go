@@ -150,6 +150,9 @@ func (s *shared) reject(n *nonce) {
 func (s *shared) next(own *nonce) *nonce {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.youngAt.IsZero() { // no young nonce was stale yet
+		return s.current
+	}
 	now := time.Now()
 	strict := now.Before(s.strict)
 	switch {
