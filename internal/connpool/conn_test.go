@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"strings"
@@ -345,6 +346,25 @@ func TestContextEndsTheLeg(t *testing.T) {
 				synctest.Wait()
 				require.Zero(t, e.open.Load())
 			})
+		})
+	}
+}
+
+// What ends a leg with its context may be about to close the connection, so that this serves
+// no other request.
+func TestContextThatEndsWithTheAnswer(t *testing.T) {
+	for _, answer := range []string{ok, empty} {
+		run(t, &http.Transport{}, func(t *testing.T, e *env) {
+			e.answer = func(int, *http.Request) string { return answer }
+			ctx, cancel := context.WithCancel(t.Context())
+			ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{PutIdleConn: func(error) { cancel() }})
+			c := e.get(anyConn)
+			resp, err := c.RoundTrip(e.request("GET", origin, nil).WithContext(ctx))
+			require.NoError(t, err)
+			e.read(resp)
+			require.False(t, c.Ready())
+			c.Release()
+			require.NotSame(t, c, e.exchange(anyConn))
 		})
 	}
 }
