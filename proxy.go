@@ -132,11 +132,16 @@ func (p *proxy) shownURL() *url.URL {
 	return &u
 }
 
-// current returns the login in use, nil if there is none. It gives up one that is weaker than
-// what the site has accepted since, under another spelling or user info.
+// current returns the login in use, nil if there is none.
 func (p *proxy) current() *login {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.currentLocked()
+}
+
+// currentLocked is current for a caller that holds p.mu. It gives up a login that is weaker than
+// what the site has accepted since, under another spelling or user info.
+func (p *proxy) currentLocked() *login {
 	if p.login != nil && p.floor.Best() < min(p.best, p.login.rank) {
 		p.login = nil
 	}
@@ -203,7 +208,7 @@ func (p *proxy) accept(l *login, s Session, a Authorization) (news bool) {
 func (p *proxy) knownFor(host string) (l *login, exempt bool, unanswered int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.login, p.exempt[host], p.failed.n
+	return p.currentLocked(), p.exempt[host], p.failed.n
 }
 
 // passed notes that a request without authorization was let pass for host.
