@@ -185,6 +185,37 @@ func (d *driver) choose(ctx context.Context) (*login, error) {
 	return nil, d.error(d.verdict(), nil)
 }
 
+// guess opens the strongest scheme that needs no challenge, and when called again the
+// next one, but none that is weaker than the site has offered or accepted.
+func (d *driver) guess(ctx context.Context) (step, error) {
+	for ; d.guessed < len(d.p.schemes); d.guessed++ {
+		if d.floorForbids(d.guessed) != nil || d.p.permits(ctx, d.p.schemes[d.guessed]) != nil {
+			continue // the proxy is asked
+		}
+		l, err := d.p.loginFor(d.reqCtx, d.guessed, "", d.unanswered)
+		if err == nil {
+			var s Session
+			s, err = l.scheme.NewSession(ctx, d.terms(l, nil))
+			closeSession(s)
+			if err != nil {
+				d.p.drop(l)
+			}
+		}
+		switch {
+		case err == nil:
+			d.guessed++
+			d.login, d.anew, d.guessing = l, true, true
+			return stepAuthorize, nil
+		case d.reqCtx.Err() != nil:
+			return stepFail, context.Cause(d.reqCtx)
+		case kindOf(err).is(challengeRequired):
+			d.guessed++
+			return stepAsk, nil
+		}
+	}
+	return stepAsk, nil
+}
+
 // strongerDue reports whether a stronger scheme than that of l, which could not be
 // carried out, is to be tried again.
 func (p *proxy) strongerDue(l *login) bool {

@@ -160,6 +160,24 @@ func (d *driver) tellAccepted() {
 	}
 }
 
+// turnedDown takes a CONNECT that ended with status, or with 0 for none, and without a
+// challenge. With Preemptive that is how a proxy asks which expects Basic unasked: another
+// scheme is opened or, if one has passed before, the same after a CONNECT without.
+func (d *driver) turnedDown(ctx context.Context, status int) (next step, err error, ok bool) {
+	silent := status == 0 || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusProxyAuthRequired
+	switch {
+	case !d.connect || !d.p.rules.preemptive || d.asked || d.inside || !silent:
+		return 0, nil, false
+	case d.leave != nil && d.guessed > 0 && d.guessed < len(d.p.schemes):
+		d.fresh = true
+		next, err = d.guess(ctx)
+		return next, err, true
+	case d.phase == asking && d.login != nil && !d.down:
+		return d.withheld(), nil, true
+	}
+	return 0, nil, false
+}
+
 // refusal takes the refusal of an authorization that answered a challenge.
 func (d *driver) refusal(ctx context.Context) (step, error) {
 	l := d.login
