@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -38,6 +40,8 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	// The tests wait for the command more than they compute.
+	flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 	os.Exit(scanned.Report(m.Run()))
 }
 
@@ -66,6 +70,7 @@ func (c command) run(t *testing.T) result {
 		"HOME=" + home, "USERPROFILE=" + home, "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"),
 		"NETRC=" + filepath.Join(home, "netrc"),
 		"DBUS_SESSION_BUS_ADDRESS=unix:path=" + filepath.Join(home, "bus"), // no keyring
+		"SSL_CERT_FILE=" + os.DevNull, "SSL_CERT_DIR=" + home,              // which -ca would read, each time
 		"KRB5_CONFIG=" + os.DevNull, "KRB5CCNAME=FILE:" + filepath.Join(home, "tickets"),
 	}, c.env...)
 	cmd.Stdin = strings.NewReader(c.stdin)

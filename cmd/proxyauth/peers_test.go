@@ -346,14 +346,17 @@ func TestAnswerThatDoesNotEnd(t *testing.T) {
 	l := newLab(t, openProxy(nil), newAccounts())
 	for _, flags := range [][]string{nil, {"-direct"}} {
 		for path, want := range map[string]string{"/stall": "does not end within 600ms", "/cut": "breaks off"} {
-			report := l.doctor("", origin.URL+path, append(flags, "-timeout", "100ms")...).json(t)
-			require.Equal(t, "target_failed", report.Verdict.Cause, "%+v", report)
-			require.Contains(t, report.Verdict.Text, want)
-			if flags == nil {
-				require.Contains(t, report.Verdict.Fix, "-direct tells")
-			} else {
-				require.Contains(t, report.Verdict.Fix, "Without the proxy its answer does not end either")
-			}
+			t.Run(strings.Join(append(flags, path), " "), func(t *testing.T) {
+				t.Parallel()
+				report := l.doctor("", origin.URL+path, append(flags, "-timeout", "100ms")...).json(t)
+				require.Equal(t, "target_failed", report.Verdict.Cause, "%+v", report)
+				require.Contains(t, report.Verdict.Text, want)
+				if flags == nil {
+					require.Contains(t, report.Verdict.Fix, "-direct tells")
+				} else {
+					require.Contains(t, report.Verdict.Fix, "Without the proxy its answer does not end either")
+				}
+			})
 		}
 	}
 }
