@@ -43,23 +43,18 @@ func indexOf(t testing.TB, target string) int {
 // identitiesShareNothing sends requests of several users and of nobody, through
 // several proxies, all at once and over one Transport. Each is let pass as who it
 // is, over connections that serve nobody else.
-func identitiesShareNothing(schemes ...string) func(t *testing.T) {
-	return func(t *testing.T) {
-		for i, m := range allMechanisms() {
-			if !slices.Contains(schemes, m.Scheme()) {
-				continue
-			}
-			for _, w := range ways {
-				bubble(t, m.Scheme()+" "+w.desc, func(t *testing.T) {
-					l := newLab(t, testproxy.Config{Addr: "unused.example.com:3128"})
-					addrs := []string{"proxy.example.com:3128", "proxy.example.com:8080", "second.example.com:3128"}
-					l.requireIdentitiesApart(w, addrs, func() testproxy.Mechanism {
-						m := allMechanisms()[i]
-						l.adopt(m)
-						return m
-					})
+func identitiesShareNothing(t *testing.T) {
+	for i, m := range allMechanisms() {
+		for _, w := range ways {
+			bubble(t, m.Scheme()+" "+w.desc, func(t *testing.T) {
+				l := newLab(t, testproxy.Config{Addr: "unused.example.com:3128"})
+				addrs := []string{"proxy.example.com:3128", "proxy.example.com:8080", "second.example.com:3128"}
+				l.requireIdentitiesApart(w, addrs, func() testproxy.Mechanism {
+					m := allMechanisms()[i]
+					l.adopt(m)
+					return m
 				})
-			}
+			})
 		}
 	}
 }

@@ -23,41 +23,6 @@ import (
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
-// The invariants that hold whatever the scheme and the path.
-// Those that need more room are in invariants_request_test.go and
-// invariants_secrets_test.go.
-var invariants = []struct {
-	promise string
-	keeps   func(t *testing.T, l *lab, w way)
-}{
-	{"1. Proxy-Authorization reaches no origin server", reachesNoOrigin},
-	{"1. nor does the program's own enter a tunnel", ownStaysOutOfTunnels},
-	{"1. nor does it go along with a redirect", followsNoRedirect},
-	{"1. nor to another proxy", goesToNoOtherProxy},
-	{"3. an answer to CONNECT is not the origin's", connectAnswerIsNotTheOrigins},
-	{"3. a 407 inside a tunnel is the origin's", originsOwn407},
-	{"5. the origin's fields stay out of CONNECT and opening legs", originFieldsStayOut},
-	{"7. controls in hosts reach no wire", controlsInHosts},
-	{"8. what was refused is sent once", refusedOnce},
-	{"8. a weaker offer is refused", noDowngrade},
-	{"12. no connection is left", noConnectionLeft},
-}
-
-func TestInvariants(t *testing.T) {
-	t.Parallel()
-	for _, tt := range invariants {
-		for i, mechanism := range allMechanisms() {
-			for _, w := range ways {
-				t.Run(fmt.Sprintf("%s/%s %s", tt.promise, mechanism.Scheme(), w.desc), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) {
-						tt.keeps(t, newLab(t, testproxy.Config{Auth: allMechanisms()[i : i+1]}), w)
-					})
-				})
-			}
-		}
-	}
-}
-
 // target returns the URL of the origin server of a way.
 func (w way) target(path string) string {
 	if w.method == http.MethodConnect {
