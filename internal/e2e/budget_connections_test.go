@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
 )
@@ -29,7 +30,8 @@ func (l *lab) conns() int { return len(l.proxy.Conns()) }
 // than goroutines, cold and warm: no connection, and no handshake, is made in vain.
 func TestNTLMCrowd(t *testing.T) {
 	t.Parallel()
-	const goroutines, requests, most = 64, 20, 70
+	const goroutines, most = 64, 70
+	requests := sample.Size(8, 20)
 	synctest.Test(t, func(t *testing.T) {
 		m := &testproxy.NTLM{Server: &ntlmserver.Server{RequireMIC: true}}
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{m}})

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -137,6 +138,16 @@ func isCompleting(leg *testproxy.Leg) bool {
 func eachScheme(t *testing.T, desc string, f func(t testing.TB, m testproxy.Mechanism, w way)) {
 	for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
 		eachHolds(t, strings.TrimPrefix(desc+", "+scheme, ", "), func(t testing.TB, w way) { f(t, mechanismOf(scheme), w) })
+	}
+}
+
+// sampleSchemes is eachScheme, in a sample with each scheme in one way, and in the other way
+// in the next row of a table.
+func sampleSchemes(t *testing.T, row int, desc string, f func(t testing.TB, m testproxy.Mechanism, w way)) {
+	for i, scheme := range []string{"Basic", "Digest", "NTLM"} {
+		for _, w := range sample.Of(row+i, ways) {
+			holds(t, strings.TrimPrefix(desc+", "+scheme+", "+w.desc, ", "), func(t testing.TB) { f(t, mechanismOf(scheme), w) })
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -294,7 +295,7 @@ func TestCancelBeforeAnAnswer(t *testing.T) {
 func TestExcess(t *testing.T) {
 	t.Parallel()
 	const challenge = `Basic realm="lab"`
-	for _, tt := range []struct {
+	for row, tt := range []struct {
 		desc   string
 		action *testproxy.Action
 		cause  proxyauth.Cause // zero if the request gets through
@@ -308,7 +309,7 @@ func TestExcess(t *testing.T) {
 		{"a long challenge", testproxy.Offer("Basic realm=\"" + strings.Repeat("x", 1<<20) + "\""), proxyauth.CauseMalformedChallenge},
 		{"a challenge for ever", testproxy.Offer(`Digest realm="lab", nonce="n", qop="auth", stale=true`), proxyauth.CauseHandshakeBroken},
 	} {
-		for _, op := range []string{http.MethodGet, http.MethodPost, http.MethodConnect} {
+		for _, op := range sample.Of(row, []string{http.MethodGet, http.MethodPost, http.MethodConnect}) {
 			t.Run(tt.desc+" to "+op, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					l := basicLab(t, nil)

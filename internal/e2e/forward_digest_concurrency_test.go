@@ -9,13 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
-const (
-	digestWorkers  = 64
-	digestRequests = 40 // of each worker
-)
+const digestWorkers = 64
 
 // squid forgets a nonce whose counts arrive out of order, so that
 // requests that shared one would be challenged time and again.
@@ -53,14 +51,15 @@ func TestDigestNonceCountsStayInOrder(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{tt.mechanism}})
 					l.base.MaxIdleConnsPerHost = digestWorkers
+					each := sample.Size(15, 40) // requests of a worker
 					errs := together(digestWorkers, func(int) (err error) {
-						for range digestRequests {
+						for range each {
 							err = errors.Join(err, way.reach(t.Context(), l.rt, originHost))
 						}
 						return err
 					})
 					require.NoError(t, errors.Join(errs...))
-					const requests = digestWorkers * digestRequests
+					requests := digestWorkers * each
 					legs := l.tally()
 					require.Equal(t, requests, legs[way.method+" Digest 200"])
 					extra := -requests

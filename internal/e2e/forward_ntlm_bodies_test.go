@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -157,7 +158,7 @@ func (d *ntlmDrain) base() *http.Transport {
 // the only connection.
 func TestNTLMUploadInFlatMemory(t *testing.T) {
 	size := int64(1 << 30)
-	if raceEnabled || testing.Short() {
+	if raceEnabled || !sample.Thorough() {
 		size = 1 << 26 // which shows as much
 	}
 	d := newNTLMDrain(t)

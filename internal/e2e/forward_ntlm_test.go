@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
 )
@@ -174,7 +175,8 @@ func TestNTLMOpeningLeg(t *testing.T) {
 // that is authenticated.
 func TestNTLMConcurrentUploads(t *testing.T) {
 	t.Parallel()
-	const workers, posts, conns = 64, 50, 8
+	const workers, conns = 64, 8
+	posts := sample.Size(15, 50)
 	for _, way := range []string{httpOrigin, httpsOrigin} {
 		bubble(t, way, func(t *testing.T) {
 			l, _ := newNTLMLab(t, nil, testproxy.Config{})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -137,7 +138,7 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 // TestUploadInFlatMemory sends 1 GiB that can't be had again, cold.
 func TestUploadInFlatMemory(t *testing.T) {
 	size := int64(1 << 30)
-	if raceEnabled || testing.Short() {
+	if raceEnabled || !sample.Thorough() {
 		size = 1 << 26 // which shows as much
 	}
 	for _, tt := range budgets[:2] {

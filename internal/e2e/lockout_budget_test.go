@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -37,14 +38,11 @@ func TestWrongPasswordKeepsTheBudget(t *testing.T) {
 		{"closed in the answer", 100, func(int) reply { return closes(0, testproxy.InHeader) }, 0, 1},
 		{"never a verdict", 1000, func(n int) reply { return answers(5*time.Second, unclear[n%len(unclear)]) }, 0, 4},
 	} {
-		atOnce := tt.atOnce
-		if !thorough() || raceEnabled {
-			atOnce /= 10
+		atOnce := sample.Size(tt.atOnce/10, tt.atOnce)
+		if raceEnabled {
+			atOnce = tt.atOnce / 10
 		}
-		for i, scheme := range []string{"Basic", "Digest", "NTLM", "Negotiate"} {
-			if !thorough() && i != row%4 {
-				continue
-			}
+		for _, scheme := range sample.Of(row, []string{"Basic", "Digest", "NTLM", "Negotiate"}) {
 			eachHolds(t, tt.desc+", "+scheme, func(t testing.TB, w way) {
 				p := newPeer(t, wrongPassword, peerMechanism(scheme), tt.reply)
 				p.hour(t, w, atOnce)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -151,7 +152,7 @@ func TestOutageEnds(t *testing.T) {
 			})
 			for time.Since(start) <= time.Hour {
 				require.Error(t, w.reach(t.Context(), l.rt, originHost))
-				time.Sleep(10 * time.Second)
+				time.Sleep(time.Duration(sample.Size(30, 10)) * time.Second)
 			}
 			time.Sleep(maxPause)
 			require.NoError(t, w.reach(t.Context(), l.rt, originHost))

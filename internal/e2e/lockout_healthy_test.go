@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -109,12 +110,9 @@ func (c *crawl) reach(ctx context.Context, w way, host string, healthy bool) err
 	return err
 }
 
-// visit has workers visit n hosts, each one after the other, or fewer unless
-// PROXYAUTH_THOROUGH is set.
+// visit has workers visit n hosts, each one after the other, or a sample of them.
 func (c *crawl) visit(t testing.TB, w way, workers, n int, name func(i int) string) {
-	if !thorough() {
-		n = n * 2 / 5
-	}
+	n = sample.Size(n*2/5, n)
 	var next atomic.Int64
 	together(workers, func(int) error {
 		for i := next.Add(1); i <= int64(n); i = next.Add(1) {
@@ -164,7 +162,7 @@ func some(kinds map[string]int) func(i int) string {
 // closed or, one at a time, denied.
 func TestCrawlWithARightPassword(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
+	for row, tt := range []struct {
 		desc    string
 		workers int
 		name    func(i int) string
@@ -176,7 +174,7 @@ func TestCrawlWithARightPassword(t *testing.T) {
 		{"a third of 50 is denied", 64, func(i int) string { return some(map[string]int{"deny": 33})(i * 7 % 50) }, 6 * time.Second},
 		{"each third is denied", 1, func(i int) string { return fmt.Sprint([]string{"host", "host", "deny"}[i%3], i) }, 0},
 	} {
-		eachScheme(t, tt.desc, func(t testing.TB, m testproxy.Mechanism, w way) {
+		sampleSchemes(t, row, tt.desc, func(t testing.TB, m testproxy.Mechanism, w way) {
 			c := newCrawl(t, m)
 			require.NoError(t, c.reach(t.Context(), w, "first", true))
 			c.visit(t, w, tt.workers, 500, tt.name)
@@ -184,7 +182,7 @@ func TestCrawlWithARightPassword(t *testing.T) {
 		})
 	}
 	// With two that are dead, the others may wait for 20 s, which is longer than they do.
-	eachScheme(t, "the first is dead", func(t testing.TB, m testproxy.Mechanism, w way) {
+	sampleSchemes(t, 0, "the first is dead", func(t testing.TB, m testproxy.Mechanism, w way) {
 		c := newCrawl(t, m)
 		c.visit(t, w, 64, 500, func(i int) string { return fmt.Sprint([]string{"dead", "host"}[min(i/2, 1)], i) })
 		c.requireHealthy(t, 12*time.Second)
@@ -196,14 +194,17 @@ func TestCrawlWithARightPassword(t *testing.T) {
 // again, nothing is sent for them, and the provider is not told that the password is wrong.
 func TestCrawlWithManyDeniedHosts(t *testing.T) {
 	t.Parallel()
-	for desc, kinds := range map[string]map[string]int{
-		"a third is denied":               {"deny": 33},
-		"a tenth is dead, a third denied": {"dead": 10, "deny": 33},
+	for row, tt := range []struct {
+		desc  string
+		kinds map[string]int
+	}{
+		{"a third is denied", map[string]int{"deny": 33}},
+		{"a tenth is dead, a third denied", map[string]int{"dead": 10, "deny": 33}},
 	} {
-		eachScheme(t, desc, func(t testing.TB, m testproxy.Mechanism, w way) {
+		sampleSchemes(t, row, tt.desc, func(t testing.TB, m testproxy.Mechanism, w way) {
 			c := newCrawl(t, m)
 			require.NoError(t, c.reach(t.Context(), w, "first", true))
-			c.visit(t, w, 64, 500, some(kinds))
+			c.visit(t, w, 64, 500, some(tt.kinds))
 			t.Logf("%d of %d healthy requests failed, the longest wait was %v", len(c.failed), c.healthy, c.longest)
 			for _, err := range c.failed {
 				require.False(t, requireCauseNamed(t, "heldback", err).Retry.IsZero())
@@ -220,7 +221,7 @@ func TestCrawlWithManyDeniedHosts(t *testing.T) {
 func TestSlowDirectoryDelaysTheFirstAcceptanceAlone(t *testing.T) {
 	t.Parallel()
 	const slow = 8 * time.Second
-	eachScheme(t, "", func(t testing.TB, m testproxy.Mechanism, w way) {
+	sampleSchemes(t, 2, "", func(t testing.TB, m testproxy.Mechanism, w way) {
 		c := newCrawl(t, m)
 		start := time.Now()
 		c.proxy.SetFault(func(leg *testproxy.Leg) *testproxy.Action {
@@ -238,7 +239,7 @@ func TestSlowDirectoryDelaysTheFirstAcceptanceAlone(t *testing.T) {
 // A proxy that is restarted, and down for a minute, fails requests only while it is.
 func TestRestartOfTheProxyFailsNothingLater(t *testing.T) {
 	t.Parallel()
-	eachScheme(t, "", func(t testing.TB, m testproxy.Mechanism, w way) {
+	sampleSchemes(t, 0, "", func(t testing.TB, m testproxy.Mechanism, w way) {
 		c := newCrawl(t, m)
 		var restarting atomic.Bool
 		time.AfterFunc(29*time.Second, func() { restarting.Store(true) })
@@ -262,7 +263,7 @@ func TestRestartOfTheProxyFailsNothingLater(t *testing.T) {
 func TestRotatedPasswordFailsNothing(t *testing.T) {
 	t.Parallel()
 	const rotated = "r0tated"
-	eachScheme(t, "", func(t testing.TB, m testproxy.Mechanism, w way) {
+	sampleSchemes(t, 1, "", func(t testing.TB, m testproxy.Mechanism, w way) {
 		ntlm := new(changingNTLM)
 		ntlm.change(map[string]string{user: password}, false)
 		if m.Scheme() == "NTLM" {

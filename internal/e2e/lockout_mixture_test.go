@@ -14,12 +14,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
 // seeds returns the seed of the first round of a random test, PROXYAUTH_SEED, and how many
 // rounds there are, PROXYAUTH_SEEDS, of which each has the next seed. By default there are
-// more if PROXYAUTH_THOROUGH is set.
+// more if all variants are to run.
 func seeds(t *testing.T, byDefault uint64) (first, n uint64) {
 	number := func(name string, byDefault uint64) uint64 {
 		text := os.Getenv(name)
@@ -30,7 +31,10 @@ func seeds(t *testing.T, byDefault uint64) (first, n uint64) {
 		require.NoError(t, err)
 		return n
 	}
-	if !thorough() || raceEnabled {
+	switch {
+	case !sample.Thorough():
+		byDefault /= 8
+	case raceEnabled:
 		byDefault /= 4
 	}
 	return number("PROXYAUTH_SEED", 1), number("PROXYAUTH_SEEDS", byDefault)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-proxyauth/proxyauth/internal/leaktest"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/secretscan"
 )
 
@@ -22,22 +23,13 @@ func TestMain(m *testing.M) {
 	for name, value := range map[string]string{"KRB5_CONFIG": os.DevNull, "KRB5CCNAME": "FILE:/nonexistent", "KRB5_CLIENT_KTNAME": ""} {
 		os.Setenv(name, value)
 	}
-	debug.SetGCPercent(400) // a fifth of the time went into collecting small heaps
+	debug.SetGCPercent(-1) // a quarter of the time went into collecting small heaps
+	debug.SetMemoryLimit(256 << 20)
 	os.Exit(scanned.Report(leaktest.Run(m)))
 }
 
-// thorough reports whether PROXYAUTH_THOROUGH is set, as by ci/test.sh: tests then run all
-// of their variants, and otherwise a sample of each kind. It is to be called in a test, or
-// else go test takes results from its cache regardless of the variable.
-func thorough() bool { return os.Getenv("PROXYAUTH_THOROUGH") != "" }
-
 // manyCallers is how many callers begin at once.
-func manyCallers() int {
-	if thorough() {
-		return 1000
-	}
-	return 250
-}
+func manyCallers() int { return sample.Size(100, 1000) }
 
 // scanned looks for the passwords of the labs in all that the tests get to see.
 var scanned = secretscan.New([]string{user, "bob"}, password, wrongPassword)

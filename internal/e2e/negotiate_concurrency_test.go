@@ -18,6 +18,7 @@ import (
 
 	"github.com/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/proxyauth/credentials"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/kdc"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
@@ -62,7 +63,7 @@ func TestNegotiateColdRequests(t *testing.T) {
 // in no scheme.
 func TestNegotiatePasswordRefusedByTheKDC(t *testing.T) {
 	t.Parallel()
-	const requests = 100
+	requests := sample.Size(25, 100)
 	for _, tt := range []struct {
 		desc     string
 		upset    func(*realm)
@@ -201,7 +202,8 @@ func TestNegotiatePerRequestConcurrency(t *testing.T) {
 // over few connections.
 func TestNegotiateConcurrentUploads(t *testing.T) {
 	t.Parallel()
-	const workers, posts, conns = 32, 20, 8
+	const workers, conns = 32, 8
+	posts := sample.Size(8, 20)
 	for _, m := range []spnegoserver.Mechanism{{}, {PerRequest: true}} {
 		r := newRealm(t)
 		bubble(t, fmt.Sprintf("per request %t", m.PerRequest), func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/nettest"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
 	"github.com/go-proxyauth/proxyauth/schemes/ntlm"
@@ -74,14 +75,17 @@ func (m *tunnelMaker) make(ctx context.Context) (near, far net.Conn, stop func()
 // What DialContext returns is a net.Conn in every respect, whatever went before.
 func TestTunnelsAreNetConns(t *testing.T) {
 	t.Parallel()
-	for _, early := range []string{"", "early"} {
-		for desc, auth := range map[string][]testproxy.Mechanism{
-			"no authentication": nil,
-			"after NTLM": {&testproxy.NTLM{
-				Server: &ntlmserver.Server{RequireMIC: true, Users: map[string]string{user: password}},
-			}},
-		} {
-			t.Run(desc+" "+early, func(t *testing.T) { testNetConn(t, testproxy.Config{Auth: auth}, early) })
+	for row, tt := range []struct {
+		desc string
+		auth []testproxy.Mechanism
+	}{
+		{"no authentication", nil},
+		{"after NTLM", []testproxy.Mechanism{&testproxy.NTLM{
+			Server: &ntlmserver.Server{RequireMIC: true, Users: map[string]string{user: password}},
+		}}},
+	} {
+		for _, early := range sample.Of(row, []string{"", "early"}) {
+			t.Run(tt.desc+" "+early, func(t *testing.T) { testNetConn(t, testproxy.Config{Auth: tt.auth}, early) })
 		}
 	}
 }
@@ -100,8 +104,9 @@ func testNetConn(t *testing.T, config testproxy.Config, early string) {
 // process that is told which ones to run.
 func TestTunnelsOverTLSAreNetConns(t *testing.T) {
 	const mark = "PROXYAUTH_TEST_NETTEST"
+	sent := sample.Of(1, []string{"", "early"})
 	if os.Getenv(mark) != "" {
-		for _, early := range []string{"", "early"} {
+		for _, early := range sent {
 			t.Run("TLS "+early, func(t *testing.T) {
 				testNetConn(t, testproxy.Config{TLS: ca.ServerConfig("127.0.0.1")}, early)
 			})
@@ -115,8 +120,9 @@ func TestTunnelsOverTLSAreNetConns(t *testing.T) {
 	output, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	for _, test := range tests {
-		require.Contains(t, string(output), "--- PASS: "+t.Name()+"/TLS_/"+test)
-		require.Contains(t, string(output), "--- PASS: "+t.Name()+"/TLS_early/"+test)
+		for _, early := range sent {
+			require.Contains(t, string(output), "--- PASS: "+t.Name()+"/TLS_"+early+"/"+test)
+		}
 	}
 }
 

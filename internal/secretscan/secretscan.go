@@ -157,16 +157,36 @@ func (s *Scanner) Error(where string, err error) {
 }
 
 // isNew reports whether no error like err has been looked through: one with its text, and
-// that of all that it wraps.
+// that of all that it wraps, but for the numbers in the names of hosts, and of ports.
 func (s *Scanner) isNew(err error) bool {
 	var b strings.Builder
 	chain(&b, err)
-	hash := maphash.String(s.seed, b.String())
+	hash := maphash.Bytes(s.seed, numbersAsZero(b.String()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := s.seen[hash]
 	s.seen[hash] = true
 	return !known
+}
+
+// numbersAsZero returns a text with each number of up to five digits as 0. A longer one may
+// be part of an encoded secret.
+func numbersAsZero(text string) []byte {
+	b := make([]byte, 0, len(text))
+	digits := 0 // at the end of b
+	for i := range len(text) {
+		switch c := text[i]; {
+		case '0' <= c && c <= '9':
+			digits++
+		case 0 < digits && digits <= 5:
+			b = append(b[:len(b)-digits], '0')
+			fallthrough
+		default:
+			digits = 0
+		}
+		b = append(b, text[i])
+	}
+	return b
 }
 
 func chain(b *strings.Builder, err error) {

@@ -49,3 +49,20 @@ func TestScanner(t *testing.T) {
 	s.hints("here", &proxyauth.Error{Cause: proxyauth.CauseProxyFailed})
 	require.Len(t, s.Found(), 4)
 }
+
+// Errors that differ in a host's number or a port alone are looked through once.
+func TestErrorsThatDifferInANumber(t *testing.T) {
+	s := New([]string{"ann"}, "123456")
+	for i, tt := range []struct {
+		text  string
+		known bool
+	}{
+		{"dial proxy1.example.com:3128: refused", false},
+		{"dial proxy2.example.com:65535: refused", true},
+		{"dial proxy.example.com:3128: refused", false},
+		{"dial proxy1.example.com:654321: refused", false},
+		{"dial proxy1.example.com:123456: refused", false},
+	} {
+		require.Equal(t, !tt.known, s.isNew(errors.New(tt.text)), "%d: %s", i, tt.text)
+	}
+}

@@ -78,8 +78,8 @@ func (b *Basic) refuse(violation string) Verdict {
 }
 
 // quote returns s as a quoted-string.
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}
+func quote(s string) string { return `"` + quoting.Replace(s) + `"` }
+
+var quoting = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf16"
 
 	"github.com/jcmturner/gokrb5/v8/crypto"
@@ -115,8 +116,26 @@ func stringToKey(etype int32, password, salt string, params []byte) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	return e.StringToKey(password, salt, cmp.Or(hex.EncodeToString(params), e.GetDefaultStringToKeyParams()))
+	input := keyInput{etype, password, salt, cmp.Or(hex.EncodeToString(params), e.GetDefaultStringToKeyParams())}
+	if key, ok := keysMade.Load(input); ok {
+		return slices.Clone(key.([]byte)), nil
+	}
+	key, err := e.StringToKey(password, salt, input.params)
+	if err == nil {
+		keysMade.Store(input, slices.Clone(key))
+	}
+	return key, err
 }
+
+// keyInput is what a key is made of.
+type keyInput struct {
+	etype                  int32
+	password, salt, params string
+}
+
+// keysMade has the keys that the KDCs of a test binary have made from passwords, most of
+// which are those of one user. It maps a keyInput to a []byte.
+var keysMade sync.Map
 
 // ntHash returns the MD4 hash of the password in UTF-16 (RFC 4757, Section 2).
 // gokrb5 gets it wrong for characters beyond ASCII, but has an MD4 to offer.
