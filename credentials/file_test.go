@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth/credentials"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 )
 
 func TestFile(t *testing.T) {
@@ -104,7 +105,7 @@ func TestFileNeverTearsASecret(t *testing.T) {
 			}
 			replace("username", "ann0")
 			replace("password", "0")
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(sample.Size(400, 1000))*time.Millisecond)
 			defer cancel()
 			var readers sync.WaitGroup
 			var read, torn atomic.Int64

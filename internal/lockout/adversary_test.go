@@ -4,22 +4,18 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 )
 
 // TestBudgetHoldsWhateverAPeerDoes plays peers that mix refusals, closed connections,
 // answers without a verdict and lost ones at random, each with another mixture, against
 // a password that is never accepted.
 func TestBudgetHoldsWhateverAPeerDoes(t *testing.T) {
-	seeds := 10
-	if os.Getenv("PROXYAUTH_THOROUGH") != "" { // as ci/test.sh sets
-		seeds = 40
-	}
-	for seed := range seeds {
+	for seed := range sample.Size(5, 40) {
 		play(t, fmt.Sprint("seed", seed), func(w *world) {
 			r := rand.New(rand.NewPCG(uint64(seed), 11))
 			w.preemptive = r.IntN(4) == 0

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth/internal/lockout"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 )
 
 func TestRightPasswordIsNeverDelayedAfterTheFirstAcceptance(t *testing.T) {
@@ -230,7 +231,7 @@ func TestCrawlers(t *testing.T) {
 		}, 15 * time.Second, 800, 20},
 	} {
 		play(t, tt.desc, func(w *world) {
-			w.crawl(10_000, tt.name)
+			w.crawl(sample.Size(3000, 10_000), tt.name)
 			w.wantWaits(tt.wait, tt.late)
 			require.LessOrEqual(t, w.failed()*1000, tt.fail*len(w.waits), "%v", w.unlucky)
 		})
@@ -250,7 +251,7 @@ func TestCrawlersOfDeniedHosts(t *testing.T) {
 		{"a tenth", 10, 9200 * ms, 800},
 		{"a third", 33, 9200 * ms, 950},
 	} {
-		for seed := range 10 {
+		for seed := range sample.Size(3, 10) {
 			play(t, fmt.Sprint(tt.desc, ", seed ", seed), func(w *world) {
 				w.crawl(1000, func(i int) string { return some("deny", tt.percent, i+100_000*seed) })
 				wait := tt.wait

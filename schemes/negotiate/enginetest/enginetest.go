@@ -47,10 +47,10 @@ const (
 
 	// atOnce is how many contexts are used at once.
 	atOnce = 64
-
-	// enough is how long an engine may take that need not wait any more.
-	enough = 5 * time.Second
 )
+
+// enough is how long an engine may take that need not wait any more.
+var enough = 5 * time.Second
 
 // Test tests an engine: that its tokens can be read and differ, that an exchange
 // completes, that what is not a token of the proxy's for this exchange is refused, that

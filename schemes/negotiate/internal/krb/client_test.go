@@ -51,12 +51,12 @@ func ask(t testing.TB, c *krb.Client, u krb.User) error {
 
 func TestPassword(t *testing.T) {
 	for _, tc := range []struct {
-		desc string
-		user string
-		ann  kdc.Principal
+		desc      string
+		user      string
+		principal kdc.Principal
 	}{
-		{"as usual", "ann", kdc.Principal{}},
-		{"with the realm", "ann@example.com", kdc.Principal{}},
+		{"as usual", "bob", kdc.Principal{Name: "bob", Password: "s3cret"}},
+		{"with the realm", "bob@example.com", kdc.Principal{Name: "bob", Password: "s3cret"}},
 		{"with a salt of its own", "bob", kdc.Principal{Name: "bob", Password: "s3cret", Salt: "pepper"}},
 		{"without pre-authentication", "bob", kdc.Principal{Name: "bob", Password: "s3cret", NoPreauth: true}},
 		{"AES with SHA-2", "bob", kdc.Principal{Name: "bob", Password: "s3cret", Enctypes: []int32{kdc.AES256SHA2}}},
@@ -65,11 +65,7 @@ func TestPassword(t *testing.T) {
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			for _, iterations := range []int{0, -1} { // that the KDC names, or the default
-				cfg := kdc.Config{Iterations: iterations}
-				if tc.ann.Name != "" {
-					cfg.Principals = []kdc.Principal{tc.ann}
-				}
-				k := startKDC(t, cfg)
+				k := startKDC(t, kdc.Config{Iterations: iterations, Principals: []kdc.Principal{tc.principal}})
 				require.NoError(t, ask(t, newClient(t, k), user(tc.user, "s3cret")))
 				require.Zero(t, k.Total().PreauthFailed)
 			}
