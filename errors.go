@@ -139,9 +139,12 @@ func (e *Error) Unwrap() []error {
 // Timeout reports whether something took too long: the error underneath has a Timeout
 // method that says so. So the Timeout of the [url.Error] of an [http.Client] is that of
 // net/http.
-func (e *Error) Timeout() bool {
+func (e *Error) Timeout() bool { return e != nil && isTimeout(e.Err) }
+
+// isTimeout reports whether err says that something took too long.
+func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
-	return e != nil && errors.As(e.Err, &t) && t.Timeout()
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // schemeCause returns the cause that the first of the errors names, "" if none does.

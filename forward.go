@@ -311,12 +311,6 @@ func (f *forwarding) send(ctx context.Context, authorization string) (*http.Resp
 	return resp, loss{}
 }
 
-// isTimeout reports whether err, of a leg, is that of Base's ResponseHeaderTimeout.
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
-}
-
 // bodyGone returns the error for a body that would have to be sent once more.
 func (f *forwarding) bodyGone(err error) *Error {
 	if f.why != nil && f.failed(f.rank) == nil {
