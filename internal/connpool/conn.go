@@ -42,7 +42,7 @@ type Conn struct {
 	upgraded atomic.Bool // a 101 came, perhaps before the body of its request was sent whole
 
 	// Guarded by pool.mu.
-	held            bool
+	holders         int
 	idleAt          time.Time
 	listed          bool // in pool.available
 	closing, closed bool
@@ -89,7 +89,7 @@ func (c *Conn) judge(req *http.Request, err error) {
 func (c *Conn) Release() {
 	c.pool.mu.Lock()
 	defer c.pool.unlock()
-	c.held = false
+	c.holders = max(c.holders-1, 0)
 	c.pool.settle(c)
 }
 
@@ -151,8 +151,17 @@ func (c *Conn) Invalid() bool { return c.invalid }
 // before it began to answer the leg that failed last: it may never have seen that.
 func (c *Conn) IdleRace() bool { return c.idleRace }
 
-// idle reports whether nobody uses the connection. The caller holds pool.mu.
-func (c *Conn) idle() bool { return !c.held && c.leg.Load() == nil }
+// slots returns how many more holders the connection can have: HTTP/1 allows one in all, and
+// none while a leg is under way. The caller holds pool.mu.
+func (c *Conn) slots() int {
+	if c.leg.Load() != nil {
+		return 0
+	}
+	return 1 - c.holders
+}
+
+// idle reports whether nothing happens on the connection. The caller holds pool.mu.
+func (c *Conn) idle() bool { return c.holders == 0 && c.leg.Load() == nil }
 
 // isClosed reports whether the connection has been closed or upgraded.
 func (c *Conn) isClosed() bool { return c.meter.gone.Load() }

@@ -123,11 +123,11 @@ func (p *Pool) finish(d *dial, c *Conn, err error) {
 		p.deliver(w, result{conn: c})
 		return
 	}
-	c.held = false
+	c.holders--
 	p.settle(c)
 }
 
-// connect returns a connection that is held.
+// connect returns a connection that has one holder.
 func (p *Pool) connect(ctx context.Context, outside bool) (*Conn, error) {
 	conn, state, err := p.config.Dial(ctx)
 	switch {
@@ -136,7 +136,7 @@ func (p *Pool) connect(ctx context.Context, outside bool) (*Conn, error) {
 	case conn == nil:
 		return nil, errNoConn
 	}
-	c := &Conn{pool: p, tls: state, outside: outside, held: true, meter: meter{Conn: conn}}
+	c := &Conn{pool: p, tls: state, outside: outside, holders: 1, meter: meter{Conn: conn}}
 	c.meter.onClose, c.abort = c.ended, c.close
 	if c.cc, err = p.newClientConn(ctx, &c.meter); err != nil {
 		conn.Close()

@@ -13,13 +13,13 @@ func (p *Pool) settle(c *Conn) {
 	}
 	switch {
 	case c.closed:
-		if !c.held && !c.reported {
+		if c.holders == 0 && !c.reported {
 			c.reported = true
 			if p.config.OnClose != nil {
 				p.toReport = append(p.toReport, c)
 			}
 		}
-	case !c.listed && !c.closing && c.idle():
+	case !c.listed && !c.closing && c.slots() > 0:
 		p.place(c)
 	}
 }
@@ -54,7 +54,7 @@ func (p *Pool) place(c *Conn) {
 	w, ok := p.firstFor(c)
 	switch {
 	case w != nil:
-		c.held = true
+		c.holders++
 		p.deliver(w, result{conn: c, reused: true})
 	case !ok || p.closeIdle:
 		return
@@ -111,9 +111,12 @@ func (p *Pool) unlist(c *Conn) {
 // evict closes the connection that has been idle longest, one without a login if there
 // is one. The caller holds p.mu.
 func (p *Pool) evict() {
-	i := slices.IndexFunc(p.available, func(c *Conn) bool { return c.Login == nil })
-	if len(p.available) > 0 {
-		p.close(p.available[max(i, 0)])
+	i := slices.IndexFunc(p.available, func(c *Conn) bool { return c.idle() && c.Login == nil })
+	if i < 0 {
+		i = slices.IndexFunc(p.available, (*Conn).idle)
+	}
+	if i >= 0 {
+		p.close(p.available[i])
 	}
 }
 
@@ -133,7 +136,8 @@ func (p *Pool) close(c *Conn) {
 // expired reports whether c has been idle too long. The monotonic clock may have stood
 // still while the computer slept. The caller holds p.mu.
 func (p *Pool) expired(c *Conn) bool {
-	return p.idleTimeout > 0 && max(time.Since(c.idleAt), time.Since(c.idleAt.Round(0))) >= p.idleTimeout
+	age := max(time.Since(c.idleAt), time.Since(c.idleAt.Round(0)))
+	return p.idleTimeout > 0 && c.idle() && age >= p.idleTimeout
 }
 
 // tickIn sets the timer. The caller holds p.mu.
@@ -159,7 +163,7 @@ func (p *Pool) tick() {
 // closeWhere closes the idle connections for which which is true. The caller holds p.mu.
 func (p *Pool) closeWhere(which func(*Conn) bool) {
 	for _, c := range slices.Clone(p.available) {
-		if which(c) {
+		if c.idle() && which(c) {
 			p.close(c)
 		}
 	}

@@ -55,7 +55,7 @@ type Pool struct {
 	idleTimeout time.Duration
 
 	mu        sync.Mutex
-	available []*Conn   // idle; the one used last is last
+	available []*Conn   // connections with a slot to give; the one used last is last
 	waiting   []*waiter // the one that came first is first
 	orphans   []*dial   // dials whose waiter needs them no longer
 	open      int       // connections and dials that count for maxConns
@@ -249,10 +249,12 @@ func (p *Pool) pick(want *Want) (best *Conn) {
 	return best
 }
 
-// take gives c away. The caller holds p.mu.
+// take gives a slot of c away. The caller holds p.mu.
 func (p *Pool) take(c *Conn) {
-	c.held = true
-	p.unlist(c)
+	c.holders++
+	if c.slots() <= 0 {
+		p.unlist(c)
+	}
 }
 
 // deliver ends the wait of w. The caller holds p.mu.
