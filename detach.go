@@ -17,8 +17,10 @@ const finishing = time.Minute
 func (d *driver) mustFinish() bool {
 	l := d.login
 	switch {
-	case l == nil, l.props.BindsConnection:
-		return l != nil
+	case l == nil:
+		return false
+	case l.props.BindsConnection:
+		return true
 	case d.turn == &d.trusted && d.turns == 0: // begin has just taken it
 		return false
 	}

@@ -333,14 +333,6 @@ func (d *driver) renew(ctx context.Context) (step, error) {
 	return stepAuthorize, nil
 }
 
-// closed returns why no other leg can follow on the connection.
-func (d *driver) closed() error {
-	if d.last != nil && !d.last.ProtoAtLeast(1, 1) {
-		return errHTTP10
-	}
-	return errClosed
-}
-
 // open begins a session.
 func (d *driver) open(ctx context.Context) (next step, ok bool) {
 	own := d.own(d.login.scheme)
@@ -563,37 +555,6 @@ func (d *driver) answer(ctx context.Context, resp *http.Response) (step, error) 
 		next = d.probed(resp)
 	}
 	return next, nil
-}
-
-// probed takes an answer to a leg that the library has added, and which is not a 407: the
-// request itself is next. Where the proxy has challenged one like it, but refuses to answer
-// for it, that challenge stands.
-func (d *driver) probed(resp *http.Response) step {
-	d.anew = true
-	switch d.phase {
-	case completing:
-		d.turn = nil
-		return stepAuthorize
-	case riding:
-		return stepAuthorize
-	}
-	if known := d.p.unprobed(d.host); d.phase == asking && resp.StatusCode/100 != 2 && known != nil {
-		d.challenges, d.offer = known, known
-		return stepChoose
-	}
-	next := d.probePassed()
-	if next == stepFail {
-		d.last = nil // that was the answer to another leg
-	}
-	return next
-}
-
-// passedBy notes that a leg without an authorization that proves anything was let pass. A
-// leg that the library adds may be refused for what it is.
-func (d *driver) passedBy(resp *http.Response) {
-	if !d.exempt && !d.settlesNothing(resp.StatusCode) && (!d.added || resp.StatusCode/100 == 2) {
-		d.p.passed(d.host)
-	}
 }
 
 // handshaking reports whether the session is in the middle of a handshake.

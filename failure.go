@@ -26,10 +26,18 @@ var errItself = errors.New("proxyauth: the proxy was asked to CONNECT to itself"
 
 // failure returns the error of an exchange that has failed.
 func (d *driver) failure() error {
-	if e, ok := errors.AsType[*Error](d.err); ok && d.cause == "" {
+	if e, ok := d.err.(*Error); ok && d.cause == "" {
 		return e
 	}
 	return d.error(cmp.Or(d.cause, CauseProxyFailed), d.err)
+}
+
+// closed returns why no other leg can follow on the connection.
+func (d *driver) closed() error {
+	if d.last != nil && !d.last.ProtoAtLeast(1, 1) {
+		return errHTTP10
+	}
+	return errClosed
 }
 
 // dialFailed says what the connection was for.

@@ -178,6 +178,37 @@ func (d *driver) turnedDown(ctx context.Context, status int) (next step, err err
 	return 0, nil, false
 }
 
+// probed takes an answer to a leg that the library has added, and which is not a 407: the
+// request itself is next. Where the proxy has challenged one like it, but refuses to answer
+// for it, that challenge stands.
+func (d *driver) probed(resp *http.Response) step {
+	d.anew = true
+	switch d.phase {
+	case completing:
+		d.turn = nil
+		return stepAuthorize
+	case riding:
+		return stepAuthorize
+	}
+	if known := d.p.unprobed(d.host); d.phase == asking && resp.StatusCode/100 != 2 && known != nil {
+		d.challenges, d.offer = known, known
+		return stepChoose
+	}
+	next := d.probePassed()
+	if next == stepFail {
+		d.last = nil // that was the answer to another leg
+	}
+	return next
+}
+
+// passedBy notes that a leg without an authorization that proves anything was let pass. A
+// leg that the library adds may be refused for what it is.
+func (d *driver) passedBy(resp *http.Response) {
+	if !d.exempt && !d.settlesNothing(resp.StatusCode) && (!d.added || resp.StatusCode/100 == 2) {
+		d.p.passed(d.host)
+	}
+}
+
 // refusal takes the refusal of an authorization that answered a challenge.
 func (d *driver) refusal(ctx context.Context) (step, error) {
 	l := d.login
