@@ -230,8 +230,8 @@ func (l *logins) dropLast() {
 	l.last = nil
 }
 
-// held is the error for a password that is not sent for now.
-func held(err error) error {
+// heldBack is the error for a password that is not sent for now.
+func heldBack(err error) error {
 	h, ok := errors.AsType[*lockout.HeldError](err)
 	switch {
 	case !ok:

@@ -84,7 +84,7 @@ func (s *security) step(ctx context.Context, in []byte) (result, error) {
 	if s.secret != nil && s.steps == 0 {
 		var err error
 		if turn, err = s.secret.Acquire(ctx, "ticket"); err != nil {
-			return result{}, held(err)
+			return result{}, heldBack(err)
 		}
 	}
 	if !s.mu.TryLock() {

@@ -73,7 +73,7 @@ func (x *asExchange) run(ctx context.Context) (*credential, error) {
 		if e.ErrorCode != errorcode.KDC_ERR_PREAUTH_REQUIRED {
 			return nil, x.refusal(e)
 		}
-		if reply, err = x.prove(ctx, e); err != nil {
+		if reply, err = x.preauthenticate(ctx, e); err != nil {
 			return nil, err
 		}
 	}
@@ -88,9 +88,9 @@ func (x *asExchange) marshal() ([]byte, error) {
 	return request, nil
 }
 
-// prove answers the KDC's demand for pre-authentication. The proof goes to that KDC alone, on
+// preauthenticate answers the KDC's demand for pre-authentication. The proof goes to that KDC alone, on
 // one connection.
-func (x *asExchange) prove(ctx context.Context, demand *messages.KRBError) ([]byte, error) {
+func (x *asExchange) preauthenticate(ctx context.Context, demand *messages.KRBError) ([]byte, error) {
 	x.info = parsePAData(demand.EData)
 	if len(x.info) > 0 && !x.info.Contains(patype.PA_ENC_TIMESTAMP) {
 		return nil, because(ErrKDC, "it wants a pre-authentication other than a password's")
@@ -137,7 +137,7 @@ func (x *asExchange) prove(ctx context.Context, demand *messages.KRBError) ([]by
 		}
 		err = x.failure(ErrKDCUnreachable, []string{x.kdc}, map[string]error{x.kdc: err})
 		if x.proved {
-			err = x.secret.held(noVerdict(err))
+			err = x.secret.heldBack(noVerdict(err))
 		}
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (x *asExchange) explain(e *messages.KRBError) error {
 		if !x.proved {
 			// The secret was not looked at, and the next hour may see the
 			// account unlocked.
-			return x.secret.held(kdcError(e))
+			return x.secret.heldBack(kdcError(e))
 		}
 		return x.secret.refused(kdcError(e))
 	}
@@ -203,7 +203,7 @@ func (x *asExchange) accept(data []byte) (*credential, error) {
 	})
 	switch {
 	case err != nil && x.proved:
-		return nil, x.secret.held(ErrMalformedReply)
+		return nil, x.secret.heldBack(ErrMalformedReply)
 	case err != nil:
 		return nil, ErrMalformedReply
 	}
@@ -227,12 +227,12 @@ func (x *asExchange) open(rep *messages.ASRep) (*credential, error) {
 		if x.key.KeyValue == nil {
 			err = fmt.Errorf("%w%w", ErrUndecipherable, silent{x.secret.wrong()})
 		}
-		return nil, x.secret.held(err)
+		return nil, x.secret.heldBack(err)
 	}
 	client := principal{name: rep.CName, realm: rep.CRealm}
 	wanted := principal{name: x.request.ReqBody.SName, realm: x.client.realm}
 	if part.Nonce != x.request.ReqBody.Nonce || !client.equalFold(x.client) || !sealed(rep.Ticket, part, wanted) {
-		return nil, x.secret.held(errOtherRequest)
+		return nil, x.secret.heldBack(errOtherRequest)
 	}
 	if d := time.Since(part.AuthTime).Round(time.Second).Abs(); d > x.conf.skew {
 		return nil, because(ErrClockSkew, "by %v from the KDC's", d)

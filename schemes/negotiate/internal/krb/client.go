@@ -175,7 +175,7 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 		if why == errRowUnderWay {
 			err = ErrNoVerdict
 		}
-		return nil, heldUntil{inRealm(secret.held(because(err, "%v", why)), who.realm), until}
+		return nil, heldUntil{inRealm(secret.heldBack(because(err, "%v", why)), who.realm), until}
 	}
 	defer known.leave(owner)
 	// The exchange may go on when nobody waits for it any more. Without its identity
@@ -186,7 +186,7 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 		return nil, err
 	}
 	x := &asExchange{transport: t, conf: conf, client: who, secret: secret}
-	x.proves = func() { known.prove(print, inRealm(secret.held(ErrNoVerdict), who.realm)) }
+	x.proves = func() { known.sending(print, inRealm(secret.heldBack(ErrNoVerdict), who.realm)) }
 	again := !known.refused(print)
 	cred, err := x.run(ctx)
 	unknown := x.kdc != "" && errors.Is(err, ErrClientUnknown)

@@ -152,9 +152,9 @@ func (p *pauses) refused(print fingerprint) bool {
 	return errors.Is(known.err, errRefused)
 }
 
-// prove notes that the secret is about to be proved: for as long as that may
+// sending notes that the secret is about to be proved: for as long as that may
 // take nobody else does, who gets err.
-func (p *pauses) prove(print fingerprint, err error) {
+func (p *pauses) sending(print fingerprint, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known, _ := p.known.Get(print)

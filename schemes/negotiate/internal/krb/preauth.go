@@ -53,8 +53,8 @@ type longTermKey interface {
 	// sent again.
 	refused(err error) error
 
-	// held returns err with what it means for a secret that it is held back.
-	held(err error) error
+	// heldBack returns err with what it means for a secret that it is held back.
+	heldBack(err error) error
 }
 
 // password is a [longTermKey].
@@ -85,7 +85,7 @@ func (password) wrong() error { return ErrPasswordWrong }
 
 func (password) refused(err error) error { return fmt.Errorf("%w%w", err, silent{errSecretRefused}) }
 
-func (password) held(err error) error { return fmt.Errorf("%w%w", err, silent{errSecretHeld}) }
+func (password) heldBack(err error) error { return fmt.Errorf("%w%w", err, silent{errSecretHeld}) }
 
 // keytabKeys is a [longTermKey].
 type keytabKeys map[int32]keytabEntry
@@ -106,7 +106,7 @@ func (keytabKeys) wrong() error { return ErrKeytabStale }
 
 func (keytabKeys) refused(err error) error { return refused(err) }
 
-func (keytabKeys) held(err error) error { return paused(err) }
+func (keytabKeys) heldBack(err error) error { return paused(err) }
 
 // keyInfoOf returns how to make the key, from the pre-authentication data of
 // the KDC (RFC 4120, Section 5.2.7.5): the first of the types that the KDC names
