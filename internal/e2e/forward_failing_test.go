@@ -74,17 +74,25 @@ func TestBodyThatFails(t *testing.T) {
 							_, ok = errors.AsType[*proxyauth.Error](err)
 							require.False(t, ok, "not a failure at the proxy: %v", err)
 						}
-						stats := l.rt.Stats()[0]
-						require.Zero(t, stats.Doubted)
-						require.Empty(t, stats.Failures)
-						start := time.Now()
-						l.get(httpOrigin + "/")
-						require.Zero(t, time.Since(start))
+						l.requireNothingCounted()
 					})
 				})
 			}
 		}
 	}
+}
+
+// requireNothingCounted checks that no request counts as one that has failed at the proxy, and
+// that the next one is not delayed.
+func (l *lab) requireNothingCounted() {
+	l.t.Helper()
+	for _, stats := range l.rt.Stats() {
+		require.Zero(l.t, stats.Doubted)
+		require.Empty(l.t, stats.Failures)
+	}
+	start := time.Now()
+	l.get(httpOrigin + "/")
+	require.Zero(l.t, time.Since(start))
 }
 
 // TestRequestThatCannotBeWritten sends requests that net/http does not take. The error is
@@ -125,13 +133,7 @@ func TestRequestThatCannotBeWritten(t *testing.T) {
 						}
 					}
 					require.Len(t, l.origin.Requests(), arrived)
-					for _, stats := range l.rt.Stats() {
-						require.Zero(t, stats.Doubted)
-						require.Empty(t, stats.Failures)
-					}
-					start := time.Now()
-					l.get(httpOrigin + "/")
-					require.Zero(t, time.Since(start))
+					l.requireNothingCounted()
 				})
 			}
 		}
@@ -165,12 +167,7 @@ func TestHookThatEndsTheRequest(t *testing.T) {
 						require.False(t, ok, "not a failure at the proxy: %v", err)
 						require.Equal(t, n+1, calls)
 					}
-					stats := l.rt.Stats()[0]
-					require.Zero(t, stats.Doubted)
-					require.Empty(t, stats.Failures)
-					start := time.Now()
-					l.get(httpOrigin + "/")
-					require.Zero(t, time.Since(start))
+					l.requireNothingCounted()
 				})
 			})
 		}
