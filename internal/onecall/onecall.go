@@ -102,7 +102,8 @@ func (r result[V]) get() (V, error) {
 }
 
 // Do returns the result of f, or that of the call with the same key that is under
-// way. All that wait for a call get its result: value, error or panic.
+// way. All that wait for a call get its value or error. A panic goes to the one whose f is
+// called or, if that has stopped waiting, to another; the rest get an error.
 //
 // The end of ctx ends the wait, not the call: f runs in a goroutine of its own, with
 // a context that has the values of the first caller's ctx. This context ends when
