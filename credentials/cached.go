@@ -54,8 +54,10 @@ type cachedAnswer struct {
 	forget      time.Time // when the cache must ask again, zero if never
 }
 
+// fresh reports whether a may be given at now. The monotonic clock may have stood still
+// while the computer slept, and the wall clock may have been set.
 func (a cachedAnswer) fresh(now time.Time) bool {
-	before := func(t time.Time) bool { return t.IsZero() || now.Before(t) }
+	before := func(t time.Time) bool { return t.IsZero() || now.Before(t) && now.Round(0).Before(t) }
 	return before(a.credentials.Expires) && before(a.forget)
 }
 

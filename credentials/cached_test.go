@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -176,6 +177,32 @@ func TestCachedExpires(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slept returns a time of before the computer slept for 2 hours: by the monotonic clock, which
+// stood still, it is an hour away; by the wall clock it was an hour ago.
+func slept(t *testing.T) time.Time {
+	at := time.Now().Add(time.Hour)
+	*(*uint64)(unsafe.Pointer(&at)) -= 2 * 60 * 60 << 30 // of package time: nanoseconds and, before them, seconds
+	require.True(t, at.After(time.Now()))
+	require.True(t, at.Round(0).Before(time.Now()))
+	return at
+}
+
+func TestCachedAsksAgainAfterTheComputerHasSlept(t *testing.T) {
+	var asked atomic.Int32
+	cached := &credentials.Cached{Source: proxyauth.CredentialsFunc(func(context.Context, *proxyauth.CredentialsRequest) (proxyauth.Credentials, error) {
+		if asked.Add(1) > 1 {
+			return pair("ann", "new"), nil
+		}
+		c := pair("ann", "expired")
+		c.Expires = slept(t)
+		return c, nil
+	})}
+	c, err := cached.Credentials(t.Context(), request(t, proxyText))
+	requireCredentials(t, "ann", "expired", c, err)
+	c, err = cached.Credentials(t.Context(), request(t, proxyText))
+	requireCredentials(t, "ann", "new", c, err)
 }
 
 func TestCachedDoesNotRememberErrors(t *testing.T) {
