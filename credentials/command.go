@@ -35,7 +35,7 @@ const DefaultCommandTimeout = 30 * time.Second
 //	{"username": "ann", "password": "s3cret", "expires": "2026-01-02T15:04:05Z"}
 //
 // expires may be missing; no output, or none with a password, means that there
-// are no credentials. The environment tells the program PROXYAUTH_PROXY, the
+// are no credentials. Text that is not UTF-8 is an error. The environment tells the program PROXYAUTH_PROXY, the
 // proxy's URL; PROXYAUTH_USERNAME, the user in it; and PROXYAUTH_SCHEME, the
 // auth-scheme. It is not told what became of its answer.
 //
@@ -66,8 +66,9 @@ type Command struct {
 
 	// Logger is where the first 8 KiB of the program's standard error go, line
 	// by line, at [slog.LevelInfo], without the password, whatever looks like one,
-	// and lines with the password in an encoding, and at [slog.LevelWarn] the failures of store and erase. Nil means
-	// nowhere.
+	// and lines with the password in an encoding, and at [slog.LevelWarn] the failures
+	// of store and erase. Where the output has no password in its place, any word of it
+	// may be one. Nil means nowhere.
 	Logger *slog.Logger
 
 	// answers holds what else the program has said of an answer, to be given

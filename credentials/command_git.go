@@ -139,14 +139,23 @@ func parseExpiry(text string) (time.Time, error) {
 	return time.Unix(max(seconds, 1), 0), nil
 }
 
-// secretsInFields finds the secrets in output, whatever else is wrong with it.
+// plainFields have no secret.
+var plainFields = map[string]bool{
+	"protocol": true, "host": true, "path": true, "username": true, "password_expiry_utc": true, "authtype": true,
+	"capability[]": true, "wwwauth[]": true, "ephemeral": true, "continue": true, "quit": true,
+}
+
+// secretsInFields finds the secrets in output, whatever else is wrong with it. A line that
+// is no field may be one.
 func secretsInFields(output []byte) (secrets []string) {
 	for line := range strings.SplitSeq(string(output), "\n") {
-		switch key, value, _ := strings.Cut(strings.TrimSuffix(line, "\r"), "="); key {
-		case "password", "oauth_refresh_token", "credential":
-			if value != "" {
-				secrets = append(secrets, value)
-			}
+		line = strings.TrimSpace(line)
+		key, value, found := strings.Cut(line, "=")
+		if !found {
+			value = line
+		}
+		if value = strings.TrimSpace(value); value != "" && !(found && plainFields[key]) {
+			secrets = append(secrets, value)
 		}
 	}
 	return secrets

@@ -5,7 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-proxyauth/proxyauth"
 )
@@ -43,6 +47,10 @@ func parseJSONAnswer(output []byte, req *proxyauth.CredentialsRequest) (*answer,
 	if decoded == nil {
 		return nil, errors.New("its output is not a JSON object")
 	}
+	// The decoder's mark for bytes that are not UTF-8. With it, the password is a wrong one.
+	if strings.ContainsRune(decoded.Username+decoded.Password, utf8.RuneError) {
+		return nil, errors.New("its output is not Unicode text")
+	}
 	a := &answer{}
 	if decoded.Expires != "" {
 		var err error
@@ -64,12 +72,18 @@ func explainJSON(output []byte, err error) error {
 	return errors.New("its output is not a JSON object")
 }
 
-// secretsInJSON finds the password in output, if it is an object at all.
+// secretsInJSON finds the password in output. Where it is not in its place, each word may
+// be one.
 func secretsInJSON(output []byte) []string {
 	var decoded jsonAnswer
 	json.Unmarshal(output, &decoded)
-	if decoded.Password == "" {
-		return nil
+	if decoded.Password != "" {
+		return strings.FieldsFunc(decoded.Password, func(r rune) bool { return r == utf8.RuneError })
 	}
-	return []string{decoded.Password}
+	words := strings.FieldsFunc(string(output), func(r rune) bool {
+		return unicode.IsSpace(r) || strings.ContainsRune(`"':,{}[]`, r)
+	})
+	return slices.DeleteFunc(words, func(word string) bool {
+		return slices.Contains([]string{"username", "password", "expires"}, strings.ToLower(word))
+	})
 }

@@ -1,6 +1,7 @@
 package credentials
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,20 +14,38 @@ import (
 	"unicode/utf16"
 )
 
-// maxEncodings bounds how many encodings of a secret, one within the other, are undone.
-const maxEncodings = 2
+const (
+	// maxEncodings bounds how many encodings of a secret, one within the other, are undone.
+	maxEncodings = 2
+
+	// maxCleaning bounds the length of what is searched, all secrets together: undoing
+	// encodings takes a while.
+	maxCleaning = 8 * maxCommandErrors
+)
 
 const redacted = "[redacted]"
 
 // logErrors logs what the program has written to its standard error.
 func (r *run) logErrors(ctx context.Context, text string) {
+	if r.Logger == nil {
+		return
+	}
 	if len(text) == maxCommandErrors {
 		// The end may be half of a password.
 		text = text[:strings.LastIndexByte(text, '\n')+1]
 	}
+	// The longest first, since one may be the beginning of another.
+	slices.SortFunc(r.secrets, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
+	})
+	r.secrets = slices.Compact(r.secrets)
+	clean := r.clean
+	if len(r.secrets)*len(text) > maxCleaning {
+		clean = func(string) string { return redacted }
+	}
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" {
-			r.logger().InfoContext(ctx, "credential helper says", "helper", r.String(), "text", r.clean(line))
+			r.Logger.InfoContext(ctx, "credential helper says", "helper", r.String(), "text", clean(line))
 		}
 	}
 }

@@ -56,12 +56,13 @@ func (r *run) output(ctx context.Context, secretsIn func([]byte) []string) ([]by
 	cmd := r.command(runCtx)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := newGroup(cmd).run(runCtx)
+	output := stdout.kept.Bytes()
+	err = r.explain(runCtx, err, output)
 	if secretsIn != nil {
-		r.secrets = secretsIn(stdout.kept.Bytes())
+		r.secrets = secretsIn(output)
 	}
 	r.logErrors(ctx, stderr.kept.String())
-	output := stdout.kept.Bytes()
-	return output, r.explain(runCtx, err, output)
+	return output, err
 }
 
 func (r *run) command(ctx context.Context) *exec.Cmd {

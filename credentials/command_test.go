@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"io"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -66,6 +68,8 @@ func TestCommandAnswers(t *testing.T) {
 		{desc: "JSON, no string", mode: "json", stdout: `{"username": "ann", "password": 5}`, failure: `"password" in its output is not a string`},
 		{desc: "JSON, no object", mode: "json", stdout: `["s3cret"]`, failure: "is not a JSON object"},
 		{desc: "JSON, null", mode: "json", stdout: `null`, failure: "is not a JSON object"},
+		{desc: "JSON, Latin-1", mode: "json", stdout: "{\"username\": \"ann\", \"password\": \"s3cr\xe9t\"}", failure: "is not Unicode text"},
+		{desc: "JSON, half a character", mode: "json", stdout: `{"username": "ann", "password": "s3cr\ud83dt"}`, failure: "is not Unicode text"},
 		{desc: "JSON, bad time", mode: "json", stdout: `{"username": "ann", "password": "s3cret", "expires": "s3cret"}`, failure: `"expires" in its output is not a time`},
 	}
 	for _, test := range tests {
@@ -233,6 +237,70 @@ func TestCommandLogsNoEncodedPassword(t *testing.T) {
 			require.Regexp(t, `text="?(\+ )?\[redacted\]"?\n$`, log.String())
 		})
 	}
+}
+
+// Nor does the log have a password that is no answer, because something is wrong with the output.
+func TestCommandLogsNoPasswordOutOfPlace(t *testing.T) {
+	for _, tt := range []struct{ desc, mode, stdout string }{
+		{"git, no field", "print", "s3cret\n"},
+		{"git, byte order mark", "print", "\ufeffpassword=s3cret\n"},
+		{"git, blanks", "print", "username = ann\r\npassword = s3cret\r\n"},
+		{"git, URL", "print", "url=s3cret\n"},
+		{"git, beginning first", "print", "password=s3c\npassword=s3cret\n"},
+		{"JSON, text behind it", "json", `{"username": "ann", "password": "s3cret"} trailing`},
+		{"JSON, no quotes", "json", `{"username": ann, "password": s3cret}`},
+		{"JSON, no object", "json", `s3cret`},
+		{"JSON, object within", "json", `{"data": {"password": "s3cret"}}`},
+		{"JSON, another name", "json", `{"pw": "s3cret"}`},
+		{"JSON, Latin-1", "json", "{\"password\": \"s3cret\xe9s3cret\"}"},
+	} {
+		t.Run(tt.desc, func(t *testing.T) {
+			var log bytes.Buffer
+			command := helper(t, tt.mode, "STDOUT="+tt.stdout, "STDERR=nothing else\n+ s3cret\npassword: hunter2\ns3cret\xe9s3cret\n")
+			command.Logger = textLogger(&log)
+			_, err := command.Credentials(t.Context(), request(t, proxyText))
+			require.Error(t, err)
+			require.Equal(t, 4, strings.Count(log.String(), "\n"))
+			require.Contains(t, log.String(), "nothing else")
+			require.NotContains(t, log.String(), "s3cret")
+			require.NotContains(t, log.String(), "]ret")
+			require.NotContains(t, log.String(), "hunter2")
+		})
+	}
+}
+
+// Where there are too many possible passwords to look for, no line is shown.
+func TestCommandLogsNothingAmongManyPasswords(t *testing.T) {
+	var output strings.Builder
+	for n := range 1000 {
+		fmt.Fprintf(&output, "password=%d\n", n)
+	}
+	var log bytes.Buffer
+	command := helper(t, "print", "STDOUT=username=ann\n"+output.String(), "STDERR="+strings.Repeat("a line\n", 20))
+	command.Logger = textLogger(&log)
+	c, err := command.Credentials(t.Context(), request(t, proxyText))
+	requireCredentials(t, "ann", "999", c, err)
+	require.Equal(t, 20, strings.Count(log.String(), "text=[redacted]\n"))
+}
+
+// A cancelHandler ends a context when it is given a record.
+type cancelHandler struct {
+	slog.Handler
+	cancel func()
+}
+
+func (h cancelHandler) Handle(context.Context, slog.Record) error {
+	h.cancel()
+	return nil
+}
+
+func TestCommandHasAnsweredBeforeItsLogIsWritten(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	command := helper(t, "print", "STDOUT=username=ann\npassword=s3cret\n", "STDERR=a line\n")
+	command.Logger = slog.New(cancelHandler{textLogger(io.Discard).Handler(), cancel})
+	c, err := command.Credentials(ctx, request(t, proxyText))
+	requireCredentials(t, "ann", "s3cret", c, err)
+	require.Error(t, ctx.Err())
 }
 
 func TestCommandLogsNoHalfPassword(t *testing.T) {
