@@ -17,8 +17,8 @@ import (
 
 // File is a provider that reads the password, and perhaps the user name, from
 // files of their own, as Kubernetes mounts secrets and systemd passes
-// credentials. One line break at the end of a file is not part of the text;
-// anything else is.
+// credentials. One line break at the end of a file, and a byte order mark at the
+// beginning, are not part of the text; anything else is.
 //
 // The files are read each time the provider is asked, and so again after a
 // refusal: if they have changed by then, the new ones are tried at once. If not,
@@ -144,7 +144,8 @@ func (f File) line(ctx context.Context, path string, r *reading) (string, error)
 		return "", err
 	}
 	r.files = append(r.files, file)
-	text := strings.TrimSuffix(strings.TrimSuffix(string(file.Data), "\n"), "\r")
+	text := strings.TrimPrefix(string(file.Data), "\ufeff") // the mark of an editor on Windows
+	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	if text == "" {
 		return "", fmt.Errorf("proxyauth: file: %s is empty", path)
 	}

@@ -27,6 +27,8 @@ func TestFile(t *testing.T) {
 	}{
 		{desc: "plain", user: "ann", password: "s3cret", wantUser: "ann", wantPwd: "s3cret"},
 		{desc: "line break at the end", user: "ann\n", password: "s3cret\r\n", wantUser: "ann", wantPwd: "s3cret"},
+		{desc: "byte order mark", user: "\ufeffann\r\n", password: "\ufeffs3cret\r\n", wantUser: "ann", wantPwd: "s3cret"},
+		{desc: "byte order mark alone", user: "ann", password: "\ufeff\n", failure: "password is empty"},
 		{desc: "blanks are text", user: "ann", password: " s3cret \n", wantUser: "ann", wantPwd: " s3cret "},
 		{desc: "one line break only", user: "ann", password: "s3cret\n\n", failure: "password:1: not a single line of text"},
 		{desc: "two lines", user: "ann", password: "s3cret\nmore", failure: "password:1: not a single line of text"},
