@@ -48,27 +48,35 @@ func (e environment) Credentials(ctx context.Context, _ *proxyauth.CredentialsRe
 	}
 	user, _ := lookup(e.user)
 	if user == "" {
-		return c, none(e, e.user+" is not set")
+		return c, none(e, missing(e.user))
 	}
 	password, found := lookup(e.password)
 	if !found {
-		return c, fmt.Errorf("proxyauth: %v: %s is set, %s is not", e, e.user, e.password)
+		return c, fmt.Errorf("proxyauth: %v: %s is set, %s", e, e.user, missing(e.password))
 	}
 	c = proxyauth.Credentials{Username: user, Password: proxyauth.NewSecret(password)}
 	return c, nil
 }
 
 func lookup(name string) (string, bool) {
-	// httpoxy: a client's header becomes a variable of a CGI program.
-	if os.Getenv("REQUEST_METHOD") != "" && hasHTTPPrefix(name) {
+	if ofRequest(name) {
 		return "", false
 	}
 	return os.LookupEnv(name)
 }
 
+// missing says why lookup finds nothing.
+func missing(name string) string {
+	if ofRequest(name) {
+		return name + " is not read in a CGI program (REQUEST_METHOD is set)"
+	}
+	return name + " is not set"
+}
+
+// ofRequest reports whether the variable is a header of a CGI program's client (httpoxy).
 // Windows takes variables without regard to case.
-func hasHTTPPrefix(name string) bool {
-	return strings.HasPrefix(strings.ToUpper(name), "HTTP_")
+func ofRequest(name string) bool {
+	return os.Getenv("REQUEST_METHOD") != "" && strings.HasPrefix(strings.ToUpper(name), "HTTP_")
 }
 
 // String returns the provider's name.

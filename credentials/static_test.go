@@ -67,8 +67,9 @@ func TestEnvironment(t *testing.T) {
 		{desc: "empty password", set: variables{"PROXY_USER": "ann", "PROXY_PASSWORD": ""}, user: "ann"},
 		{desc: "nothing set", none: "environment: PROXY_USER is not set"},
 		{desc: "empty user", set: variables{"PROXY_USER": "", "PROXY_PASSWORD": "s3cret"}, none: "PROXY_USER is not set"},
-		{desc: "password variable missing", set: variables{"PROXY_USER": "ann"}, failure: "proxyauth: environment: PROXY_USER is set, PROXY_PASSWORD is not"},
-		{desc: "header of a CGI request", userVar: "HTTP_PROXY_USER", passVar: "PW", set: variables{"HTTP_PROXY_USER": "ann", "PW": "s3cret", "REQUEST_METHOD": "GET"}, none: "HTTP_PROXY_USER is not set"},
+		{desc: "password variable missing", set: variables{"PROXY_USER": "ann"}, failure: "proxyauth: environment: PROXY_USER is set, PROXY_PASSWORD is not set"},
+		{desc: "header of a CGI request", userVar: "HTTP_PROXY_USER", passVar: "PW", set: variables{"HTTP_PROXY_USER": "ann", "PW": "s3cret", "REQUEST_METHOD": "GET"}, none: "HTTP_PROXY_USER is not read in a CGI program (REQUEST_METHOD is set)"},
+		{desc: "password from a header of a CGI request", passVar: "HTTP_PW", set: variables{"PROXY_USER": "ann", "HTTP_PW": "s3cret", "REQUEST_METHOD": "GET"}, failure: "PROXY_USER is set, HTTP_PW is not read in a CGI program (REQUEST_METHOD is set)"},
 		{desc: "HTTP_ outside CGI", userVar: "HTTP_PROXY_USER", passVar: "PW", set: variables{"HTTP_PROXY_USER": "ann", "PW": "s3cret"}, user: "ann", password: "s3cret"},
 		{desc: "other names in CGI", set: variables{"PROXY_USER": "ann", "PROXY_PASSWORD": "s3cret", "REQUEST_METHOD": "GET"}, user: "ann", password: "s3cret"},
 	}
