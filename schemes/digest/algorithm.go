@@ -35,13 +35,12 @@ func (a Algorithm) String() string {
 	}
 }
 
-// parseAlgorithm reads the value of the algorithm parameter. It does not know MD5
-// where FIPS 140 is enforced, since package md5 panics there.
+// parseAlgorithm reads the value of the algorithm parameter.
 func parseAlgorithm(name string) (a Algorithm, sess, ok bool) {
 	base, sess := strings.CutSuffix(strings.ToLower(name), "-sess")
 	switch {
 	case name == "" || base == "md5":
-		return MD5, sess, !fips140.Enforced()
+		return MD5, sess, true
 	case base == "sha-256":
 		return SHA256, sess, true
 	case base == "sha-512-256":
@@ -50,6 +49,9 @@ func parseAlgorithm(name string) (a Algorithm, sess, ok bool) {
 		return 0, false, false
 	}
 }
+
+// panics reports whether the hash function panics, as MD5 does where FIPS 140 is enforced.
+func (a Algorithm) panics() bool { return a == MD5 && fips140.Enforced() }
 
 func (a Algorithm) new() hash.Hash {
 	switch a {

@@ -3,6 +3,8 @@ package digest_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"testing/cryptotest"
@@ -196,6 +198,29 @@ func TestStrongestChallenge(t *testing.T) {
 			require.Equal(t, tc.want, fields(t, got.Value)["nonce"])
 		})
 	}
+}
+
+// MD5 panics where only approved functions are allowed.
+func TestFIPSOnlyModeRefusesMD5(t *testing.T) {
+	const mode = "fips140=only"
+	if !strings.Contains(os.Getenv("GODEBUG"), mode) {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFIPSOnlyModeRefusesMD5$")
+		cmd.Env = append(os.Environ(), "GODEBUG="+mode)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return
+	}
+	md5, sha := offered("md5"), offered("sha", "algorithm", "SHA-256")
+	for _, challenge := range []params{md5, offered("md5", "algorithm", "MD5"), offered("md5", "algorithm", "MD5-sess")} {
+		_, err := digest.Scheme{}.NewSession(t.Context(), exchange("ann", "x", challenge))
+		require.ErrorIs(t, err, proxyauth.ErrUnsupportedChallenge)
+		require.ErrorContains(t, err, "MD5, which FIPS 140-only mode forbids")
+	}
+	s, err := digest.Scheme{}.NewSession(t.Context(), exchange("ann", "x", md5, sha))
+	require.NoError(t, err)
+	got, err := s.Authorization(t.Context(), proxyauth.Leg{})
+	require.NoError(t, err)
+	require.Equal(t, "sha", fields(t, got.Value)["nonce"])
 }
 
 func TestNewSessionRefuses(t *testing.T) {

@@ -35,6 +35,7 @@ var (
 	errIncomplete = unsupported("realm or nonce missing")
 	errAlgorithm  = unsupported("unknown algorithm")
 	errWeak       = fmt.Errorf("%w: digest.Scheme.MinAlgorithm permits no weaker algorithm (%w)", proxyauth.ErrForbidden, proxyauth.ErrUnsupportedChallenge)
+	errFIPS       = unsupported("MD5, which FIPS 140-only mode forbids")
 	errQop        = unsupported("unknown qop")
 	errUnsafe     = unsupported("control character")
 )
@@ -91,6 +92,8 @@ func (s Scheme) read(params map[string]string) (offer, error) {
 		return offer{}, errAlgorithm
 	case algorithm < s.MinAlgorithm:
 		return offer{}, errWeak
+	case algorithm.panics():
+		return offer{}, errFIPS
 	case !answerable:
 		return offer{}, errQop
 	case !quotable(realm) || !quotable(o.nonce) || !quotable(opaque):
