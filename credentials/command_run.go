@@ -56,7 +56,7 @@ func (r *run) output(ctx context.Context, secretsIn func([]byte) []string) ([]by
 	cmd := r.command(runCtx)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := newGroup(cmd).run(runCtx)
-	output := stdout.kept.Bytes()
+	output := bytes.TrimPrefix(stdout.kept.Bytes(), []byte("\ufeff")) // programs on Windows put it first
 	err = r.explain(runCtx, err, output)
 	if secretsIn != nil {
 		r.secrets = secretsIn(output)

@@ -33,6 +33,7 @@ func TestCommandAnswers(t *testing.T) {
 	}{
 		{desc: "git", mode: "print", stdout: "username=ann\npassword=s3cret\n", user: "ann", password: "s3cret"},
 		{desc: "git, CRLF", mode: "print", stdout: "username=ann\r\npassword=s3cret\r\n", user: "ann", password: "s3cret"},
+		{desc: "git, byte order mark", mode: "print", stdout: "\ufeffusername=ann\r\npassword=s3cret\r\n", user: "ann", password: "s3cret"},
 		{desc: "git, equals sign", mode: "print", stdout: "username=ann\npassword=a=b=\n", user: "ann", password: "a=b="},
 		{desc: "git, unknown keys", mode: "print", stdout: "capability[]=authtype\nusername=ann\npassword=s3cret\nx=y\n\nignored", user: "ann", password: "s3cret"},
 		{desc: "git, user of the URL", mode: "print", stdout: "password=s3cret\n", proxy: user, user: "ann", password: "s3cret"},
@@ -56,6 +57,7 @@ func TestCommandAnswers(t *testing.T) {
 		{desc: "git, cut short", mode: "daemon", stdout: "username=ann\npassword=s3c", failure: "its output ends in the middle of a line"},
 		{desc: "endless", mode: "endless", failure: "it printed too much"},
 		{desc: "JSON", mode: "json", stdout: `{"username": "ann", "password": "s3cret"}`, user: "ann", password: "s3cret"},
+		{desc: "JSON, byte order mark", mode: "json", stdout: "\ufeff{\"username\": \"ann\", \"password\": \"s3cret\"}\r\n", user: "ann", password: "s3cret"},
 		{desc: "JSON, other case and keys", mode: "json", stdout: `{"Version": 1, "Username": "ann", "Password": "s3cret", "Expires": null}`, user: "ann", password: "s3cret"},
 		{desc: "JSON, environment", mode: "json-env", proxy: user, user: "ann", password: "http://proxy.example.com:3128 Basic"},
 		{desc: "JSON, user of the URL", mode: "json", stdout: `{"password": "s3cret"}`, proxy: user, user: "ann", password: "s3cret"},
