@@ -7,7 +7,7 @@
 //   - [Netrc]: from a netrc file.
 //   - [File]: from mounted files, as Kubernetes and systemd pass secrets.
 //   - [Command]: from a credential helper of git, or a program that prints JSON.
-//   - [Func]: from a function, such as one that asks a vault.
+//   - [proxyauth.CredentialsFunc]: from a function, such as one that asks a vault.
 //   - [Chain]: from the first of several that has some.
 //   - [Saved]: from a store that is filled from another provider.
 //   - [Cached]: from the memory of what another provider has said.
@@ -19,8 +19,8 @@
 //
 // All end when the context does: a [Command] gives its program a second to end,
 // [Cached] and package prompt give as much to what they have begun if nobody else
-// waits for it, the ones that read files look at the context before each, and [Func]
-// ends when its function does.
+// waits for it, the ones that read files look at the context before each, and a
+// [proxyauth.CredentialsFunc] ends when its function does.
 //
 // # Rejections
 //
