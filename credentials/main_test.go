@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		beHelper(mode)
 		return
 	}
+	os.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent") // go-keyring's store for tests needs none
 	os.Exit(scanned.Report(leaktest.Run(m)))
 }
 

@@ -21,7 +21,10 @@ import (
 	"github.com/go-proxyauth/proxyauth/schemes/basic"
 )
 
-func TestMain(m *testing.M) { os.Exit(leaktest.Run(m)) }
+func TestMain(m *testing.M) {
+	os.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent") // go-keyring's store for tests needs none
+	os.Exit(leaktest.Run(m))
+}
 
 const (
 	host    = "proxy.example.com:3128"

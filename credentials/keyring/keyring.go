@@ -27,6 +27,8 @@ import (
 // for the password of a user. The store may ask to be unlocked, which waits no
 // longer than the context.
 //
+// Where no session bus of D-Bus runs, as on a server, it fails and starts none.
+//
 // By default it only reads. After a refusal it looks again; if the password has
 // not changed, the answer is the same, and a Transport does not send it again.
 //
@@ -78,7 +80,7 @@ func (p *Provider) Save(ctx context.Context, proxy *url.URL, c proxyauth.Credent
 	if err := p.check(p.service(proxy), c.Username); err != nil {
 		return err
 	}
-	return p.do(ctx, func() error {
+	return p.use(ctx, func() error {
 		return keyring.Set(p.service(proxy), c.Username, c.Password.Reveal())
 	})
 }
@@ -88,7 +90,7 @@ func (p *Provider) Delete(ctx context.Context, proxy *url.URL, user string) erro
 	if err := p.check(p.service(proxy), user); err != nil {
 		return err
 	}
-	err := p.do(ctx, func() error { return keyring.Delete(p.service(proxy), user) })
+	err := p.use(ctx, func() error { return keyring.Delete(p.service(proxy), user) })
 	if errors.Is(err, keyring.ErrNotFound) {
 		return nil
 	}
@@ -157,7 +159,7 @@ func (p *Provider) get(ctx context.Context, service, user string) (string, error
 		return "", err
 	}
 	password := make(chan string, 1)
-	err := p.do(ctx, func() error {
+	err := p.use(ctx, func() error {
 		text, err := keyring.Get(service, user)
 		password <- text
 		return err
@@ -175,6 +177,16 @@ func (p *Provider) check(service, user string) error {
 		return p.failed(errors.New("a control character in the service or user name"))
 	}
 	return nil
+}
+
+// use calls f if there is a store.
+func (p *Provider) use(ctx context.Context, f func() error) error {
+	return p.do(ctx, func() error {
+		if err := reachable(); err != nil {
+			return err
+		}
+		return f()
+	})
 }
 
 // do calls f, which knows no context, and waits no longer than ctx. One call is
