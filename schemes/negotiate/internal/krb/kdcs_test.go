@@ -601,3 +601,47 @@ func TestManyUsersAtOnce(t *testing.T) {
 		require.Equal(t, 3*users, k.Total().ASRequests+k.Total().TGSRequests)
 	})
 }
+
+// A connection of the program's dial may be none, or one that its Close does not wake: then the
+// requests of a user must not wait for ever for the one that has sent the proof.
+func TestConnectionThatIsNoneOrIsDeaf(t *testing.T) {
+	for _, tc := range []struct {
+		desc string
+		conn net.Conn
+		wait time.Duration
+		want error
+	}{
+		{"none", nil, 0, krb.ErrKDCUnreachable},
+		{"deaf", deafConn{}, 30 * time.Second, krb.ErrNoVerdict},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			k := startKDC(t, kdc.Config{})
+			cfg := configOf(t, k)
+			var dials atomic.Int64
+			cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if n := dials.Add(1); n == 1 {
+					return piped(k, plainly)(ctx, network, address)
+				}
+				return tc.conn, nil
+			}
+			synctest.Test(t, func(t *testing.T) {
+				c := krb.NewClient(cfg)
+				start := time.Now()
+				err := ask(t, c, user("ann", "s3cret"))
+				require.ErrorIs(t, err, tc.want)
+				if tc.conn == nil {
+					require.ErrorContains(t, err, "neither a connection nor an error")
+				}
+				require.LessOrEqual(t, time.Since(start), max(tc.wait, 4*time.Second))
+				time.Sleep(2 * time.Hour)
+			})
+		})
+	}
+}
+
+// A deafConn takes whatever is sent, and its Read does not return when it is closed.
+type deafConn struct{ net.Conn }
+
+func (deafConn) Read([]byte) (int, error)    { time.Sleep(time.Hour); return 0, net.ErrClosed }
+func (deafConn) Write(b []byte) (int, error) { return len(b), nil }
+func (deafConn) Close() error                { return nil }

@@ -169,18 +169,17 @@ func (t *transport) one(ctx context.Context, kdc string, request []byte, sends f
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	// Closing the connection ends what blocks on it.
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
+	defer conn.Close() // ends what blocks on it
 	if sends != nil {
 		sends()
 	}
-	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(request)), uint32(len(request)))
-	if _, err := conn.Write(append(frame, request...)); err != nil {
-		return nil, err
-	}
-	reply, err := readReply(conn)
+	reply, err, _ := onecall.Go(ctx, func() ([]byte, error) {
+		frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(request)), uint32(len(request)))
+		if _, err := conn.Write(append(frame, request...)); err != nil {
+			return nil, err
+		}
+		return readReply(conn)
+	}, func([]byte) {})
 	if err != nil {
 		return nil, err
 	}
@@ -201,11 +200,17 @@ func (t *transport) connect(ctx context.Context, kdc string) (net.Conn, error) {
 			late.Close()
 		}
 	})
-	if err != nil && connecting.Err() != nil && ctx.Err() == nil {
+	switch {
+	case err != nil && connecting.Err() != nil && ctx.Err() == nil:
 		return nil, fmt.Errorf("no connection within %v", connectTimeout)
+	case err == nil && conn == nil:
+		return nil, errNoConnection
 	}
 	return conn, err
 }
+
+// errNoConnection is the error of a dial that returns nothing.
+var errNoConnection = errors.New("the dial function returns neither a connection nor an error")
 
 // errUnavailable is an error of one KDC, after which the next one is tried.
 var errUnavailable = errors.New("service unavailable")
