@@ -50,8 +50,9 @@
 // is no answer for half a second. A connection that is refused, reset or without an answer is
 // tried once more, by one call for all requests that wait. While KDCs can't be reached that call
 // goes on for 3 seconds, and waits 10 seconds for an answer. After that requests fail at once,
-// and one at a time asks again, 0.2 seconds later at first and at most 5. A failure of the KDC
-// opens no NTLM to a proxy that has accepted a ticket, unless
+// and one at a time asks again, 0.2 seconds later at first and at most 5. A KDC that reports
+// trouble of its own (KRB_ERR_GENERIC), or whose answer is damaged, is passed over if another one
+// answers. A failure of the KDC opens no NTLM to a proxy that has accepted a ticket, unless
 // [proxyauth.Transport.InsecureAllowDowngrade] is set.
 //
 // A password is proved to one KDC at a time, and not before that has asked for the proof. One

@@ -119,7 +119,10 @@ func (e sourceErrors) Unwrap() []error { return e }
 // the user, and anybody on the way may have written it.
 func kdcError(e *messages.KRBError) error {
 	cause, ok := codes[e.ErrorCode]
-	if !ok {
+	switch {
+	case inTrouble(e):
+		return fmt.Errorf("%w%w", because(ErrKDC, "KDC: error %d", e.ErrorCode), silent{errTrouble})
+	case !ok:
 		return because(ErrKDC, "KDC: error %d", e.ErrorCode)
 	}
 	return fmt.Errorf("%w (KDC: error %d)", cause, e.ErrorCode)

@@ -201,10 +201,11 @@ func (id *identity) put(name string, cred *credential, err error) (*credential, 
 	return nil, ErrTicketExpired
 }
 
-// isUnanswered reports whether err says that there is no KDC that answers. What holds
-// a secret back has a pause of its own.
+// isUnanswered reports whether err says that there is no KDC that answers, or none but one in
+// trouble. What holds a secret back has a pause of its own.
 func isUnanswered(err error) bool {
-	return (errors.Is(err, ErrKDCUnreachable) || errors.Is(err, ErrNoKDC)) && !errors.Is(err, errPaused)
+	unanswered := errors.Is(err, ErrKDCUnreachable) || errors.Is(err, ErrNoKDC) || errors.Is(err, errTrouble)
+	return unanswered && !errors.Is(err, errPaused)
 }
 
 // ticket returns a ticket for a service.

@@ -381,6 +381,7 @@ func TestLateReplicaDoesNotRefuseANewKey(t *testing.T) {
 
 // Nor does it know a new user. Of the other KDCs, the primary one is asked, if krb5.conf names one.
 func TestLateReplicaDoesNotRefuseANewUser(t *testing.T) {
+	inTrouble := piped(kdc.Start(t, kdc.Config{}), func(conn net.Conn, _, _ []byte) { send(conn, krbError(60)) })
 	for _, tc := range []struct {
 		desc, password, realm string
 		dial                  krb.DialFunc // of the KDC that knows the user, nil if it is up
@@ -390,6 +391,7 @@ func TestLateReplicaDoesNotRefuseANewUser(t *testing.T) {
 		{desc: "known to another", password: "s3cret", realm: "kdc = late\nkdc = current", asked: true},
 		{desc: "and the password is wrong", password: "wrong", realm: "kdc = late\nkdc = current", want: krb.ErrPasswordWrong, asked: true},
 		{desc: "and that is down", password: "s3cret", realm: "kdc = late\nkdc = current", dial: refuses, want: krb.ErrClientUnknown},
+		{desc: "and that is in trouble", password: "s3cret", realm: "kdc = late\nkdc = current", dial: inTrouble, want: krb.ErrClientUnknown},
 		{desc: "known to the primary", password: "s3cret", realm: "kdc = late\nprimary_kdc = current", asked: true},
 		{desc: "known to the master", password: "s3cret", realm: "kdc = late\nmaster_kdc = current:88", asked: true},
 		{desc: "unknown to the primary", password: "s3cret", realm: "kdc = late\nprimary_kdc = late\nkdc = current", want: krb.ErrClientUnknown},
@@ -599,6 +601,103 @@ func TestManyUsersAtOnce(t *testing.T) {
 		require.Equal(t, 600*time.Millisecond, longest)
 		require.Equal(t, users, k.Total().TGTs)
 		require.Equal(t, 3*users, k.Total().ASRequests+k.Total().TGSRequests)
+	})
+}
+
+// A KDC that answers may be of no use: it can't read its database, or it is broken. A request that
+// proves nothing goes to another one then.
+func TestKDCThatAnswersToNoAvailIsPassedOver(t *testing.T) {
+	cut := func(conn net.Conn, _, reply []byte) { send(conn, reply[:len(reply)-1]) }
+	for _, tc := range []struct {
+		desc   string
+		answer answer
+	}{
+		{"generic error", func(conn net.Conn, _, _ []byte) { send(conn, krbError(60)) }},
+		{"response too big", func(conn net.Conn, _, _ []byte) { send(conn, krbError(52)) }},
+		{"truncated messages", cut},
+	} {
+		for _, stage := range []byte{0x6a, 0x6c} { // AS-REQ, TGS-REQ
+			t.Run(fmt.Sprintf("%s to %x", tc.desc, stage), func(t *testing.T) {
+				k := startKDC(t, kdc.Config{})
+				cfg := configOf(t, k)
+				cfg.KDCs = []string{"broken", "well"}
+				var asked atomic.Int64
+				broken := func(conn net.Conn, request, reply []byte) {
+					if request[0] != stage || kdc.Proves(request) {
+						send(conn, reply)
+						return
+					}
+					asked.Add(1)
+					tc.answer(conn, request, reply)
+				}
+				cfg.Dial = hosts{"broken": piped(k, broken), "well": piped(k, plainly)}.dial
+				synctest.Test(t, func(t *testing.T) {
+					c := krb.NewClient(cfg)
+					start := time.Now()
+					require.NoError(t, ask(t, c, user("ann", "s3cret")))
+					require.Zero(t, time.Since(start))
+					require.EqualValues(t, 1, asked.Load())
+				})
+			})
+		}
+	}
+}
+
+// Where all KDCs say the same, it is the answer, and each is asked once.
+func TestTroubleOfAllKDCsIsTheAnswer(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cfg := configOf(t, k)
+	cfg.KDCs = []string{"a", "b"}
+	var asked atomic.Int64
+	trouble := piped(k, func(conn net.Conn, _, _ []byte) { asked.Add(1); send(conn, krbError(60)) })
+	cfg.Dial = hosts{"a": trouble, "b": trouble}.dial
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		err := ask(t, krb.NewClient(cfg), user("ann", "s3cret"))
+		require.ErrorIs(t, err, krb.ErrKDC)
+		require.ErrorContains(t, err, "error 60")
+		require.Zero(t, time.Since(start))
+		require.EqualValues(t, 2, asked.Load())
+	})
+}
+
+// Requests do not wait, one after the other, for a silent KDC beside one that is in trouble.
+func TestTroubleIsRemembered(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cfg := configOf(t, k)
+	cfg.KDCs = []string{"a", "b"}
+	var well atomic.Bool
+	trouble := func(conn net.Conn, _, reply []byte) {
+		if well.Load() {
+			send(conn, reply)
+		} else {
+			send(conn, krbError(60))
+		}
+	}
+	cfg.Dial = hosts{"a": piped(k, trouble), "b": piped(k, neverAnswer)}.dial
+	synctest.Test(t, func(t *testing.T) {
+		c := krb.NewClient(cfg)
+		require.ErrorIs(t, ask(t, c, user("ann", "s3cret")), krb.ErrKDC)
+		waited := 0
+		for range 600 {
+			errs, longest := crowd(t, 10, func(int) error { return ask(t, c, user("ann", "s3cret")) })
+			for _, err := range errs {
+				require.ErrorIs(t, err, krb.ErrKDC)
+				require.ErrorContains(t, err, "error 60")
+			}
+			require.LessOrEqual(t, longest, time.Second)
+			if longest > 0 {
+				waited++
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.LessOrEqual(t, waited, 10, "of 600")
+		well.Store(true)
+		time.Sleep(20 * time.Second)
+		for range 2 { // the first one asks
+			_ = ask(t, c, user("ann", "s3cret"))
+		}
+		require.NoError(t, ask(t, c, user("ann", "s3cret")))
 	})
 }
 

@@ -75,12 +75,17 @@ type attempt struct {
 	panicked any // nil if it has not
 }
 
-// attempt sends a request to one KDC. An answer that is not valid is an error.
+// attempt sends a request to one KDC. An answer that is not valid is an error, and so is that of a
+// KDC in trouble, which is kept.
 func (t *transport) attempt(ctx context.Context, kdc string, request []byte, valid func(reply []byte) bool) (a attempt) {
 	a.kdc = kdc
 	defer func() { a.panicked = recover() }()
 	a.reply, a.err = t.one(ctx, kdc, request, nil)
-	if a.err == nil && !valid(a.reply) {
+	switch {
+	case a.err != nil:
+	case inTrouble(parseError(a.reply)):
+		a.err = errTrouble
+	case !valid(a.reply):
 		a.err = errNotKerberos
 	}
 	return a
@@ -89,7 +94,8 @@ func (t *transport) attempt(ctx context.Context, kdc string, request []byte, val
 // exchange sends a request, which must prove nothing, to the KDCs of the realm, and returns
 // the first answer that is valid, and whose it is. The one that answered last time is first. The next one is
 // asked when one has failed, or has not answered for a moment and may yet; each of them is
-// asked twice.
+// asked twice, but for one that is in trouble. What that has answered is returned, as nobody's, if
+// there is no other answer.
 func (t *transport) exchange(ctx context.Context, request []byte, valid func(reply []byte) bool) (reply []byte, kdc string, err error) {
 	asked, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -98,11 +104,15 @@ func (t *transport) exchange(ctx context.Context, request []byte, valid func(rep
 	order = slices.Concat(order, order)
 	answers := make(chan attempt, len(order))
 	errs := map[string]error{}
+	var trouble []byte
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for i, under := 0, 0; i < len(order) || under > 0; {
 		select {
 		case <-next.C:
+			for i < len(order) && errs[order[i]] == errTrouble {
+				i++
+			}
 			if i == len(order) {
 				continue
 			}
@@ -122,6 +132,9 @@ func (t *transport) exchange(ctx context.Context, request []byte, valid func(rep
 				t.good.set(t.realm, a.kdc)
 				return a.reply, a.kdc, nil
 			}
+			if a.err == errTrouble {
+				trouble = a.reply
+			}
 			if asked.Err() == nil { // or else it is the end of the wait
 				errs[a.kdc] = a.err
 			}
@@ -133,6 +146,9 @@ func (t *transport) exchange(ctx context.Context, request []byte, valid func(rep
 			}
 			under, i = 0, len(order)
 		}
+	}
+	if trouble != nil {
+		return trouble, "", nil
 	}
 	cause := ErrKDCUnreachable
 	if !slices.ContainsFunc(order, func(kdc string) bool { return errs[kdc] != errNotKerberos }) {
@@ -155,9 +171,17 @@ func (t *transport) failure(cause error, kdcs []string, errs map[string]error) e
 // errNotKerberos is the error of what answers in some other way than a KDC does.
 var errNotKerberos = errors.New("no valid Kerberos message")
 
-// isKerberos reports whether a reply begins as an AS-REP or a KRB-ERROR does (RFC 4120, Section
-// 5.10).
-func isKerberos(reply []byte) bool { return len(reply) > 0 && (reply[0] == 0x6b || reply[0] == 0x7e) }
+// isKerberos reports whether a reply is an AS-REP or a KRB-ERROR.
+func isKerberos(reply []byte) bool { return parseError(reply) != nil || isReply(reply) }
+
+// errTrouble is the error of a KDC that is in trouble.
+var errTrouble = errors.New("the KDC is in trouble")
+
+// inTrouble reports whether an error, nil for none, is about the KDC rather than the request, so
+// that another KDC may do better: MIT's sends it if it can't read its database.
+func inTrouble(e *messages.KRBError) bool {
+	return e != nil && (e.ErrorCode == errorcode.KRB_ERR_GENERIC || e.ErrorCode == errorcode.KRB_ERR_RESPONSE_TOO_BIG)
+}
 
 // errSilent is the error of a KDC that has not answered in time.
 var errSilent = fmt.Errorf("no answer within %v", answerTimeout)
