@@ -2,6 +2,7 @@ package krb_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -74,6 +75,44 @@ func TestCacheCountsUpToATornEntry(t *testing.T) {
 	}
 	config := configOf(t, k)
 	config.CacheName = write(t, "cc", string(both[:len(both)-1]))
+	require.NoError(t, ask(t, krb.NewClient(config), krb.User{}))
+}
+
+// The same holds for a keytab, which may be padded with zeros, too: a length of zero ends it.
+func TestKeytabCountsUpToATornEntry(t *testing.T) {
+	k := startKDC(t, kdc.Config{Principals: []kdc.Principal{{Name: "bob", Password: "pa55"}}})
+	bob := k.Keytab("bob")
+	hole := append([]byte{0xff, 0xff, 0xff, 0xf6}, make([]byte, 10)...)
+	for _, tc := range []struct {
+		desc string
+		tail []byte
+	}{
+		{"nothing", nil},
+		{"a hole", hole},
+		{"a torn hole", hole[:8]},
+		{"the longest hole", []byte{0x80, 0, 0, 0}},
+		{"a zero", []byte{0}},
+		{"zeros", make([]byte, 99)},
+		{"what stands behind a length of zero", append(make([]byte, 4), "left over"...)},
+	} {
+		owner, keys, err := krb.ParseKeytab(slices.Concat(bob, tc.tail))
+		require.NoError(t, err, tc.desc)
+		require.Equal(t, "bob@EXAMPLE.COM", owner, tc.desc)
+		require.Equal(t, 5, keys, tc.desc)
+	}
+	both := k.Keytab("bob", "ann")
+	for n := len(bob); n < len(both); n++ {
+		_, keys, err := krb.ParseKeytab(both[:n])
+		require.NoError(t, err, n)
+		require.Equal(t, 5, keys)
+	}
+	for n := 2; n < 30; n++ { // of the first entry
+		_, keys, err := krb.ParseKeytab(bob[:n])
+		require.Equal(t, n > 2, err != nil, n)
+		require.Zero(t, keys)
+	}
+	config := configOf(t, k)
+	config.KeytabName = write(t, "keytab", string(both[:len(both)-1]))
 	require.NoError(t, ask(t, krb.NewClient(config), krb.User{}))
 }
 

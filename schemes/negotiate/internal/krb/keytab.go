@@ -2,7 +2,6 @@ package krb
 
 import (
 	"encoding/binary"
-	"math"
 	"slices"
 
 	"github.com/jcmturner/gokrb5/v8/types"
@@ -20,7 +19,8 @@ type keytabEntry struct {
 	key   types.EncryptionKey
 }
 
-// parseKeytab reads a keytab in the file format of MIT, versions 1 and 2.
+// parseKeytab reads a keytab in the file format of MIT, versions 1 and 2. As in MIT's library, a
+// length of zero ends it, and so does an entry that is torn, unless it is the first one.
 func parseKeytab(name string, data []byte) (keytab, error) {
 	r := &reader{data: data, order: binary.BigEndian}
 	magic, version := r.uint8(), r.uint8()
@@ -30,24 +30,24 @@ func parseKeytab(name string, data []byte) (keytab, error) {
 	if version == 1 {
 		r.order = binary.NativeEndian
 	}
-	var list keytab
-	for !r.short && len(r.data) > 0 {
-		size := int32(r.uint32())
-		if size == math.MinInt32 {
-			return nil, malformed(name, "keytab with a wrong length")
-		}
-		if size <= 0 { // a hole, where an entry was deleted
+	list := keytab{}
+	for len(r.data) > 0 {
+		size := int64(int32(r.uint32()))
+		if size < 0 { // a hole, where an entry was deleted
 			r.octets(uint64(-size))
 			continue
 		}
 		entry := &reader{data: r.octets(uint64(size)), order: r.order}
+		if size == 0 || r.short {
+			break
+		}
 		e := entry.keytabEntry(version)
 		if entry.short {
-			return nil, malformed(name, "truncated keytab: export it anew")
+			return nil, malformed(name, "keytab with a malformed entry: export it anew")
 		}
 		list = append(list, e)
 	}
-	if r.short {
+	if r.short && len(list) == 0 {
 		return nil, malformed(name, "truncated keytab: export it anew")
 	}
 	return list, nil
