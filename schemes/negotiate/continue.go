@@ -162,7 +162,7 @@ func (s *session) answer(ctx context.Context, token []byte) (proxyauth.Next, err
 		return proxyauth.Broken, fmt.Errorf("%w: %w", errRejectsNTLM, err)
 	case !kerberos:
 		return proxyauth.GoOn, err
-	case errors.Is(err, spnego.ErrNotOffered):
+	case errors.Is(err, spnego.ErrNTLM):
 		return proxyauth.GoOn, fmt.Errorf("%w (%w)", errNoPassword, err)
 	case errors.Is(err, spnego.ErrNothingLeft) && s.kerberos.Verified():
 		// Apache says with each answer that it has accepted the ticket.

@@ -98,6 +98,25 @@ func TestProxyWantsNTLMThatWasNotOffered(t *testing.T) {
 	}
 }
 
+// A mechanism that nobody has offered is not taken for NTLM, which a password would help with.
+func TestProxySelectsAnUnknownMechanism(t *testing.T) {
+	// As above, with NEGOEX (MS-NEGOEX, Section 1.9).
+	selected := []byte("\xa1\x15\x30\x13\xa0\x03\x0a\x01\x01\xa1\x0c\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x1e")
+	for _, disabled := range []bool{false, true} {
+		l := newLab(t)
+		l.scheme.DisableNTLM = disabled
+		s, err := l.scheme.NewSession(t.Context(), exchange("ann", "s3cret"))
+		require.NoError(t, err)
+		_, err = s.Authorization(t.Context(), proxyauth.Leg{})
+		require.NoError(t, err)
+		err = proceed(t.Context(), s, []proxyauth.Challenge{
+			{Scheme: "Negotiate", Token68: base64.StdEncoding.EncodeToString(selected)},
+		})
+		require.ErrorContains(t, err, "a mechanism that was not offered")
+		require.NotErrorIs(t, err, negotiate.NoPassword)
+	}
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	require.Equal(t, 16_384, negotiate.Remember(20_000))
 }

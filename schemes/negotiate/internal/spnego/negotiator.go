@@ -53,6 +53,9 @@ var (
 	// not on offer.
 	ErrNotOffered = errors.New("proxyauth: negotiate: the proxy selects a mechanism that was not offered")
 
+	// ErrNTLM is [ErrNotOffered] for NTLM.
+	ErrNTLM = fmt.Errorf("%w: NTLM", ErrNotOffered)
+
 	// ErrUnprotected means that there are no integrity codes: the peer has not
 	// agreed to them, or the key is of a type that has none here.
 	ErrUnprotected = errors.New("proxyauth: negotiate: no integrity codes")
@@ -182,7 +185,10 @@ func (n *Negotiator) rejected(ctx context.Context, r *response) error {
 // 4178, Section 5), or an attacker could choose.
 func (n *Negotiator) change(ctx context.Context, oid []byte) ([]byte, error) {
 	i := slices.IndexFunc(n.mechs, func(m Mechanism) bool { return m.is(oid) })
-	if i < 0 {
+	switch {
+	case i < 0 && kindOfOID(oid) == KindNTLM:
+		return nil, ErrNTLM
+	case i < 0:
 		return nil, ErrNotOffered
 	}
 	n.mech, n.wantMIC = i, true
