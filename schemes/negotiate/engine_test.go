@@ -277,6 +277,10 @@ func TestEngineErrors(t *testing.T) {
 			code: negotiate.ServiceUnknown, cause: proxyauth.CauseKerberosFailed, hint: proxySPN,
 		},
 		{
+			desc: "a code alone", err: &negotiate.Error{Code: negotiate.ServiceUnknown},
+			code: negotiate.ServiceUnknown, cause: proxyauth.CauseKerberosFailed, hint: "setspn",
+		},
+		{
 			desc: "with a hint", err: advice{negotiate.NoTicket},
 			code: negotiate.NoTicket, cause: proxyauth.CauseTicketMissing, hint: "Log on.",
 		},
@@ -320,6 +324,14 @@ func TestEngineErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An engine that returns nothing is named in the error.
+func TestEngineWithoutContextOrError(t *testing.T) {
+	hermetic(t)
+	s := &negotiate.Scheme{Engine: failing{}, Sources: []negotiate.Source{}}
+	_, err := s.NewSession(t.Context(), exchange("", ""))
+	require.ErrorContains(t, err, "the engine has neither a context nor an error")
 }
 
 // A logonEngine is an engine whose contexts choose NTLM, without a secret of the provider.

@@ -73,6 +73,9 @@ func (e *engineSession) begin(ctx context.Context) error {
 		}
 	}()
 	context, err := e.scheme.Engine.NewContext(ctx, e.target)
+	if err == nil && context == nil {
+		err = errors.New("proxyauth: negotiate: the engine has neither a context nor an error")
+	}
 	if err == nil {
 		e.context = context
 		err = e.step(ctx, nil)

@@ -1,6 +1,7 @@
 package negotiate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,14 +21,15 @@ type Error struct {
 	Code Code
 
 	// Err is the error underneath. It wraps [proxyauth.ErrRejected] or
-	// [proxyauth.ErrHeldBack] if the credentials must not be sent.
+	// [proxyauth.ErrHeldBack] if the credentials must not be sent. It may be nil in an
+	// Error that an [Engine] makes.
 	Err error
 
 	spn string // that was asked for, "" if it is not known
 }
 
-// Error returns the text of e.Err.
-func (e *Error) Error() string { return e.Err.Error() }
+// Error returns the text of e.Err, or of e.Code if e.Err is nil.
+func (e *Error) Error() string { return cmp.Or[error](e.Err, e.Code).Error() }
 
 // Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
