@@ -25,9 +25,9 @@ func TestServicesAreBounded(t *testing.T) {
 
 // An identity in use is not given up, however many there are.
 func TestIdentitiesAreBoundedUnlessInUse(t *testing.T) {
-	used, kept := krb.Identities(3000)
-	require.Equal(t, 3000, used)
-	require.Equal(t, 1024, kept)
+	used, kept := krb.Identities(20_000)
+	require.Equal(t, 20_000, used)
+	require.Equal(t, 16_384, kept)
 }
 
 func TestSecretsThatAreRememberedAreBounded(t *testing.T) {

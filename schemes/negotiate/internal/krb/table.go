@@ -7,11 +7,12 @@ import (
 	"github.com/go-proxyauth/proxyauth/internal/lru"
 )
 
-// maxIdentities bounds the identities that are not in use. One that has not been used
-// for idleTime is destroyed when another one comes, and so is the one that has been
-// idle for longest when there are too many.
+// maxIdentities bounds the identities that are not in use: all users of a program may come one
+// after the other, and each proves a password anew that finds its tickets gone. One that has not
+// been used for idleTime is destroyed when another one comes, and so is the one that has been idle
+// for longest when there are too many.
 const (
-	maxIdentities = 1024
+	maxIdentities = maxPauses
 	idleTime      = 30 * time.Minute
 )
 
