@@ -190,7 +190,7 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 	again := !known.refused(print)
 	cred, err := x.run(ctx)
 	unknown := x.kdc != "" && errors.Is(err, ErrClientUnknown)
-	late := unknown || errors.Is(err, secret.wrong()) && errors.Is(err, errRefused)
+	late := unknown && known.of(owner) == nil || errors.Is(err, secret.wrong()) && errors.Is(err, errRefused)
 	if second := t.better(x.kdc); again && late && len(second.kdcs) > 0 {
 		y := &asExchange{transport: second, conf: conf, client: who, secret: secret, proves: x.proves}
 		if better, err2 := y.run(ctx); err2 == nil || unknown && y.kdc != "" {
@@ -209,6 +209,8 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 			known.refusedOf(owner)
 		}
 		err = known.add(print, err)
+	case late:
+		known.add(owner, err) // nobody knows the user: other KDCs are not asked again for a while
 	}
 	return cred, err
 }

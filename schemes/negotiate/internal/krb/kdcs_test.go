@@ -421,6 +421,34 @@ func TestLateReplicaDoesNotRefuseANewUser(t *testing.T) {
 	}
 }
 
+// A user whom no KDC knows, as one of the proxy's own, does not wait for a silent KDC each time.
+func TestUnknownUserDoesNotWaitForASilentKDC(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cfg := configOf(t, k)
+	cfg.KDCs = []string{"well", "silent"}
+	cfg.Dial = hosts{"well": piped(k, plainly), "silent": piped(k, neverAnswer)}.dial
+	synctest.Test(t, func(t *testing.T) {
+		c := krb.NewClient(cfg)
+		waits := 0
+		for begin := time.Now(); time.Since(begin) < time.Hour; time.Sleep(time.Second) {
+			start := time.Now()
+			require.ErrorIs(t, ask(t, c, user("nobody", "s3cret")), krb.ErrClientUnknown)
+			if time.Since(start) > 0 {
+				waits++
+			}
+		}
+		require.LessOrEqual(t, waits, 9, "10 s later, and twice as long each time")
+		require.GreaterOrEqual(t, waits, 3)
+		start := time.Now()
+		require.ErrorIs(t, ask(t, c, user("nobody", "another")), krb.ErrClientUnknown)
+		require.NoError(t, ask(t, c, user("ann", "s3cret")))
+		require.Zero(t, time.Since(start))
+		c.Forget()
+		require.ErrorIs(t, ask(t, c, user("nobody", "s3cret")), krb.ErrClientUnknown)
+		require.NotZero(t, time.Since(start))
+	})
+}
+
 // A wrong secret is proved to two KDCs, once each, and again to one of them half an hour later,
 // an hour after that, and so on, up to a day.
 func TestRefusalsAge(t *testing.T) {

@@ -67,8 +67,8 @@ type pause struct {
 	until  time.Time
 }
 
-// pauses is the memory of the secrets that are held back. One that is over
-// stays, since the next one is longer. The zero value is empty.
+// pauses is the memory of the secrets that are held back, and of the principals that no KDC
+// knows. One that is over stays, since the next one is longer. The zero value is empty.
 type pauses struct {
 	mu    sync.Mutex
 	known lru.Table[fingerprint, pause]
@@ -193,6 +193,7 @@ func (p *pauses) forget(print, owner fingerprint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known.Delete(print)
+	p.known.Delete(owner)
 	r, _ := p.rows.Get(owner)
 	p.putRow(owner, row{underWay: r.underWay})
 }
