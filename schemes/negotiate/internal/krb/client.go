@@ -189,7 +189,7 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 	x.proves = func() { known.sending(print, inRealm(secret.heldBack(ErrNoVerdict), who.realm)) }
 	again := !known.refused(print)
 	cred, err := x.run(ctx)
-	unknown := x.kdc != "" && errors.Is(err, ErrClientUnknown)
+	unknown := x.kdc != "" && !x.proved && errors.Is(err, ErrClientUnknown)
 	late := unknown && known.of(owner) == nil || errors.Is(err, secret.wrong()) && errors.Is(err, errRefused)
 	if second := t.better(x.kdc); again && late && len(second.kdcs) > 0 {
 		y := &asExchange{transport: second, conf: conf, client: who, secret: secret, proves: x.proves}

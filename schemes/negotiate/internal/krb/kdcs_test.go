@@ -421,6 +421,27 @@ func TestLateReplicaDoesNotRefuseANewUser(t *testing.T) {
 	}
 }
 
+// A KDC that says to a proof that it does not know the user may have counted a failure all the same.
+func TestProofOfAnUnknownUserIsSentOnce(t *testing.T) {
+	k := startKDC(t, kdc.Config{})
+	cfg := configOf(t, k)
+	cfg.KDCs = []string{"a", "b"}
+	unknown := piped(k, toProof(func(conn net.Conn, _, _ []byte) { send(conn, krbError(6)) }))
+	cfg.Dial = hosts{"a": unknown, "b": unknown}.dial
+	synctest.Test(t, func(t *testing.T) {
+		c := krb.NewClient(cfg)
+		for n := range 3 {
+			errs, _ := crowd(t, 100, func(int) error { return ask(t, c, user("ann", "wrong")) })
+			for _, err := range errs {
+				require.ErrorIs(t, err, krb.ErrClientUnknown)
+				require.False(t, krb.RetryOf(err).IsZero())
+			}
+			require.Equal(t, n+1, k.Counts("ann").PreauthFailed)
+			time.Sleep(10 * time.Second << n)
+		}
+	})
+}
+
 // A user whom no KDC knows, as one of the proxy's own, does not wait for a silent KDC each time.
 func TestUnknownUserDoesNotWaitForASilentKDC(t *testing.T) {
 	k := startKDC(t, kdc.Config{})
