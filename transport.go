@@ -244,7 +244,8 @@ func userInfoCredentials(_ context.Context, req *CredentialsRequest) (Credential
 //   - for an https:// URL the error is an [*Error];
 //   - for an http:// URL the proxy's 407, if that was its last answer, is returned
 //     as any other response, with its body, and [ResponseError] returns the
-//     *Error. A body of more than 256 KiB ends there with [io.ErrUnexpectedEOF].
+//     *Error. Of the body, up to 256 KiB are read, for 5 seconds at most. One that has
+//     more, or has not ended by then, ends there with [io.ErrUnexpectedEOF].
 //     With [Transport.ErrorOn407], and where the proxy gave no answer, the error is
 //     the *Error.
 //

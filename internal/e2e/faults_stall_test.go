@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -114,18 +115,37 @@ func TestStalls(t *testing.T) {
 }
 
 // TestStalledAnswer lets the proxy fall silent in the body of a 407 to a forwarded
-// request.
+// request, which has a length or ends with the connection. The next leg takes another
+// connection; where there is none, the caller sees that the body is not whole.
 func TestStalledAnswer(t *testing.T) {
 	t.Parallel()
-	for _, pt := range []testproxy.Point{testproxy.AfterHeader, testproxy.InBody} {
-		synctest.Test(t, func(t *testing.T) {
-			l := basicLab(t, testproxy.On(407, testproxy.StallAt(pt)))
-			start := time.Now()
-			l.get(httpOrigin + "/")
-			require.LessOrEqual(t, time.Since(start), drainPatience)
-			l.legs("GET / -> 407", "+ GET / Basic -> 200")
-			l.requireQuiet()
-		})
+	for _, framing := range []testproxy.Framing{testproxy.FramingAuto, testproxy.FramingClose} {
+		for _, pt := range []testproxy.Point{testproxy.AfterHeader, testproxy.InBody} {
+			stall := *testproxy.StallAt(pt)
+			stall.Framing = framing
+			bubble(t, fmt.Sprintf("framing %d, point %d, answered", framing, pt), func(t *testing.T) {
+				l := basicLab(t, testproxy.On(407, &stall))
+				start := time.Now()
+				l.get(httpOrigin + "/")
+				require.Equal(t, drainPatience, time.Since(start))
+				l.legs("GET / -> 407", "+ GET / Basic -> 200")
+				l.requireQuiet()
+			})
+			bubble(t, fmt.Sprintf("framing %d, point %d, returned", framing, pt), func(t *testing.T) {
+				l := basicLab(t, testproxy.On(407, &stall))
+				l.rt.Credentials = nil
+				start := time.Now()
+				resp, err := l.rt.RoundTrip(l.request(http.MethodGet, httpOrigin+"/", nil))
+				require.NoError(t, err)
+				require.Equal(t, drainPatience, time.Since(start))
+				require.Equal(t, 407, resp.StatusCode)
+				_, err = io.ReadAll(resp.Body)
+				require.Equal(t, io.ErrUnexpectedEOF, err)
+				require.NoError(t, resp.Body.Close())
+				l.legs("GET / -> 407")
+				l.requireQuiet()
+			})
+		}
 	}
 }
 
