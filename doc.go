@@ -54,10 +54,12 @@
 //     allowed. The provider is asked, with [CredentialsRequest.Doubted]. If it returns
 //     the same again, this target is denied for a minute, then for twice as long, up
 //     to half an hour. The cause is [CauseDenied]. Other targets go on.
-//   - One to which the proxy gives no answer is sent again after a pause of a second,
-//     then of four times as long each time, up to half an hour. A request that would
-//     wait too long goes without it, and a CONNECT is not sent. The cause is
-//     [CauseHeldBack], and [Error.Retry] is the end of the pause.
+//   - One to which the proxy gives no answer, or a malformed one, may have been refused.
+//     It is sent again after a pause of a second, then of four times as long each time,
+//     up to half an hour. A request that would wait too long goes without it, and a
+//     CONNECT is not sent. The cause is [CauseHeldBack], and [Error.Retry] is the end of
+//     the pause. One that was accepted is sent by one request at a time once this has
+//     happened three times in a row, and waits for the pauses if a few more follow.
 //
 // These limits hold within one Transport. Kerberos tickets have none.
 //
