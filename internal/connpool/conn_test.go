@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -524,6 +525,56 @@ func TestErrorOfAFileIsTold(t *testing.T) {
 				req.ContentLength = 4
 				_, err := c.RoundTrip(req)
 				require.ErrorIs(t, err, test.err)
+				require.Equal(t, test.told, <-file.told != nil)
+				c.Close()
+			})
+		})
+	}
+}
+
+// refusingConn fails to send what it is to read, as if the system had.
+type refusingConn struct {
+	net.Conn
+	err error
+}
+
+func (c *refusingConn) ReadFrom(io.Reader) (int64, error) { return 0, c.err }
+
+// toldFile is a file that notes what Skipped is told.
+type toldFile struct {
+	*os.File
+	told chan error
+}
+
+func (f toldFile) Bare() io.Reader                { return f.File }
+func (f toldFile) Skipped(_ int64, failure error) { f.told <- failure }
+
+func TestErrorOfTheSystemIsThatOfAFileThatCannotBeRead(t *testing.T) {
+	errSend := &net.OpError{Op: "readfrom", Err: os.NewSyscallError("sendfile", syscall.EIO)}
+	name := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(name, make([]byte, 4), 0o600))
+	for _, test := range []struct {
+		desc string
+		flag int
+		told bool
+	}{
+		{"opened for reading", os.O_RDONLY, false},
+		{"opened for writing", os.O_WRONLY, true},
+	} {
+		t.Run(test.desc, func(t *testing.T) {
+			run(t, &http.Transport{}, func(t *testing.T, e *env) {
+				e.dial = func(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
+					raw, _, err := e.connect(ctx)
+					return &refusingConn{raw, errSend}, nil, err
+				}
+				opened, err := os.OpenFile(name, test.flag, 0)
+				require.NoError(t, err)
+				file := toldFile{opened, make(chan error, 1)}
+				c := e.get(anyConn)
+				req := e.request("PUT", origin, file)
+				req.ContentLength = 4
+				_, err = c.RoundTrip(req)
+				require.ErrorIs(t, err, errSend)
 				require.Equal(t, test.told, <-file.told != nil)
 				c.Close()
 			})

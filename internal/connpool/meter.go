@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // A meter is a connection that knows whether bytes have passed since the last mark, and who
@@ -59,21 +60,28 @@ func (m *meter) ReadFrom(r io.Reader) (int64, error) {
 	bare := &io.LimitedReader{R: body.Bare(), N: limited.N}
 	n, err := io.Copy(m.Conn, bare)
 	if bare.R != limited.R {
-		body.Skipped(limited.N-bare.N, readError(err))
+		body.Skipped(limited.N-bare.N, readError(bare.R, err))
 	}
 	limited.N = bare.N
 	return n, err
 }
 
-// readError returns err, of a copy to a connection, if it is that of a file or connection that
-// was read, else nil.
-func readError(err error) error {
-	if _, ok := errors.AsType[*fs.PathError](err); ok {
+// readError returns the error of reading r, if it is for that that a copy of r to a connection
+// has failed with err, else nil.
+func readError(r io.Reader, err error) error {
+	if _, ok := errors.AsType[*fs.PathError](err); ok || err == nil {
 		return err
 	}
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		if op, ok := e.(*net.OpError); ok && op.Op == "read" {
 			return err
+		}
+	}
+	// The error of sendfile(2) may be that of either. A file that can't be read says so once
+	// more; where a deadline can be set, a Read might wait.
+	if f, ok := r.(interface{ SetReadDeadline(time.Time) error }); ok && f.SetReadDeadline(time.Time{}) != nil {
+		if _, failed := r.Read(make([]byte, 1)); failed != io.EOF {
+			return failed
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -78,6 +79,64 @@ func TestBodyThatFails(t *testing.T) {
 					})
 				})
 			}
+		}
+	}
+}
+
+// TestFileThatFails sends files that can't be read to a proxy over TCP, where the system sends
+// files and does not say whether it is the file or the connection that has failed.
+func TestFileThatFails(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(name, make([]byte, 1000), 0o600))
+	open := func(name string, flag int) *os.File {
+		file, err := os.OpenFile(name, flag, 0)
+		require.NoError(t, err)
+		return file
+	}
+	for desc, body := range map[string]func() io.ReadCloser{
+		"opened for writing alone": func() io.ReadCloser { return open(name, os.O_WRONLY) },
+		"a device opened so":       func() io.ReadCloser { return open(os.DevNull, os.O_WRONLY) },
+		"a directory":              func() io.ReadCloser { return open(".", os.O_RDONLY) },
+		"closed":                   func() io.ReadCloser { file := open(name, os.O_RDONLY); file.Close(); return file },
+	} {
+		for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
+			t.Run(desc+", "+scheme, func(t *testing.T) {
+				for _, secure := range []bool{false, true} {
+					origin := testproxy.StartOrigin(t, testproxy.OriginConfig{})
+					if secure {
+						origin = testproxy.StartOrigin(t, testproxy.OriginConfig{TLS: ca.ServerConfig("127.0.0.1")})
+					}
+					m := mechanismOf(scheme)
+					(&lab{users: &testproxy.Accounts{Passwords: map[string]string{user: password}}}).adopt(m)
+					proxy := testproxy.Start(t, testproxy.Config{Auth: []testproxy.Mechanism{m}})
+					rt := wrapped(t, &http.Transport{Proxy: http.ProxyURL(proxy.URL()), TLSClientConfig: ca.ClientConfig()})
+					send := func(method string, body io.ReadCloser) error {
+						req, err := http.NewRequestWithContext(t.Context(), method, origin.URL(), body)
+						require.NoError(t, err)
+						if body != nil {
+							req.ContentLength = 1000
+						}
+						resp, err := rt.RoundTrip(req)
+						if err == nil {
+							err = resp.Body.Close()
+						}
+						return err
+					}
+					require.NoError(t, send(http.MethodGet, nil))
+					for range 4 {
+						err := send(http.MethodPut, body())
+						require.Error(t, err)
+						_, ok := errors.AsType[*proxyauth.Error](err)
+						require.False(t, ok, "not a failure at the proxy: %v", err)
+					}
+					for _, stats := range rt.Stats() {
+						require.Zero(t, stats.Doubted)
+						require.Empty(t, stats.Failures)
+					}
+					require.NoError(t, send(http.MethodGet, nil))
+				}
+			})
 		}
 	}
 }
