@@ -30,6 +30,7 @@ type scriptedProxy struct {
 	mu     sync.Mutex
 	seen   []string          // what of the requests is not authentication
 	served map[net.Conn]bool // connections that have carried a step
+	known  map[int]bool      // steps whose request has come
 	open   map[net.Conn]bool
 }
 
@@ -90,6 +91,10 @@ func (p *scriptedProxy) serveConn(raw net.Conn) {
 		case tunnel:
 			p.record("%s", head)
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+			if p.script.http2 {
+				p.serveHTTP2(raw, tls.Server(&readConn{conn, br}, scriptedHTTP2))
+				return
+			}
 			conn = tls.Server(&readConn{conn, br}, originConfig)
 			br, a.done = bufio.NewReader(conn), true
 		case req.Header.Get(stepID) == "": // a probe, or one of begin

@@ -18,6 +18,7 @@ import (
 type randomScript struct {
 	*rand.Rand
 	tunnel   bool // the URLs are https://
+	http2    bool // and the origin server speaks HTTP/2
 	tlsProxy bool
 	client   bool // the requests are made by an http.Client
 	idle     bool // there is an idle connection at first
@@ -44,6 +45,8 @@ type scriptAnswer struct {
 	piece int    // how much of it is sent at once; 0 means all
 	after string // what becomes of the connection: kept, closed, reset or silent
 	later string // what is sent on the idle connection, or closed
+
+	events []http2Event // over HTTP/2, in place of all that
 }
 
 var errScript = errors.New("the body can't be read")
@@ -76,6 +79,11 @@ func newScript(seed uint64) *randomScript {
 	}
 	for range 1 + s.IntN(4) {
 		s.steps = append(s.steps, s.newStep())
+	}
+	if s.http2 = s.tunnel && s.oneIn(2); s.http2 {
+		for i := range s.steps {
+			s.steps[i].answer.events = s.newHTTP2Answer(s.steps[i].method)
+		}
 	}
 	return s
 }

@@ -28,7 +28,8 @@ import (
 // TestTransparent plays random scripts twice: by a program with net/http alone, through a
 // proxy that asks nothing, and by one with a Transport, through proxies that ask nothing, or
 // for each scheme. Neither the program nor the proxy sees a difference, but for the
-// authentication: answers, bodies, errors, times, hooks, requests, connections.
+// authentication: answers, bodies, errors, times, hooks, requests, connections. In tunnels the origin
+// server speaks HTTP/1 or HTTP/2.
 func TestTransparent(t *testing.T) {
 	t.Parallel()
 	first, n := seeds(t, 400)
@@ -61,7 +62,7 @@ func play(t *testing.T, seed uint64, scheme *string) (seen, hooks string) {
 		network := testproxy.NewNetwork()
 		ln, err := network.Listen("proxy.example.com:3128")
 		require.NoError(t, err)
-		p := &scriptedProxy{script: s, served: make(map[net.Conn]bool), open: make(map[net.Conn]bool), ntlm: &ntlmserver.Server{Users: map[string]string{user: password}}}
+		p := &scriptedProxy{script: s, served: make(map[net.Conn]bool), open: make(map[net.Conn]bool), known: make(map[int]bool), ntlm: &ntlmserver.Server{Users: map[string]string{user: password}}}
 		go p.serve(ln)
 		defer ln.Close()
 
@@ -75,6 +76,7 @@ func play(t *testing.T, seed uint64, scheme *string) (seen, hooks string) {
 			TLSClientConfig:       ca.ClientConfig(),
 			MaxIdleConnsPerHost:   2,
 			ExpectContinueTimeout: time.Second + 19,
+			ForceAttemptHTTP2:     s.http2,
 		}
 		for _, set := range s.settings {
 			set(base)
@@ -93,6 +95,9 @@ func play(t *testing.T, seed uint64, scheme *string) (seen, hooks string) {
 		pr.record("%d connections are left", p.hangUp())
 		time.Sleep(time.Minute)
 		slices.Sort(pr.hooks)
+		if s.http2 { // what comes at once has no order
+			slices.Sort(p.seen)
+		}
 		seen = strings.Join(append(pr.seen, p.seen...), "\n")
 		hooks = strings.Join(pr.hooks, "\n")
 	})
@@ -202,8 +207,9 @@ func (pr *scriptedProgram) step(ctx context.Context, t *testing.T, do func(*http
 // answered notes an answer, and reads and closes its body.
 func (pr *scriptedProgram) answered(req *http.Request, resp *http.Response, step scriptStep) {
 	_, isConn := resp.Body.(io.Writer)
+	own := resp.Request == req || pr.script.http2 // where net/http repeats a request, it does not say so
 	pr.record("%s %q %v, length %d %v, close %t, uncompressed %t, no body %t, connection %t, TLS %t, own request %t", resp.Proto, resp.Status, resp.Header,
-		resp.ContentLength, resp.TransferEncoding, resp.Close, resp.Uncompressed, resp.Body == http.NoBody, isConn, resp.TLS != nil, resp.Request == req)
+		resp.ContentLength, resp.TransferEncoding, resp.Close, resp.Uncompressed, resp.Body == http.NoBody, isConn, resp.TLS != nil, own)
 	if !isConn {
 		n, err := step.read(resp.Body)
 		pr.record("read %d, %s, trailer %v", n, kindOfError(err), resp.Trailer)
