@@ -111,6 +111,15 @@ var kerberosDiagnoses = []struct {
 		cause: "kerberos_failed", text: "Kerberos fails", fix: "asked over TCP", step: "no KDC answers",
 	},
 	{
+		desc: "silent KDC", with: password, flags: []string{spnFlag, "-timeout=300ms"},
+		change: func(t *testing.T, k *kerberosLab, _ *command) {
+			silent := startPeer(t, func(string) string { return "" })
+			conf := strings.ReplaceAll(k.Krb5Conf(), k.Addr(), silent)
+			require.NoError(t, os.WriteFile(k.conf, []byte(conf), 0o600))
+		},
+		cause: "kerberos_failed", text: "Kerberos fails: no KDC answers", fix: "asked over TCP", step: "no answer within 300ms",
+	},
+	{
 		desc: "no KDC, and NTLM is refused", with: wrong, flags: []string{spnFlag},
 		server: takeNTLM,
 		change: func(t *testing.T, k *kerberosLab, _ *command) { require.NoError(t, k.Down()) },

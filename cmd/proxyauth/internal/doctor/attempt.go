@@ -73,6 +73,7 @@ type outcome struct {
 	scheme string // accepted
 	last   string // scheme of the last leg, "" if it had none
 	opened bool   // the tunnel was
+	asked  bool   // the last leg was challenged
 	took   time.Duration
 }
 
@@ -146,6 +147,7 @@ func (d *diagnosis) try(ctx context.Context, list []proxyauth.Scheme) *outcome {
 	attempt.Legs, o.opened = seen.now()
 	attempt.OK, attempt.Status = o.passed(), o.status
 	for _, leg := range attempt.Legs {
+		o.asked = leg.Status == http.StatusProxyAuthRequired
 		if o.last = leg.Scheme; attempt.OK && leg.Scheme != "" {
 			attempt.Scheme = leg.Scheme
 		}
@@ -264,6 +266,8 @@ func (d *diagnosis) signIn(a *Attempt, o *outcome) Step {
 		step.Result, step.Text = OK, "not needed: the proxy lets the request through"
 	case a.OK:
 		step.Result, step.Text = Skipped, "not asked for: the answer is "+statusText(o.status)
+	case d.waitsForKerberos(o):
+		step.Text = "kerberos failed"
 	case e == nil:
 		step.Text = "no answer"
 	case isPortals(e):

@@ -20,6 +20,9 @@ func (d *diagnosis) judge(o *outcome) *Verdict {
 	if e := o.failure(); e != nil {
 		return d.judgeError(e)
 	}
+	if d.waitsForKerberos(o) {
+		return finding(proxyauth.CauseKerberosFailed, "Kerberos fails: "+d.blocked.text, d.blocked.fix)
+	}
 	if !o.passed() {
 		text := fmt.Sprintf("no answer comes back within %v", maxSteps*d.config.Timeout)
 		return finding(proxyauth.CauseProxyFailed, text, d.silenceFix())

@@ -51,6 +51,12 @@ func (d *diagnosis) judgeError(e *proxyauth.Error) *Verdict {
 	return v
 }
 
+// waitsForKerberos reports whether the time ended while Kerberos, to which there is an obstacle,
+// was to answer a challenge: it is no silence of the proxy.
+func (d *diagnosis) waitsForKerberos(o *outcome) bool {
+	return d.blocked != nil && o.failure() == nil && !o.passed() && o.asked
+}
+
 // tookItsPlace reports whether the error is that of Kerberos, or of NTLM inside Negotiate.
 func (d *diagnosis) tookItsPlace(e *proxyauth.Error) bool {
 	switch e.Cause {
