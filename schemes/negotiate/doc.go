@@ -61,9 +61,10 @@
 // replica may learn of a new password late. A user that the KDC does not know is looked for at one
 // other KDC as well; if that does not know it either, or does not answer, it is asked again ten
 // seconds later at the earliest, and twice as long each further time, up to half an hour. If
-// krb5.conf names a primary_kdc (or master_kdc) it is the other one, and there is none after it.
-// A password that was refused is then not sent again for half an hour, twice as long each
-// further time, up to a day; the same holds for the key of a keytab. If the KDC does
+// krb5.conf names a primary_kdc (or master_kdc), or DNS a _kerberos-master where it names the
+// KDCs, it is the other one, and there is none after it. A password that was refused is then not
+// sent again for half an hour, twice as long each further time, up to a day; the same holds for
+// the key of a keytab. If the KDC does
 // not answer whether the password is right ([NoVerdict]), answers the proof with any other error
 // or with a reply that can't be decrypted, or says that the account is locked or expired without
 // having seen the password, it is not asked again for a while: ten seconds the first time, and

@@ -53,7 +53,7 @@ type Client struct {
 	pauses  atomic.Pointer[pauses] // another one after Forget
 	table   table
 	good    lastGood
-	lookups onecall.Group[string, []string] // by realm
+	lookups onecall.Group[string, []string] // by service and realm
 	auths   authenticators
 }
 
@@ -152,12 +152,32 @@ func (c *Client) transport(ctx context.Context, conf *conf, realm string) (*tran
 	return &transport{realm: realm, kdcs: kdcs, first: first, dial: c.config.Dial, good: &c.good}, nil
 }
 
-// lookUp returns the addresses of the KDCs that DNS has for a realm. Any number of
-// users may ask for them at once.
+// lookUp returns the addresses of the KDCs that DNS has for a realm.
 func (c *Client) lookUp(ctx context.Context, realm string) ([]string, error) {
-	return c.lookups.Do(ctx, realm, onecall.Options{NoValues: true}, func(ctx context.Context) ([]string, error) {
-		return lookUpKDCs(ctx, c.config.Resolver, realm)
+	return c.lookUpService(ctx, anyKDC, realm)
+}
+
+// lookUpService returns the addresses that DNS has for a service of a realm. Any number of users
+// may ask for them at once.
+func (c *Client) lookUpService(ctx context.Context, service, realm string) ([]string, error) {
+	return c.lookups.Do(ctx, service+" "+realm, onecall.Options{NoValues: true}, func(ctx context.Context) ([]string, error) {
+		return lookUpKDCs(ctx, c.config.Resolver, service, realm)
 	})
+}
+
+// better returns the transport for the KDCs of t's realm that may know what one does not yet: the
+// primary ones, which DNS may name where krb5.conf names none, or else the others.
+func (c *Client) better(ctx context.Context, conf *conf, t *transport, kdc string) *transport {
+	kdcs := t.first
+	if kdcs == nil && conf.inDNS(t.realm) {
+		kdcs, _ = c.lookUpService(ctx, primaryKDC, t.realm)
+	}
+	if kdcs == nil {
+		kdcs = t.kdcs
+	}
+	clone := *t
+	clone.kdcs = slices.DeleteFunc(slices.Clone(kdcs), func(k string) bool { return k == kdc })
+	return &clone
 }
 
 // authenticate is the AS exchange for a secret, whose fingerprint is print. A
@@ -191,10 +211,12 @@ func (c *Client) authenticate(ctx context.Context, conf *conf, who principal, se
 	cred, err := x.run(ctx)
 	unknown := x.kdc != "" && !x.proved && errors.Is(err, ErrClientUnknown)
 	late := unknown && known.of(owner) == nil || errors.Is(err, secret.wrong()) && errors.Is(err, errRefused)
-	if second := t.better(x.kdc); again && late && len(second.kdcs) > 0 {
-		y := &asExchange{transport: second, conf: conf, client: who, secret: secret, proves: x.proves}
-		if better, err2 := y.run(ctx); err2 == nil || unknown && y.kdc != "" {
-			cred, err, x = better, err2, y
+	if again && late {
+		y := &asExchange{transport: c.better(ctx, conf, t, x.kdc), conf: conf, client: who, secret: secret, proves: x.proves}
+		if len(y.kdcs) > 0 {
+			if better, err2 := y.run(ctx); err2 == nil || unknown && y.kdc != "" {
+				cred, err, x = better, err2, y
+			}
 		}
 	}
 	err = inRealm(err, who.realm)

@@ -145,11 +145,19 @@ func (c *conf) kdcs(ctx context.Context, realm string, lookUp func(context.Conte
 	return lookUp(ctx, realm)
 }
 
-// lookUpKDCs returns the addresses of the SRV records of a realm (RFC 4120, Section
-// 7.2.3.2).
-func lookUpKDCs(ctx context.Context, resolver *net.Resolver, realm string) ([]string, error) {
+// inDNS reports whether DNS names the KDCs of a realm.
+func (c *conf) inDNS(realm string) bool { return len(c.realms[realm]) == 0 && c.lookupKDC }
+
+// The names of services in DNS.
+const (
+	anyKDC     = "kerberos"        // RFC 4120, Section 7.2.3.2
+	primaryKDC = "kerberos-master" // MIT's: the KDCs that learn of changes first
+)
+
+// lookUpKDCs returns the addresses of the SRV records of a realm for a service.
+func lookUpKDCs(ctx context.Context, resolver *net.Resolver, service, realm string) ([]string, error) {
 	// An error may be about some of the records, which are left out.
-	_, records, err := resolver.LookupSRV(ctx, "kerberos", "tcp", realm+".")
+	_, records, err := resolver.LookupSRV(ctx, service, "tcp", realm+".")
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

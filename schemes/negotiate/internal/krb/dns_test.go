@@ -44,6 +44,46 @@ func TestKDCWithAnOddNameInDNS(t *testing.T) {
 	require.NoError(t, ask(t, krb.NewClient(config), user("ann", "s3cret")))
 }
 
+// A replica learns of a new password late. Where DNS names the primary KDCs, one of them is asked
+// about a password that a replica refuses, and no other replica; without such a record, any other.
+func TestPrimaryKDCFromDNS(t *testing.T) {
+	for _, tc := range []struct {
+		desc, kdcs, primaries string
+		want                  error
+		proofs                int // refused by the replicas
+	}{
+		{"one", "late:88 later:88", "current:88", nil, 1},
+		{"which is a KDC of the realm, too", "late:88 later:88 current:88", "current:88", nil, 1},
+		{"of two the other one", "late:88 later:88", "late:88 current:88", nil, 1},
+		{"none", "late:88 current:88", "", nil, 1},
+		{"the one that refuses", "late:88 current:88", "late:88", krb.ErrPasswordWrong, 1},
+		{"that does not know it either", "late:88 current:88", "later:88", krb.ErrPasswordWrong, 2},
+	} {
+		t.Run(tc.desc, func(t *testing.T) {
+			late, current := startKDC(t, kdc.Config{}), startKDC(t, kdc.Config{})
+			current.SetPassword("ann", "new")
+			config := configOf(t, late)
+			config.KDCs = nil
+			zone := dnstest.Zone{SRV: map[string]string{"_kerberos._tcp.EXAMPLE.COM.": tc.kdcs}}
+			if tc.primaries != "" {
+				zone.SRV["_kerberos-master._tcp.EXAMPLE.COM."] = tc.primaries
+			}
+			config.Resolver = dnstest.Resolver(zone)
+			late.SetPassword("krbtgt/EXAMPLE.COM", "shared")
+			current.SetPassword("krbtgt/EXAMPLE.COM", "shared")
+			up := hosts{"late": piped(late, plainly)}
+			config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				return up.dial(ctx, network, address)
+			}
+			c := krb.NewClient(config)
+			require.NoError(t, ask(t, c, user("ann", "s3cret"))) // late is asked first from now on
+			up = hosts{"late": piped(late, plainly), "later": piped(late, plainly), "current": piped(current, plainly)}
+			require.ErrorIs(t, ask(t, c, user("ann", "new")), tc.want)
+			require.Equal(t, tc.proofs, late.Counts("ann").PreauthFailed)
+		})
+	}
+}
+
 // That DNS does not answer is another matter than that it knows no KDC.
 func TestDNSThatDoesNotAnswer(t *testing.T) {
 	config := configOf(t, startKDC(t, kdc.Config{}))

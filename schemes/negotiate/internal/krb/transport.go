@@ -52,21 +52,6 @@ type transport struct {
 	good  *lastGood // nil for none
 }
 
-// better returns the transport for the KDCs that may know what one does not yet: the primary
-// ones, or else the others; none if it is a primary one itself.
-func (t *transport) better(kdc string) *transport {
-	clone := *t
-	switch {
-	case slices.Contains(t.first, kdc):
-		clone.kdcs = nil
-	case t.first != nil:
-		clone.kdcs = t.first
-	default:
-		clone.kdcs = slices.DeleteFunc(slices.Clone(t.kdcs), func(k string) bool { return k == kdc })
-	}
-	return &clone
-}
-
 // An attempt is what came of one request to one KDC.
 type attempt struct {
 	kdc      string
