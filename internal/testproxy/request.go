@@ -54,7 +54,7 @@ func endsHead(head []byte) bool {
 // parseHead parses a head on its own, so that its body stays unread in the
 // connection.
 func parseHead(head string) (*http.Request, error) {
-	return http.ReadRequest(bufio.NewReader(strings.NewReader(head)))
+	return http.ReadRequest(bufio.NewReaderSize(strings.NewReader(head), min(len(head), 4<<10)))
 }
 
 // rawField returns the values of a field as they stand in head, which ReadRequest

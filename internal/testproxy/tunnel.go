@@ -69,7 +69,9 @@ func (x *exchange) firstBytes(target net.Conn) int64 {
 }
 
 func (x *exchange) pump(dst, src net.Conn) int64 {
-	n, err := io.Copy(dst, src)
+	buf := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(buf)
+	n, err := io.CopyBuffer(dst, src, buf[:])
 	if err == nil {
 		err = closeWrite(dst)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http/httputil"
 	"strings"
+	"sync"
 )
 
 // Reasons why an exchange writes no more. Once x.err is set, nothing more of the
@@ -85,11 +86,15 @@ func (x *exchange) writeBody(body io.Reader, framing Framing) {
 	}
 }
 
+// buffers are shared: a new one for each answer would be most of what the tests allocate.
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
 // copy sends the body piece by piece as it comes.
 func (x *exchange) copy(w io.Writer, body io.Reader) {
-	buf := make([]byte, 32<<10)
+	buf := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(buf)
 	for x.err == nil {
-		n, err := body.Read(buf)
+		n, err := body.Read(buf[:])
 		x.piece(w, buf[:n])
 		if err == io.EOF {
 			return
