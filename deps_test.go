@@ -3,6 +3,7 @@ package proxyauth_test
 import (
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,12 +22,40 @@ func dependencies(t *testing.T, packages ...string) []string {
 // dependenciesOn is dependencies for another system.
 func dependenciesOn(t *testing.T, system string, packages ...string) []string {
 	t.Helper()
-	args := append([]string{"list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}"}, packages...)
-	list := exec.CommandContext(t.Context(), "go", args...)
+	all := importsOf(t, system)
+	var found []string
+	for _, p := range packages {
+		require.Contains(t, all, p)
+		found = append(append(found, p), all[p]...)
+	}
+	found = slices.DeleteFunc(found, func(path string) bool {
+		first, _, _ := strings.Cut(path, "/")
+		return !strings.Contains(first, ".") // the standard library
+	})
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// listed has what importsOf returns for each system, since go list takes a while.
+var listed = map[string]map[string][]string{}
+
+// importsOf returns the packages of the module on a system, with all that they import.
+func importsOf(t *testing.T, system string) map[string][]string {
+	t.Helper()
+	if listed[system] != nil {
+		return listed[system]
+	}
+	list := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Deps " "}}`, module+"/...")
 	list.Env = append(list.Environ(), "GOOS="+system)
 	output, err := list.Output()
 	require.NoError(t, err)
-	return strings.Fields(string(output))
+	all := map[string][]string{}
+	for line := range strings.Lines(string(output)) {
+		paths := strings.Fields(line)
+		all[paths[0]] = paths[1:]
+	}
+	listed[system] = all
+	return all
 }
 
 func TestRootNeedsNothingButTheStandardLibrary(t *testing.T) {
