@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth/internal/interop"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 )
 
 var ann = interop.Account{Username: user, Password: password}
@@ -177,6 +178,9 @@ func TestSquidWithKerberos(t *testing.T) {
 
 // A wrong password counts once at the controller of a domain.
 func TestSambaDomain(t *testing.T) {
+	if !sample.Thorough() {
+		t.Skip("making a domain takes as long as all the other tests here")
+	}
 	t.Parallel()
 	plain, _, _ := realOrigins(t)
 	domain := interop.StartDomain(t, ann)
