@@ -1,9 +1,13 @@
 package negotiate_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"regexp"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -46,22 +50,29 @@ func TestHintNamesWhatWasAskedFor(t *testing.T) {
 		{"user unknown", func(l *lab) { l.Remove("ann") }, []string{"EXAMPLE.COM", "user@REALM"}},
 		{"clock", func(l *lab) { l.SetClockOffset(time.Hour) }, []string{"EXAMPLE.COM", "from the KDC's", "NTP"}},
 		{"no krb5.conf", func(l *lab) { l.scheme.ConfigFile = "/nonexistent/krb5.conf" }, []string{"/nonexistent/krb5.conf", "KRB5_CONFIG"}},
-		{"no KDC", func(l *lab) { require.NoError(t, l.Down()) }, []string{"EXAMPLE.COM", "127.0.0.1:", "port 88"}},
+		{"no KDC", func(l *lab) { l.scheme.DialKDC = refuses }, []string{"EXAMPLE.COM", "127.0.0.1:", "port 88"}},
 		{"password wrong", func(l *lab) { l.SetPassword("ann", "other") }, []string{"The KDC of realm EXAMPLE.COM, and not the proxy"}},
 		{"locked", func(l *lab) { l.Lock("ann", true) }, []string{"EXAMPLE.COM", "locked"}},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
 			l := newLab(t)
 			l.scheme.DisableNTLM = true
+			l.scheme.DialKDC = l.Dial
 			tt.upset(l)
-			_, err := l.connect(t.Context(), exchange("ann", "s3cret"))
-			e, ok := errors.AsType[*negotiate.Error](err)
-			require.True(t, ok, "%v", err)
-			for _, want := range tt.want {
-				require.Contains(t, e.Hint(), want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				_, err := l.connect(t.Context(), exchange("ann", "s3cret"))
+				e, ok := errors.AsType[*negotiate.Error](err)
+				require.True(t, ok, "%v", err)
+				for _, want := range tt.want {
+					require.Contains(t, e.Hint(), want)
+				}
+			})
 		})
 	}
+}
+
+func refuses(_ context.Context, network, _ string) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 }
 
 // On Windows people log on. Nobody is told of kinit first. On macOS kinit is to write a file.

@@ -49,7 +49,8 @@ type lab struct {
 func newLab(t *testing.T, principals ...kdc.Principal) *lab {
 	hermetic(t)
 	k := kdc.Start(t, kdc.Config{Principals: append(principals,
-		kdc.Principal{Name: "ann", Password: "s3cret"}, kdc.Principal{Name: proxySPN})})
+		kdc.Principal{Name: "ann", Password: "s3cret", Enctypes: []int32{kdc.AES128SHA1}}, // whose keys are made quickly
+		kdc.Principal{Name: proxySPN})})
 	return &lab{
 		KDC:    k,
 		proxy:  &spnegoserver.Server{Keytab: k.Keytab(proxySPN), Service: proxySPN},
