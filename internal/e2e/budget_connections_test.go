@@ -66,7 +66,8 @@ func TestDigestStampede(t *testing.T) {
 // Once that has shown, there is hardly a challenge more.
 func TestStrictDigestCrowd(t *testing.T) {
 	t.Parallel()
-	const goroutines, requests, percent = 64, 40, 2
+	const goroutines, percent = 64, 2
+	requests := sample.Size(20, 40) // of a goroutine
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{
 			&testproxy.Digest{Realm: "lab", NoAlgorithm: true, NonceCount: testproxy.NonceCountSquid, Stale: testproxy.StaleSquid},

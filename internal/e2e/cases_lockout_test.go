@@ -35,8 +35,8 @@ func crowd(t testing.TB, l *lab, w way, n int) []error {
 // An answer that says nothing of the credentials lets two try, no more.
 func TestFailureIsNoAcceptance(t *testing.T) {
 	t.Parallel()
-	for _, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusRequestHeaderFieldsTooLarge, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
-		eachScheme(t, fmt.Sprint(status), func(t testing.TB, m testproxy.Mechanism, w way) {
+	for row, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusRequestHeaderFieldsTooLarge, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
+		sampleSchemes(t, row, fmt.Sprint(status), func(t testing.TB, m testproxy.Mechanism, w way) {
 			if _, ok := m.(*testproxy.NTLM); ok && status == http.StatusUnauthorized && w.method == http.MethodGet {
 				return // NTLM has no realm: a 401 is the origin server's, and shows that the proxy has let the request pass
 			}
@@ -104,7 +104,7 @@ func TestCirclesKeepTheBudget(t *testing.T) {
 			return again(leg)
 		}
 	}
-	for _, tt := range []struct {
+	for row, tt := range []struct {
 		desc, scheme string
 		fault        func() testproxy.Fault
 	}{
@@ -115,8 +115,8 @@ func TestCirclesKeepTheBudget(t *testing.T) {
 			return testproxy.OnLeg(isCompleting, &testproxy.Action{Status: http.StatusProxyAuthRequired, Challenges: []string{"NTLM " + type2}})
 		}},
 	} {
-		for _, secret := range []string{password, wrongPassword} {
-			eachHolds(t, fmt.Sprintf("%s, right %v", tt.desc, secret == password), func(t testing.TB, w way) {
+		for i, secret := range []string{password, wrongPassword} {
+			sampleWays(t, row+i, fmt.Sprintf("%s, right %v", tt.desc, secret == password), func(t testing.TB, w way) {
 				l, _ := newCaseLab(t, secret, mechanismOf(tt.scheme))
 				l.proxy.SetFault(tt.fault())
 				start := time.Now()

@@ -145,9 +145,14 @@ func eachScheme(t *testing.T, desc string, f func(t testing.TB, m testproxy.Mech
 // in the next row of a table.
 func sampleSchemes(t *testing.T, row int, desc string, f func(t testing.TB, m testproxy.Mechanism, w way)) {
 	for i, scheme := range []string{"Basic", "Digest", "NTLM"} {
-		for _, w := range sample.Of(row+i, ways) {
-			holds(t, strings.TrimPrefix(desc+", "+scheme+", "+w.desc, ", "), func(t testing.TB) { f(t, mechanismOf(scheme), w) })
-		}
+		sampleWays(t, row+i, strings.TrimPrefix(desc+", "+scheme, ", "), func(t testing.TB, w way) { f(t, mechanismOf(scheme), w) })
+	}
+}
+
+// sampleWays is eachHolds, in a sample in one way, and in the other way in the next row of a table.
+func sampleWays(t *testing.T, row int, desc string, f func(t testing.TB, w way)) {
+	for _, w := range sample.Of(row, ways) {
+		holds(t, desc+", "+w.desc, func(t testing.TB) { f(t, w) })
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy/ntlmserver"
 )
@@ -98,8 +99,8 @@ func ntlmFaults() []ntlmFault {
 // attempts for a reason that is told, and nobody waits for them afterwards.
 func TestNTLMFaults(t *testing.T) {
 	t.Parallel()
-	for _, tt := range ntlmFaults() {
-		for _, way := range ways {
+	for row, tt := range ntlmFaults() {
+		for _, way := range sample.Of(row, ways) {
 			bubble(t, tt.desc+", "+way.desc, func(t *testing.T) {
 				l, m := newNTLMLab(t, &ntlmserver.Server{Faults: ntlmserver.Always(tt.server)}, testproxy.Config{Fault: tt.proxy})
 				l.rt.LegTimeout = 5 * time.Second
@@ -159,8 +160,8 @@ func TestNTLMTransientFaults(t *testing.T) {
 // proxy has accepted the stronger one before, nothing takes its place.
 func TestNTLMFallback(t *testing.T) {
 	t.Parallel()
-	for _, tt := range ntlmFaults() {
-		for _, way := range ways {
+	for row, tt := range ntlmFaults() {
+		for _, way := range sample.Of(row+1, ways) {
 			bubble(t, tt.desc+", "+way.desc, func(t *testing.T) {
 				l, m := newNTLMLab(t, &ntlmserver.Server{Faults: ntlmserver.Always(tt.server)},
 					testproxy.Config{Fault: tt.proxy, Auth: []testproxy.Mechanism{&testproxy.Basic{Realm: "lab"}}})

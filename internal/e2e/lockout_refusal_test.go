@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 	"github.com/go-proxyauth/proxyauth/internal/testproxy"
 )
 
@@ -247,11 +248,11 @@ func TestResetForgetsRefusals(t *testing.T) {
 func TestPasswordChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	const workers = 32
-	for _, mechanism := range authMechanisms() {
+	for row, mechanism := range authMechanisms() {
 		if mechanism.Scheme() == "NTLM" {
 			continue // whose connections stay authenticated
 		}
-		for _, way := range ways {
+		for _, way := range sample.Of(row, ways) {
 			t.Run(mechanism.Scheme()+" "+way.desc, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var mu sync.Mutex

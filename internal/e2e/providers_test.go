@@ -46,7 +46,7 @@ func (w *hangingWitness) Rejected(ctx context.Context, req *proxyauth.Credential
 // is told what has become of its credentials all the same, in order and one at a time.
 func TestObserverThatHangsHoldsUpNothing(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
+	for row, tt := range []struct {
 		desc               string
 		passwords          []string
 		accepted, rejected []string
@@ -57,7 +57,7 @@ func TestObserverThatHangsHoldsUpNothing(t *testing.T) {
 		{"Rejected", []string{wrongPassword, password}, []string{password}, []string{wrongPassword}, time.Second},
 		{"Rejected twice", []string{wrongPassword, "another", password}, []string{password}, []string{wrongPassword, "another"}, 2 * time.Second},
 	} {
-		eachScheme(t, tt.desc, func(t testing.TB, m testproxy.Mechanism, w way) {
+		sampleSchemes(t, row, tt.desc, func(t testing.TB, m testproxy.Mechanism, w way) {
 			l, _ := newCaseLab(t, password, m)
 			observer := &hangingWitness{witness: witness{answer: untilRejected(tt.passwords...)}, resume: make(chan struct{})}
 			l.rt.Credentials = observer
