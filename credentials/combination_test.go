@@ -157,7 +157,7 @@ func survivesRotation(t *testing.T, combine func(*drawer, *owner) proxyauth.Cred
 					select {
 					case <-end:
 						return
-					case <-time.After(time.Duration(chance(20_000)) * time.Millisecond):
+					case <-time.After(time.Duration(chance(sample.Size(60_000, 20_000))) * time.Millisecond):
 					}
 				}
 			})

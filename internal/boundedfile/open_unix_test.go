@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/proxyauth/internal/boundedfile"
+	"github.com/go-proxyauth/proxyauth/internal/sample"
 )
 
 // A pipe that nobody writes to, a device that never ends, a terminal.
@@ -35,7 +36,7 @@ func TestReadWhileTheFileIsSwapped(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range 500 {
+		for range sample.Size(100, 500) {
 			spare := filepath.Join(dir, "spare")
 			_ = os.WriteFile(spare, []byte("text"), 0o600)
 			_ = os.Rename(spare, name)

@@ -86,7 +86,7 @@ func TestLostConnectionFailsNobody(t *testing.T) {
 				}
 				synctest.Test(t, func(t *testing.T) {
 					c := krb.NewClient(cfg)
-					errs, longest := crowd(t, 1280, func(int) error { return ask(t, c, user("ann", "s3cret")) })
+					errs, longest := crowd(t, sample.Size(320, 1280), func(int) error { return ask(t, c, user("ann", "s3cret")) })
 					require.NoError(t, errors.Join(errs...))
 					require.Equal(t, tc.wait, longest)
 					require.EqualValues(t, 4, dials.Load())
