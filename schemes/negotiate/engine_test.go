@@ -199,17 +199,7 @@ func TestEngineReplyIsVerified(t *testing.T) {
 }
 
 func TestEngineTicketRefused(t *testing.T) {
-	for _, tc := range []struct {
-		desc  string
-		code  int32
-		squid bool
-		want  error
-	}{
-		{"clock", 37, false, negotiate.ClockSkew},
-		{"key", 41, false, negotiate.ProxyKey},
-		{"something else", 60, false, negotiate.TicketRefused},
-		{"without a word", 60, true, negotiate.TicketRefused},
-	} {
+	for _, tc := range refusedTickets {
 		t.Run(tc.desc, func(t *testing.T) {
 			l := newLab(t)
 			e := l.withEngine(t)

@@ -214,19 +214,22 @@ func TestWrongPasswordIsRejected(t *testing.T) {
 	require.Empty(t, l.proxy.Contexts(), "nothing goes to the proxy")
 }
 
+// refusedTickets are the ways in which a proxy refuses a ticket.
+var refusedTickets = []struct {
+	desc  string
+	code  int32
+	squid bool
+	want  error
+}{
+	{"clock", 37, false, negotiate.ClockSkew},
+	{"key", 41, false, negotiate.ProxyKey},
+	{"something else", 60, false, negotiate.TicketRefused},
+	{"without a word", 60, true, negotiate.TicketRefused},
+}
+
 // A ticket that the proxy refuses says nothing of the password.
 func TestTicketRefused(t *testing.T) {
-	for _, tc := range []struct {
-		desc  string
-		code  int32
-		squid bool
-		want  error
-	}{
-		{"clock", 37, false, negotiate.ClockSkew},
-		{"key", 41, false, negotiate.ProxyKey},
-		{"something else", 60, false, negotiate.TicketRefused},
-		{"without a word", 60, true, negotiate.TicketRefused},
-	} {
+	for _, tc := range refusedTickets {
 		t.Run(tc.desc, func(t *testing.T) {
 			l := newLab(t)
 			l.squid = tc.squid
