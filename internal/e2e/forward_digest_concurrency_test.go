@@ -19,31 +19,31 @@ const digestWorkers = 64
 // requests that shared one would be challenged time and again.
 func TestDigestNonceCountsStayInOrder(t *testing.T) {
 	t.Parallel()
-	for _, way := range ways {
-		for _, tt := range []struct {
-			desc      string
-			mechanism *testproxy.Digest
-			extra     int // legs more than requests, in percent
-		}{
-			{
-				desc:      "squid",
-				mechanism: &testproxy.Digest{Realm: "lab", NoAlgorithm: true, NonceCount: testproxy.NonceCountSquid, Stale: testproxy.StaleSquid},
-				extra:     2,
+	for row, tt := range []struct {
+		desc      string
+		mechanism *testproxy.Digest
+		extra     int // legs more than requests, in percent
+	}{
+		{
+			desc:      "squid",
+			mechanism: &testproxy.Digest{Realm: "lab", NoAlgorithm: true, NonceCount: testproxy.NonceCountSquid, Stale: testproxy.StaleSquid},
+			extra:     2,
+		},
+		{
+			desc:      "refuses what is out of order",
+			mechanism: &testproxy.Digest{Realm: "lab", NonceCount: testproxy.NonceCountRefuse},
+			extra:     2,
+		},
+		{
+			desc: "nonces wear out and are announced",
+			mechanism: &testproxy.Digest{
+				Realm: "lab", NonceCount: testproxy.NonceCountSquid, Stale: testproxy.StaleSquid,
+				NonceUses: 20, NextNonce: 2,
 			},
-			{
-				desc:      "refuses what is out of order",
-				mechanism: &testproxy.Digest{Realm: "lab", NonceCount: testproxy.NonceCountRefuse},
-				extra:     2,
-			},
-			{
-				desc: "nonces wear out and are announced",
-				mechanism: &testproxy.Digest{
-					Realm: "lab", NonceCount: testproxy.NonceCountSquid, Stale: testproxy.StaleSquid,
-					NonceUses: 20, NextNonce: 2,
-				},
-				extra: 2,
-			},
-		} {
+			extra: 2,
+		},
+	} {
+		for _, way := range sample.Of(row, ways) {
 			if way.method == "CONNECT" && tt.mechanism.NextNonce != 0 {
 				continue // squid announces nothing there
 			}

@@ -117,14 +117,14 @@ func mixed(ways []way, i int) way { return ways[i%len(ways)] }
 func TestWrongPasswordReachesTheProxyOnce(t *testing.T) {
 	t.Parallel()
 	for i, mechanism := range authMechanisms() {
-		for _, tt := range []struct {
+		for _, tt := range sample.Of(i, []struct {
 			desc string
 			ways []way
 		}{
 			{"forwarded", []way{forwarded}},
 			{"tunnelled", []way{tunnelled}},
 			{"mixed", ways},
-		} {
+		}) {
 			t.Run(fmt.Sprintf("%s %d %s", mechanism.Scheme(), i, tt.desc), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					l, w := newWitnessedLab(t, mechanism, always("wrong"))

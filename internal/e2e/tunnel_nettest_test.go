@@ -75,7 +75,7 @@ func (m *tunnelMaker) make(ctx context.Context) (near, far net.Conn, stop func()
 // What DialContext returns is a net.Conn in every respect, whatever went before.
 func TestTunnelsAreNetConns(t *testing.T) {
 	t.Parallel()
-	for row, tt := range []struct {
+	for row, tt := range sample.Of(1, []struct {
 		desc string
 		auth []testproxy.Mechanism
 	}{
@@ -83,7 +83,7 @@ func TestTunnelsAreNetConns(t *testing.T) {
 		{"after NTLM", []testproxy.Mechanism{&testproxy.NTLM{
 			Server: &ntlmserver.Server{RequireMIC: true, Users: map[string]string{user: password}},
 		}}},
-	} {
+	}) {
 		for _, early := range sample.Of(row, []string{"", "early"}) {
 			t.Run(tt.desc+" "+early, func(t *testing.T) { testNetConn(t, testproxy.Config{Auth: tt.auth}, early) })
 		}
