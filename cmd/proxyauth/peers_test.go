@@ -277,7 +277,7 @@ func TestSilence(t *testing.T) {
 			t.Parallel()
 			users := newAccounts()
 			l := newLab(t, with(basicProxy, testproxy.OnScheme("Basic", &testproxy.Action{Stall: testproxy.OnRequest}))(users), users)
-			report := l.doctor(password, l.target(w, "/"), "-timeout", "300ms").json(t)
+			report := l.doctor(password, l.target(w, "/"), "-timeout", "1s").json(t)
 			require.Equal(t, "proxy_failed", report.Verdict.Cause, "%+v", report)
 			require.Contains(t, report.Verdict.Text, "no answer")
 			require.Contains(t, report.Verdict.Fix, "has answered before")
@@ -289,9 +289,9 @@ func TestSilence(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, openProxy(nil), newAccounts())
 		target := "https://" + startPeer(t, silent) + "/"
-		report := l.doctor("", target, "-timeout", "300ms").json(t)
+		report := l.doctor("", target, "-timeout", "1s").json(t)
 		require.Equal(t, "target_failed", report.Verdict.Cause, "%+v", report)
-		require.Contains(t, report.Verdict.Text, "nothing within 300ms")
+		require.Contains(t, report.Verdict.Text, "nothing within 1s")
 		require.Contains(t, report.Verdict.Fix, "-timeout")
 		require.Equal(t, "ok", string(stepOf(t, report, "sign-in").Result))
 	})
@@ -345,12 +345,12 @@ func TestAnswerThatDoesNotEnd(t *testing.T) {
 	t.Cleanup(origin.Close)
 	l := newLab(t, openProxy(nil), newAccounts())
 	for _, flags := range [][]string{nil, {"-direct"}} {
-		for path, want := range map[string]string{"/stall": "does not end within 600ms", "/cut": "breaks off"} {
-			t.Run(strings.Join(append(flags, path), " "), func(t *testing.T) {
+		for _, tt := range []struct{ path, timeout, want string }{{"/stall", "500ms", "does not end within 3s"}, {"/cut", "1m", "breaks off"}} {
+			t.Run(strings.Join(append(flags, tt.path), " "), func(t *testing.T) {
 				t.Parallel()
-				report := l.doctor("", origin.URL+path, append(flags, "-timeout", "100ms")...).json(t)
+				report := l.doctor("", origin.URL+tt.path, append(flags, "-timeout", tt.timeout)...).json(t)
 				require.Equal(t, "target_failed", report.Verdict.Cause, "%+v", report)
-				require.Contains(t, report.Verdict.Text, want)
+				require.Contains(t, report.Verdict.Text, tt.want)
 				if flags == nil {
 					require.Contains(t, report.Verdict.Fix, "-direct tells")
 				} else {
