@@ -66,8 +66,7 @@ func TestDigestStampede(t *testing.T) {
 // Once that has shown, there is hardly a challenge more.
 func TestStrictDigestCrowd(t *testing.T) {
 	t.Parallel()
-	const goroutines, percent = 64, 2
-	requests := sample.Size(20, 40) // of a goroutine
+	const goroutines, requests, percent = 64, 40, 2
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{
 			&testproxy.Digest{Realm: "lab", NoAlgorithm: true, NonceCount: testproxy.NonceCountSquid, Stale: testproxy.StaleSquid},
