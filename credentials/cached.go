@@ -17,7 +17,8 @@ import (
 //
 // While it knows nothing, one request asks the source, and those that want the
 // same wait for it, each no longer than its own context; the last one that gives up
-// leaves the source a second to end. An answer is forgotten when it expires, when
+// leaves the source a second to end. A source that goes on after that is asked by the next
+// request all the same, beside the call that hangs. An answer is forgotten when it expires, when
 // MaxAge has passed, and when it has been refused: then the source is asked again,
 // once for all that wait, and a different answer is tried at once. The source is
 // asked as well if the answer is in doubt ([proxyauth.CredentialsRequest.Doubted]).
