@@ -90,25 +90,29 @@ func (t *transport) exchange(ctx context.Context, request []byte, valid func(rep
 	answers := make(chan attempt, len(order))
 	errs := map[string]error{}
 	var trouble []byte
-	next := time.NewTimer(0)
+	next := time.NewTimer(nextKDC)
 	defer next.Stop()
-	for i, under := 0, 0; i < len(order) || under > 0; {
+	i, under := 0, 0
+	ask := func() { // the next one, if there is one
+		for i < len(order) && errs[order[i]] == errTrouble {
+			i++
+		}
+		if i == len(order) {
+			return
+		}
+		kdc := order[i]
+		go func() { answers <- t.attempt(asked, kdc, request, valid) }()
+		under++
+		if i++; i < once {
+			next.Reset(nextKDC)
+		} else {
+			next.Reset(secondTry)
+		}
+	}
+	for ask(); under > 0; {
 		select {
 		case <-next.C:
-			for i < len(order) && errs[order[i]] == errTrouble {
-				i++
-			}
-			if i == len(order) {
-				continue
-			}
-			kdc := order[i]
-			go func() { answers <- t.attempt(asked, kdc, request, valid) }()
-			under++
-			if i++; i < once {
-				next.Reset(nextKDC)
-			} else {
-				next.Reset(secondTry)
-			}
+			ask()
 		case a := <-answers:
 			if a.panicked != nil {
 				panic(a.panicked)
@@ -124,12 +128,12 @@ func (t *transport) exchange(ctx context.Context, request []byte, valid func(rep
 				errs[a.kdc] = a.err
 			}
 			under--
-			next.Reset(0)
+			ask()
 		case <-asked.Done():
 			if ctx.Err() != nil {
 				return nil, "", context.Cause(ctx)
 			}
-			under, i = 0, len(order)
+			under = 0
 		}
 	}
 	if trouble != nil {
