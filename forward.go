@@ -421,11 +421,9 @@ func (f *forwarding) request(ctx context.Context, authorization string) (*http.R
 		o.req.Body = body
 		o.req.Close = o.req.Close && f.phase != starting || f.endsConnection()
 	}
-	if authorization != "" {
+	if authorization != "" && o.req.Header != nil { // net/http takes no nil Header
 		o.value[0] = authorization
-		if o.req.Header = maps.Clone(o.req.Header); o.req.Header == nil {
-			o.req.Header = make(http.Header, 1)
-		}
+		o.req.Header = maps.Clone(o.req.Header)
 		o.req.Header[authorizationField] = o.value[:]
 	}
 	return &o.req, nil

@@ -83,6 +83,33 @@ func TestBodyThatFails(t *testing.T) {
 	}
 }
 
+// A GetBody that returns no body, or one of another length, ends its request alone.
+func TestCopyOfBodyThatFails(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		desc string
+		body func() io.ReadCloser
+		want string
+	}{
+		{"nil", func() io.ReadCloser { return nil }, "ContentLength=4 with Body length 0"},
+		{"none", func() io.ReadCloser { return http.NoBody }, "ContentLength=4 with Body length 0"},
+		{"too short", func() io.ReadCloser { return io.NopCloser(strings.NewReader("bod")) }, "ContentLength=4 with Body length 3"},
+	} {
+		for _, scheme := range []string{"Basic", "Digest", "NTLM"} {
+			bubble(t, tt.desc+", "+scheme, func(t *testing.T) {
+				l := newLab(t, testproxy.Config{Auth: []testproxy.Mechanism{mechanismOf(scheme)}})
+				req := l.request(http.MethodPost, httpOrigin+"/", strings.NewReader("body"))
+				req.GetBody = func() (io.ReadCloser, error) { return tt.body(), nil }
+				_, err := l.rt.RoundTrip(req)
+				requireGivenUp(t, err, tt.want)
+				_, ok := errors.AsType[*proxyauth.Error](err)
+				require.False(t, ok, "not a failure at the proxy: %v", err)
+				l.get(httpOrigin + "/")
+			})
+		}
+	}
+}
+
 // TestFileThatFails sends files that can't be read to a proxy over TCP, where the system sends
 // files and does not say whether it is the file or the connection that has failed.
 func TestFileThatFails(t *testing.T) {
@@ -178,6 +205,7 @@ func TestRequestThatCannotBeWritten(t *testing.T) {
 		{"method", func(r *http.Request) { r.Method = "G T" }, `invalid method "G T"`, true},
 		{"name of a field", func(r *http.Request) { r.Header["a b"] = []string{"c"} }, `invalid header field name "a b"`, true},
 		{"value of a field", func(r *http.Request) { r.Header["X"] = []string{"a\nb"} }, `invalid header field value for "X"`, true},
+		{"nil Header", func(r *http.Request) { r.Header = nil }, "nil Request.Header", true},
 		{"Host", func(r *http.Request) { r.Host = "origin example.com" }, "invalid Host header", false},
 		{"length without a body", func(r *http.Request) { r.ContentLength = 4 }, "ContentLength=4 with nil Body", false},
 	} {

@@ -44,6 +44,9 @@ func (b *Body) Next(r *http.Request) (io.ReadCloser, error) {
 		if err != nil {
 			return nil, err
 		}
+		if again == nil {
+			again = http.NoBody
+		}
 		b.last = &sentBody{body: again, length: r.ContentLength}
 	default:
 		again := b.last.moved()

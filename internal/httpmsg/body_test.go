@@ -295,6 +295,19 @@ func TestGetBodyFails(t *testing.T) {
 	require.EqualValues(t, 1, u.bodies[0].closes.Load())
 }
 
+// As in net/http, a nil body is none.
+func TestGetBodyReturnsNil(t *testing.T) {
+	u := newUpload(t)
+	u.req.GetBody = func() (io.ReadCloser, error) { return nil, nil }
+	u.next()
+	u.close()
+	u.next()
+	text, err := io.ReadAll(u.leg)
+	require.NoError(t, err)
+	require.Empty(t, text)
+	require.NoError(t, u.leg.Close())
+}
+
 func TestNoBody(t *testing.T) {
 	for _, body := range []io.ReadCloser{nil, http.NoBody} {
 		u := newUpload(t)

@@ -25,6 +25,7 @@ func TestAuthInt(t *testing.T) {
 	}{
 		{"no body", proxyauth.Leg{Method: "GET", Target: "/"}, ""},
 		{"an empty body", leg(""), ""},
+		{"a nil body", proxyauth.Leg{Method: "POST", Target: "/", HasBody: true, GetBody: func() (io.ReadCloser, error) { return nil, nil }}, ""},
 		{"a body", leg("v=1"), "v=1"},
 		{"a large body", leg(large), large},
 	} {

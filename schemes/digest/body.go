@@ -27,6 +27,9 @@ func hashBody(ctx context.Context, a Algorithm, leg proxyauth.Leg) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("proxyauth: digest: get the body: %w", err)
 	}
+	if body == nil {
+		return sum(h), nil
+	}
 	closeBody := sync.OnceFunc(func() { body.Close() })
 	defer closeBody()
 	defer context.AfterFunc(ctx, closeBody)()
