@@ -43,6 +43,8 @@ type Transport struct {
 	//     net/http in tunnels.
 	//   - What was given to RegisterProtocol for http or https is used for requests
 	//     without a proxy alone.
+	//   - A proxy is spoken to in HTTP/1.1, also where Protocols has nothing but
+	//     UnencryptedHTTP2.
 	//   - OnProxyConnectResponse is called for the answer that ends an
 	//     exchange, not for a 407 that is answered.
 	//   - MaxIdleConns, MaxIdleConnsPerHost and MaxConnsPerHost hold for each

@@ -24,6 +24,8 @@ func TestIdleLimit(t *testing.T) {
 		{"MaxIdleConnsPerHost", &http.Transport{MaxIdleConnsPerHost: 4}, 4},
 		{"the smaller counts", &http.Transport{MaxIdleConns: 3, MaxIdleConnsPerHost: 4}, 3},
 		{"none", &http.Transport{MaxIdleConnsPerHost: -1}, 0},
+		{"none at all", &http.Transport{MaxIdleConns: -1}, 0},
+		{"none at all, some for each host", &http.Transport{MaxIdleConns: -1, MaxIdleConnsPerHost: 4}, 0},
 		{"no keep-alive", &http.Transport{DisableKeepAlives: true}, 0},
 	} {
 		t.Run(test.desc, func(t *testing.T) {

@@ -5,6 +5,7 @@
 package connpool
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -82,12 +83,9 @@ func New(config Config) *Pool {
 		idleTimeout: base.IdleConnTimeout,
 	}
 	if p.maxIdle == 0 {
-		p.maxIdle = 100
-		if base.MaxIdleConns > 0 {
-			p.maxIdle = base.MaxIdleConns
-		}
+		p.maxIdle = cmp.Or(base.MaxIdleConns, 100)
 	}
-	if base.MaxIdleConns > 0 {
+	if base.MaxIdleConns != 0 { // negative means none, as in net/http
 		p.maxIdle = min(p.maxIdle, base.MaxIdleConns)
 	}
 	p.client = p.newClient()
