@@ -289,10 +289,11 @@ func (d *driver) authorize(ctx context.Context) (step, error) {
 		d.path.pause()
 		return d.takeTurn()
 	case !a.Ticket && d.turn == nil:
-		// The handshake that goes on with a secret can't be left. The scheme knows the
-		// next time.
-		if next, err := d.acquire(); next != stepAuthorize || err != nil || d.login != l {
-			d.anew, d.fresh = true, true // it is left after all
+		// The handshake goes on with a secret, where it need not wait for a turn, or has a
+		// connection of its own.
+		if next, err := d.acquire(); next != stepAuthorize || err != nil || d.login != l || !d.path.alive() {
+			d.anew, d.fresh = true, true // it is left
+			d.left(next)
 			return next, err
 		}
 	}

@@ -37,10 +37,12 @@ func (d *driver) acquireTrusted(l *login) bool {
 	return true
 }
 
-// acquire waits for a turn with the connection in hand.
+// acquire takes a turn. It gives the connection back if it must wait: whoever has the turn may
+// wait for that.
 func (d *driver) acquire() (step, error) {
 	turn, err, ok := d.login.secret.TryAcquire(d.about)
 	if !ok {
+		d.path.pause()
 		d.p.trace.call(d.reqCtx, d.p.trace.Waiting, TraceInfo{Op: d.op, Proxy: d.p.name, Target: d.host, Scheme: d.login.scheme.Name()})
 		turn, err = d.login.secret.Acquire(d.reqCtx, d.about)
 	}
