@@ -102,12 +102,15 @@ func (p *proxy) newPool() *connpool.Pool {
 	return connpool.New(connpool.Config{Base: p.base, Addr: p.url.Host, Dial: p.dial})
 }
 
-// dial connects to the proxy. The error is an *Error.
+// dial connects to the proxy. The error is an *Error, or why ctx has ended.
 func (p *proxy) dial(ctx context.Context) (net.Conn, *tls.ConnectionState, error) {
-	ctx, cancel := p.withTimeout(ctx)
+	leg, cancel := p.withTimeout(ctx)
 	defer cancel()
-	conn, state, err := p.dialer.Dial(ctx)
-	if err != nil {
+	conn, state, err := p.dialer.Dial(leg)
+	switch {
+	case err != nil && isOver(ctx):
+		return nil, nil, context.Cause(ctx)
+	case err != nil:
 		return nil, nil, &Error{Cause: CauseProxyUnreachable, Op: opDial, Proxy: p.name, Err: err}
 	}
 	if state != nil {
@@ -116,6 +119,15 @@ func (p *proxy) dial(ctx context.Context) (net.Conn, *tls.ConnectionState, error
 		p.mu.Unlock()
 	}
 	return conn, state, nil
+}
+
+// isOver reports whether ctx has ended. A net.Dialer notices its deadline by itself, perhaps a
+// moment earlier.
+func isOver(ctx context.Context) bool {
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
 }
 
 // withTimeout limits ctx to one leg.

@@ -2,10 +2,12 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -455,4 +457,31 @@ func (c *closeOnce) Close() error {
 		c.closed = nil
 	}
 	return c.Conn.Close()
+}
+
+// TestDialerThatNoticesTheDeadlineItself has a dial function with a timer of its own, as a
+// net.Dialer has one: the end of the context is no failure of the proxy.
+func TestDialerThatNoticesTheDeadlineItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, testproxy.Config{})
+		l.base.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			end, _ := ctx.Deadline()
+			for ctx.Err() == nil && time.Now().Before(end) {
+				time.Sleep(time.Until(end)) // the context's own timer may be the later one
+			}
+			return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded}
+		}
+		for range 100 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_, err := l.rt.DialContext(ctx, "tcp", "origin.example.com:443")
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			_, ok := errors.AsType[*proxyauth.Error](err)
+			require.False(t, ok, "%v", err)
+			cancel()
+		}
+		for _, stats := range l.rt.Stats() {
+			require.Empty(t, stats.Failures)
+		}
+	})
 }
