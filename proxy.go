@@ -107,10 +107,10 @@ func (p *proxy) dial(ctx context.Context) (net.Conn, *tls.ConnectionState, error
 	leg, cancel := p.withTimeout(ctx)
 	defer cancel()
 	conn, state, err := p.dialer.Dial(leg)
-	switch {
-	case err != nil && isOver(ctx):
-		return nil, nil, context.Cause(ctx)
-	case err != nil:
+	if err != nil {
+		if ended := endOf(ctx); ended != nil {
+			return nil, nil, ended
+		}
 		return nil, nil, &Error{Cause: CauseProxyUnreachable, Op: opDial, Proxy: p.name, Err: err}
 	}
 	if state != nil {
@@ -121,13 +121,16 @@ func (p *proxy) dial(ctx context.Context) (net.Conn, *tls.ConnectionState, error
 	return conn, state, nil
 }
 
-// isOver reports whether ctx has ended. A net.Dialer notices its deadline by itself, perhaps a
-// moment earlier.
-func isOver(ctx context.Context) bool {
-	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
-		<-ctx.Done()
+// endOf returns why ctx has ended, nil if it has not. A net.Dialer notices the deadline by itself,
+// perhaps a moment earlier.
+func endOf(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return ctx.Err() != nil
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // withTimeout limits ctx to one leg.
