@@ -35,9 +35,9 @@ const DefaultCommandTimeout = 30 * time.Second
 //	{"username": "ann", "password": "s3cret", "expires": "2026-01-02T15:04:05Z"}
 //
 // expires may be missing; no output, or none with a password, means that there
-// are no credentials. Text that is not UTF-8 is an error. The environment tells the program PROXYAUTH_PROXY, the
-// proxy's URL; PROXYAUTH_USERNAME, the user in it; and PROXYAUTH_SCHEME, the
-// auth-scheme. It is not told what became of its answer.
+// are no credentials. Text that is not UTF-8 is an error. The environment tells
+// the program PROXYAUTH_PROXY, the proxy's URL; PROXYAUTH_USERNAME, the user in it;
+// and PROXYAUTH_SCHEME, the auth-scheme. It is not told what became of its answer.
 //
 // There is no shell in between. A program that exits with an error, prints what
 // is no answer or more than 64 KiB, or takes too long, is an error with its name,

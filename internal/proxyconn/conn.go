@@ -120,9 +120,10 @@ func (c *Conn) Tunnel() net.Conn {
 //   - A 2xx has no body, and its Content-Length and Transfer-Encoding are removed,
 //     whatever they say (RFC 9110, Section 9.3.6). Tunnel is next.
 //   - The body of any other answer is in memory, up to 256 KiB of it, read for 5 s at
-//     most. Reading it ends with io.ErrUnexpectedEOF where that is not all. A body without length is what came
-//     along with the header, unless leg.Bound says more. Reusable tells whether
-//     another leg can follow; if not, the connection has been closed.
+//     most. Reading it ends with io.ErrUnexpectedEOF where that is not all. A body
+//     without length is what came along with the header, unless leg.Bound says more.
+//     Reusable tells whether another leg can follow; if not, the connection has been
+//     closed.
 //   - After an error the connection has been closed, and Progress tells how far the
 //     leg came. The error is [ErrNotHTTP], [ErrHeadTooLong], [ErrInformational], the
 //     cause of the end of ctx, or that of the connection. Only if the leg itself
