@@ -183,9 +183,9 @@ func TestSavedAsksTheSourceWhatTheStoreLacks(t *testing.T) {
 			requireCredentials(t, "ann", test.want, c, err)
 			saved.Accepted(t.Context(), req, c)
 			saved.Rejected(t.Context(), req, c)
-			told := []string{"ann:" + test.want}
-			require.Equal(t, told, test.store.accepted)
-			require.Equal(t, told, test.store.rejected)
+			want := []string{"ann:" + test.want}
+			require.Equal(t, want, test.store.accepted)
+			require.Equal(t, want, test.store.rejected)
 			require.Equal(t, test.want == "asked", len(source.accepted) == 1)
 			require.Equal(t, test.want == "asked", len(source.rejected) == 1)
 		})

@@ -22,23 +22,23 @@ type lab struct {
 	users     *testproxy.Accounts
 	transport *proxyauth.Transport
 	origin    string
-	told      chan string // what the provider has been told
+	verdicts  chan string // what the provider has been told
 }
 
-// A told provider says when it has been told of a verdict, which happens beside the requests.
-type told struct {
+// A teller is a provider that says when it has been told of a verdict, which happens beside the requests.
+type teller struct {
 	proxyauth.CredentialsProvider
 	verdicts chan string
 }
 
-func (p told) Accepted(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
+func (p teller) Accepted(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
 	if o, ok := p.CredentialsProvider.(proxyauth.CredentialsObserver); ok {
 		o.Accepted(ctx, req, c)
 	}
 	p.verdicts <- "accepted"
 }
 
-func (p told) Rejected(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
+func (p teller) Rejected(ctx context.Context, req *proxyauth.CredentialsRequest, c proxyauth.Credentials) {
 	if o, ok := p.CredentialsProvider.(proxyauth.CredentialsObserver); ok {
 		o.Rejected(ctx, req, c)
 	}
@@ -64,10 +64,10 @@ func newLab(t *testing.T, s source, schemes ...proxyauth.Scheme) *lab {
 	transport := &proxyauth.Transport{
 		Base:        &http.Transport{Proxy: http.ProxyURL(proxyURL), DialContext: network.DialContext},
 		Schemes:     schemes,
-		Credentials: told{s.provider, verdicts},
+		Credentials: teller{s.provider, verdicts},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &lab{users: users, transport: transport, origin: origin.URL(), told: verdicts}
+	return &lab{users: users, transport: transport, origin: origin.URL(), verdicts: verdicts}
 }
 
 // get sends n requests at once and requires their status.
@@ -101,13 +101,13 @@ func TestProvidersSpareTheAccount(t *testing.T) {
 				l.get(t, 30, http.StatusProxyAuthRequired)
 			}
 			require.Equal(t, 1, l.users.Failures("ann"))
-			require.Equal(t, "rejected", <-l.told)
+			require.Equal(t, "rejected", <-l.verdicts)
 			if s.change == nil {
 				return
 			}
 			s.change(t)
 			l.get(t, 30, http.StatusOK)
-			require.Equal(t, "accepted", <-l.told)
+			require.Equal(t, "accepted", <-l.verdicts)
 			require.Equal(t, 1, l.users.Failures("ann"))
 		})
 	}
@@ -129,7 +129,7 @@ func TestProvidersRotate(t *testing.T) {
 			l := newLab(t, s, &basic.Scheme{})
 			l.users.SetPassword("ann", "old")
 			l.get(t, 3, http.StatusOK)
-			require.Equal(t, "accepted", <-l.told)
+			require.Equal(t, "accepted", <-l.verdicts)
 			l.users.SetPassword("ann", "new")
 			s.change(t)
 			if strings.Contains(desc, "prompt") || desc == "saved in the keyring" {
@@ -141,7 +141,7 @@ func TestProvidersRotate(t *testing.T) {
 				return
 			}
 			l.get(t, 1, http.StatusOK)
-			require.Equal(t, "accepted", <-l.told)
+			require.Equal(t, "accepted", <-l.verdicts)
 			l.get(t, 30, http.StatusOK)
 			require.Equal(t, 1, l.users.Failures("ann"))
 		})

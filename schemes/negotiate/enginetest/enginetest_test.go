@@ -99,8 +99,8 @@ func (x *engineContext) Close() error {
 
 func (x *engineContext) Format(f fmt.State, verb rune) { io.WriteString(f, "context"+x.e.prints) }
 
-// opening returns a step that has token in place of the first one.
-func opening(token []byte) func(*engineContext, context.Context, []byte) ([]byte, bool, error) {
+// openedWith returns a step that has token in place of the first one.
+func openedWith(token []byte) func(*engineContext, context.Context, []byte) ([]byte, bool, error) {
 	return func(x *engineContext, ctx context.Context, in []byte) ([]byte, bool, error) {
 		out, done, err := x.Context.Step(ctx, in)
 		if in == nil {
@@ -114,9 +114,9 @@ var faults = []fault{
 	{desc: "no context", want: "neither a context nor an error", begin: func(*engine, context.Context, negotiate.Target) (negotiate.Context, error) {
 		return nil, nil
 	}},
-	{desc: "no token", want: "none of SPNEGO", step: opening(nil)},
-	{desc: "token of nothing", want: "none of SPNEGO", step: opening([]byte("token"))},
-	{desc: "NTLM called Kerberos", want: "one of NTLM", step: opening([]byte("NTLMSSP\x00\x01\x00\x00\x00"))},
+	{desc: "no token", want: "none of SPNEGO", step: openedWith(nil)},
+	{desc: "token of nothing", want: "none of SPNEGO", step: openedWith([]byte("token"))},
+	{desc: "NTLM called Kerberos", want: "one of NTLM", step: openedWith([]byte("NTLMSSP\x00\x01\x00\x00\x00"))},
 	{desc: "unknown mechanism", want: `the mechanism is "krb5"`, mechanism: "krb5"},
 	{desc: "established at once", want: "established by its first token", step: func(x *engineContext, ctx context.Context, in []byte) ([]byte, bool, error) {
 		out, _, err := x.Context.Step(ctx, in)

@@ -183,7 +183,7 @@ func (l *logins) take(sys system, pkg Package, id *identity) (*login, status) {
 		return nil, st
 	}
 	if in := l.reuse(pkg, id); in != nil { // of a call at the same time
-		c.free()
+		c.release()
 		return in, statusOK
 	}
 	l.mu.Lock()
@@ -211,7 +211,7 @@ func (l *logins) give(in *login) {
 	switch {
 	case in.users > 0:
 	case in != l.last:
-		in.credential.free()
+		in.credential.release()
 	case in.id == nil:
 		l.dropLast()
 	}
@@ -225,7 +225,7 @@ func (l *logins) reset() {
 
 func (l *logins) dropLast() {
 	if l.last != nil && l.last.users == 0 {
-		l.last.credential.free()
+		l.last.credential.release()
 	}
 	l.last = nil
 }

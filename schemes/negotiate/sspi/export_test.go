@@ -57,7 +57,7 @@ func (c fakeCredential) newContext() handle {
 	return &fakeHandle{f: c.f}
 }
 
-func (c fakeCredential) free() { c.f.Credentials.Add(-1) }
+func (c fakeCredential) release() { c.f.Credentials.Add(-1) }
 
 type fakeHandle struct {
 	f     *Fake
@@ -73,4 +73,4 @@ func (h *fakeHandle) step(target string, bindings, in []byte) (out []byte, attri
 	return out, attributes, status(code)
 }
 
-func (h *fakeHandle) free() { h.f.Contexts.Add(-1) }
+func (h *fakeHandle) release() { h.f.Contexts.Add(-1) }

@@ -20,7 +20,7 @@ type system interface {
 // A credential is a credentials handle. It may be used by several goroutines at once.
 type credential interface {
 	newContext() handle
-	free()
+	release()
 }
 
 // A handle is a context handle, which comes into being with the first step.
@@ -28,7 +28,7 @@ type handle interface {
 	// step is InitializeSecurityContext. bindings is a SEC_CHANNEL_BINDINGS structure
 	// or nil, and so is in the peer's token.
 	step(target string, bindings, in []byte) (out []byte, attributes uint32, st status)
-	free()
+	release()
 }
 
 // The attributes of a context, of which the first is among those that are returned.
@@ -171,7 +171,7 @@ func (s *security) Close() error {
 // release is called once, with s.mu held for good.
 func (s *security) release() {
 	if s.login != nil {
-		s.handle.free()
+		s.handle.release()
 		s.logins.give(s.login)
 	}
 }

@@ -364,13 +364,13 @@ func TestPasswordIsSentOnce(t *testing.T) {
 					_, _, err := open(t, e, asUser(`EXAMPLE\ann`, "wrong"))
 					require.Error(t, err)
 					require.LessOrEqual(t, sent.Load(), int64(4))
-					held := 0
+					heldBack := 0
 					for _, err := range errs {
 						if errors.Is(err, tc.want) {
-							held++
+							heldBack++
 						}
 					}
-					require.Equal(t, len(errs), held, "nothing else is to send it")
+					require.Equal(t, len(errs), heldBack, "nothing else is to send it")
 					e.Reset()
 					requireReleased(t, f)
 				})

@@ -148,7 +148,7 @@ type credentialsHandle struct {
 
 func (c *credentialsHandle) newContext() handle { return &contextHandle{credentials: c} }
 
-func (c *credentialsHandle) free() {
+func (c *credentialsHandle) release() {
 	freeCredentialsHandle.Call(uintptr(unsafe.Pointer(&c.h)))
 	openCredentials.Add(-1)
 }
@@ -207,7 +207,7 @@ func (c *contextHandle) step(target string, bindings, in []byte) (out []byte, at
 	return out, attributes, st
 }
 
-func (c *contextHandle) free() {
+func (c *contextHandle) release() {
 	if c.h != nil {
 		deleteSecurityContext.Call(uintptr(unsafe.Pointer(c.h)))
 		openHandles.Add(-1)

@@ -594,13 +594,13 @@ func TestShortTicketsAreUsed(t *testing.T) {
 func TestTicketThatIsOfNoUse(t *testing.T) {
 	noProof := []kdc.Principal{{Name: "bob", Password: "pa55", NoPreauth: true}, {Name: "eve", Password: "pa55"}}
 	for _, tc := range []struct {
-		desc   string
-		cfg    kdc.Config
-		upset  func(k *kdc.KDC)
-		who    krb.User
-		want   error
-		held   bool
-		perTry int // AS-REQ
+		desc     string
+		cfg      kdc.Config
+		upset    func(k *kdc.KDC)
+		who      krb.User
+		want     error
+		heldBack bool
+		perTry   int // AS-REQ
 	}{
 		{"the clock is ahead", kdc.Config{}, func(k *kdc.KDC) { k.SetClockOffset(time.Hour) }, user("eve", "pa55"), krb.ErrClockSkew, false, 2},
 		{"the clock is behind", kdc.Config{MaxSkew: 1000 * time.Hour}, func(k *kdc.KDC) { k.SetClockOffset(-time.Hour) }, user("eve", "pa55"), krb.ErrClockSkew, false, 2},
@@ -621,7 +621,7 @@ func TestTicketThatIsOfNoUse(t *testing.T) {
 					for _, err := range errs {
 						require.ErrorIs(t, err, tc.want)
 						require.False(t, krb.SecretRefused(err))
-						require.Equal(t, tc.held, krb.SecretHeld(err))
+						require.Equal(t, tc.heldBack, krb.SecretHeld(err))
 						require.NotZero(t, krb.RetryOf(err))
 					}
 					require.Equal(t, (i+1)*tc.perTry, k.Total().ASRequests)

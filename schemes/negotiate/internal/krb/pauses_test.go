@@ -421,16 +421,16 @@ func TestPasswordsOfAUserAtOncePause(t *testing.T) {
 	bubble(t, k, slow, func(t *testing.T, c *krb.Client) {
 		for _, most := range []int{3, 4} {
 			errs, _ := crowd(t, 20, func(i int) error { return ask(t, c, user("ann", fmt.Sprint("wrong", most, i))) })
-			held := 0
+			heldBack := 0
 			for _, err := range errs {
 				if krb.SecretHeld(err) {
-					held++
+					heldBack++
 				} else {
 					require.ErrorIs(t, err, krb.ErrPasswordWrong)
 				}
 			}
 			require.Equal(t, most, k.Counts("ann").PreauthFailed)
-			require.Equal(t, 20, held+map[int]int{3: 3, 4: 1}[most])
+			require.Equal(t, 20, heldBack+map[int]int{3: 3, 4: 1}[most])
 			time.Sleep(time.Second)
 		}
 		time.Sleep(time.Hour)
